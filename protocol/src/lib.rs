@@ -1,1 +1,23 @@
-//! (being built)
+//! What BioXen says on the bus.
+//!
+//! Ids, subjects, commands, replies, events, audit records, what coordinator and workers tell each other, the
+//! codec of untrusted bodies, errors, limits, configuration and a client. It decides nothing.
+//!
+//! ```text
+//!  client --Subject::Command / Submit / Operator--> coordinator --Subject::WorkerCommand--> worker
+//!         <--reply, Subject::Event, Subject::Audit--            <--Subject::WorkerReport---
+//! ```
+
+pub mod audit;
+pub mod codec;
+pub mod command;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod quantity;
+pub mod reply;
+pub mod state;
+pub mod subject;
+pub mod worker;

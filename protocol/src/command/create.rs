@@ -1,0 +1,229 @@
+//! `create`: a new VM, with everything that decides its trajectory.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{RequestId, VmId};
+use crate::limits::PRIORITY_DEFAULT;
+use crate::quantity::{AtpPercent, Pace, SimulatedTime};
+
+/// The body of `create`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Create {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// Generated where neither the subject nor the body names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_id: Option<VmId>,
+    /// The chassis: syn3a, ecoli, minimal_cell or weisse2015.
+    pub biological_type: String,
+    #[serde(default)]
+    pub vm_type: VmType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<VmConfig>,
+    #[serde(default)]
+    pub auto_start: bool,
+    #[serde(default)]
+    pub allocation: AllocationRequest,
+    /// `queue` implies `auto_start`.
+    #[serde(default)]
+    pub on_full: OnFull,
+    /// 1 (first) to 5 (last).
+    #[serde(default = "priority_default")]
+    pub priority: u8,
+    /// Drawn by the coordinator where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    #[serde(default)]
+    pub replicate: u32,
+    /// Simulated minutes since creation at which the VM completes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_minutes: Option<SimulatedTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_generations: Option<u32>,
+    #[serde(default)]
+    pub engine: Engine,
+    /// Simulated seconds per second: 60, or "max" where there is a horizon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// Symbols of the model and their values, from minute 0 on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Record>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduledChange>,
+    #[serde(default)]
+    pub on_complete: OnComplete,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How long the answer may wait for `predicted`, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+fn priority_default() -> u8 {
+    PRIORITY_DEFAULT
+}
+
+/// What a VM asks for; what is absent is the chassis' default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllocationRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atp_percentage: Option<AtpPercent>,
+    /// Allocation units; the chassis' most means no cap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ribosomes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_kb: Option<u64>,
+}
+
+/// A change known beforehand, at a point of the grid of 0.1 simulated minutes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduledChange {
+    pub at_minute: SimulatedTime,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<AllocationRequest>,
+    /// Process code; not served by this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+}
+
+/// Which variables to keep, and how often; not served by this version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub variables: Vec<String>,
+    pub every_minutes: SimulatedTime,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VmType {
+    #[default]
+    Basic,
+    Xcpng,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    #[default]
+    Reject,
+    Queue,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnComplete {
+    #[default]
+    Stop,
+    Release,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    #[default]
+    Ode,
+    Stochastic,
+}
+
+/// Settings that users have always sent; each either has the effect stated or is answered with a warning.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VmConfig {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_limits: Option<ResourceLimits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub biological_settings: Option<BiologicalSettings>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<PerformanceSettings>,
+    /// Read by the xcpng backend, which this version does not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xcpng_config: Option<BTreeMap<String, String>>,
+}
+
+/// The most that this VM may ever be allocated; never above the chassis' own most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceLimits {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_atp: Option<AtpPercent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ribosomes: Option<u64>,
+    /// KiB as a number, or text such as "512MB" or "1GB" (1 MB = 1024 KiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<MemoryLimit>,
+}
+
+/// An amount of memory in KiB, written as a number of KiB or as text with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct MemoryLimit(pub u64);
+
+impl<'de> Deserialize<'de> for MemoryLimit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Kib(u64),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Kib(kib) => return Ok(Self(kib)),
+            Written::Text(text) => text,
+        };
+        let units = [("KB", 1), ("MB", 1024), ("GB", 1024 * 1024)];
+        units
+            .iter()
+            .find_map(|(unit, kib)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*kib))
+            .map(Self)
+            .ok_or_else(|| {
+                serde::de::Error::custom(format!(
+                    "{:?} is not an amount of memory: expected KiB as a number, or text such as \"512MB\"",
+                    crate::id::shorten(&text)
+                ))
+            })
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BiologicalSettings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genome_optimization: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimal_mode: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub essential_genes_only: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operon_management: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plasmid_support: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_optimization: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_functions_only: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function_validation: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict_mode: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerformanceSettings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enable_monitoring: Option<bool>,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimization_interval: Option<u64>,
+}

@@ -1,0 +1,217 @@
+//! Replies: what each verb answers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::command::VmType;
+use crate::id::{BootId, Generation, UserId, VmId, WorkerId};
+use crate::quantity::AtpPercent;
+use crate::state::VmState;
+
+/// What a VM is given: percent of the energy supply, allocation units, KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AllocationReply {
+    pub atp_percentage: AtpPercent,
+    pub ribosomes: u64,
+    pub memory_kb: u64,
+}
+
+/// Doubling times that the model predicts, at this allocation and at the chassis' most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Predicted {
+    pub doubling_time_min: Option<f64>,
+    pub unlimited_doubling_time_min: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Created {
+    pub vm_id: VmId,
+    /// Always "created": the command took effect.
+    pub status: String,
+    pub state: VmState,
+    pub biological_type: String,
+    pub vm_type: VmType,
+    pub seed: u64,
+    pub queue_position: Option<u64>,
+    pub predicted: Option<Predicted>,
+    /// Settings that were accepted and have no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// The answer of start, stop, pause, resume and destroy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateReached {
+    pub vm_id: VmId,
+    pub state: VmState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Allocated {
+    pub vm_id: VmId,
+    pub state: VmState,
+    pub allocation: AllocationReply,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    pub vm_id: VmId,
+    pub state: VmState,
+    pub reason: Option<String>,
+    pub biological_type: String,
+    pub vm_type: VmType,
+    /// Seconds in its present placement, on the worker's clock.
+    pub uptime_seconds: f64,
+    /// Seconds of a simulation thread.
+    pub cpu_time_used: f64,
+    pub ribosome_allocation: u64,
+    pub atp_percentage: AtpPercent,
+    pub memory_kb: u64,
+    pub priority: u8,
+    /// healthy, unreachable (its worker does not answer), failed, or idle.
+    pub health_status: String,
+    pub worker: Option<WorkerId>,
+    pub generation: Option<Generation>,
+    pub simulated_minutes: f64,
+    pub lag_minutes: f64,
+    pub queue_position: Option<u64>,
+    pub seed: u64,
+    pub predicted: Option<Predicted>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Listed {
+    pub vm_id: VmId,
+    pub state: VmState,
+    pub biological_type: String,
+    pub worker: Option<WorkerId>,
+    pub priority: u8,
+    pub queue_position: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VmList {
+    pub vms: Vec<Listed>,
+    /// Ask again with it for the next page; null at the end.
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Resources {
+    pub vm_id: VmId,
+    pub allocation: AllocationReply,
+    pub most: AllocationReply,
+    /// What the cell uses now: active ribosomes (molecules), ATP level, KiB of trace.
+    pub usage: Usage,
+    /// What the ledger holds for the VM.
+    pub reservation: Reservation,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Usage {
+    pub ribosomes_active: Option<f64>,
+    pub ribosomes_total: Option<f64>,
+    pub atp_level: Option<f64>,
+    pub memory_kb: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reservation {
+    pub slots: u64,
+    pub atp_percentage: AtpPercent,
+    pub ribosomes: u64,
+    pub memory_kb: u64,
+}
+
+/// A user's limits and what is used of them; a limit that is null is unlimited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Quota {
+    pub user: UserId,
+    pub max_vms: u64,
+    pub max_queued: u64,
+    pub max_atp_percentage: Option<AtpPercent>,
+    pub max_ribosomes: Option<u64>,
+    pub max_commands_per_second: Option<u64>,
+    pub used: Reservation,
+    pub queued: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FleetTotals {
+    pub active_vms: u64,
+    pub max_concurrent_vms: u64,
+    pub global_atp_used: AtpPercent,
+    pub global_atp_limit: AtpPercent,
+    pub global_ribosomes_used: u64,
+    pub global_ribosome_limit: u64,
+    pub queued: u64,
+    pub workers: u64,
+    pub vm_types: BTreeMap<String, u64>,
+    pub biological_types: BTreeMap<String, u64>,
+    pub states: BTreeMap<VmState, u64>,
+    pub epoch: u64,
+    pub incarnation: u64,
+    /// The journal's index of the last entry that the answer has seen.
+    pub index: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Performance {
+    pub total_operations: u64,
+    pub success_rate: f64,
+    pub error_rate: f64,
+    /// Seconds from intake to answer, summed.
+    pub total_time: f64,
+    pub vm_operations: u64,
+    pub operation_statistics: BTreeMap<String, OperationStatistics>,
+    pub resource_utilization: BTreeMap<String, f64>,
+    pub uptime_hours: f64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationStatistics {
+    pub count: u64,
+    pub failures: u64,
+    pub total_time: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerInfo {
+    pub worker: WorkerId,
+    pub boot: BootId,
+    /// registered, expired (its lease ended), or refused.
+    pub state: String,
+    pub vm_types: Vec<VmType>,
+    pub vms: u64,
+    pub max_vms: u64,
+    pub ribosomes_used: u64,
+    pub ribosomes_usable: u64,
+    pub total_ribosomes: u64,
+}
+
+/// What `verify` found: nothing listed means that all agree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verified {
+    pub clean: bool,
+    /// Entries of the journal that were folded again.
+    pub entries: u64,
+    /// Rows of the ledger that were read again.
+    pub rows: u64,
+    pub audit_records: u64,
+    pub differences: Vec<Difference>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// journal, ledger, audit or invariant.
+    pub place: String,
+    /// The account (user, or a worker or the fleet) that it concerns.
+    pub account: String,
+    pub index: Option<u64>,
+    pub found: String,
+    pub expected: String,
+}

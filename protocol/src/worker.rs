@@ -1,0 +1,278 @@
+//! What the leader and a worker tell each other, always in MessagePack.
+//!
+//! A worker reports (register, heartbeats, what it observed), the leader commands (grants of the lease, what it
+//! desires of each VM). Desired and observed state are levels: each message says how things stand, so a lost or
+//! repeated one costs a delay and nothing else. Every message names epoch or incarnation, every VM its generation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Engine, VmType};
+use crate::id::{Generation, VmKey};
+use crate::quantity::Pace;
+
+/// What a worker can hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    pub max_vms: u64,
+    /// Allocation units before the hypervisor's overhead.
+    pub total_ribosomes: u64,
+    /// floor(total * (1 - hypervisor_overhead)): what placement may fill.
+    pub usable_ribosomes: u64,
+    pub vm_types: Vec<VmType>,
+}
+
+/// From a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerReport {
+    /// Sent until a grant or a refusal answers it.
+    Register(Register),
+    Heartbeat(Heartbeat),
+    /// Changes as they are observed, at most [`crate::limits::OBSERVATIONS`].
+    Observed {
+        incarnation: u64,
+        vms: Vec<Observation>,
+    },
+    /// Everything the worker holds, in parts; answers [`WorkerCommand::SendInventory`].
+    Inventory {
+        number: u64,
+        part: u32,
+        last: bool,
+        vms: Vec<Observation>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    pub capacity: Capacity,
+    pub version: String,
+    /// The heartbeat that the grant will answer.
+    pub number: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Counts up in one boot; a grant names the one that it answers.
+    pub number: u64,
+    /// The highest epoch that this boot has seen.
+    pub epoch: u64,
+    /// [`inventory_digest`] of what the worker holds.
+    pub inventory: u64,
+}
+
+/// How one VM stands at its worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    pub key: VmKey,
+    pub generation: Generation,
+    pub state: ObservedState,
+    /// Committed simulated time, in ticks of 0.1 minute since creation.
+    pub tick: u64,
+    /// The highest ordinal of a change that is in effect.
+    pub applied: u64,
+    /// Grid points at which changes took effect that the leader has not yet confirmed: (ordinal, tick).
+    pub applied_at: Vec<(u64, u64)>,
+    /// Where it stopped or completed: what it can be continued from, elsewhere too.
+    pub checkpoint: Option<Vec<u8>>,
+    /// In words, where it failed.
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObservedState {
+    Running,
+    Paused,
+    /// By command; the checkpoint is attached and the worker has forgotten the cell.
+    Stopped,
+    /// At its horizon; as `Stopped`.
+    Completed,
+    Failed,
+    /// The worker does not hold it (any more).
+    Absent,
+}
+
+/// From the leader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerCommand {
+    /// The lease, counted from when the worker *sent* the heartbeat named.
+    Grant {
+        incarnation: u64,
+        epoch: u64,
+        heartbeat: u64,
+        lease_ms: u64,
+    },
+    /// Another boot of this name holds the lease; ask again after the time given.
+    BootRefused {
+        epoch: u64,
+        holder: String,
+        retry_after_ms: u64,
+    },
+    /// Not (or no longer) registered: register anew.
+    RegisterAgain {
+        epoch: u64,
+    },
+    Desire {
+        epoch: u64,
+        vms: Vec<Desired>,
+    },
+    /// The digest of a heartbeat differs from the journal's view.
+    SendInventory {
+        epoch: u64,
+    },
+    /// Request and reply: [`VmQueryReply`].
+    Query {
+        key: VmKey,
+        generation: Generation,
+    },
+}
+
+/// What the leader desires of one VM: the whole level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    pub key: VmKey,
+    pub generation: Generation,
+    pub state: DesiredState,
+    /// What the cell is made from; absent where the VM is only to be given up.
+    pub order: Option<Arc<CellOrder>>,
+    /// Changes asked for while it ran, in order: those with a tick are past facts, the others take effect at the next
+    /// grid point.
+    pub changes: Vec<NumberedChange>,
+    /// Where to continue from; it already contains the changes up to `checkpoint_applied`.
+    pub checkpoint: Option<Vec<u8>>,
+    pub checkpoint_applied: u64,
+    /// The horizon in force (a start may have raised the order's).
+    pub horizon_tick: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesiredState {
+    Running,
+    Paused,
+    /// Checkpoint, report and forget.
+    Stopped,
+    /// Forget.
+    Absent,
+}
+
+/// Everything that decides a trajectory, but for the changes asked for later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellOrder {
+    pub biological_type: String,
+    pub vm_type: VmType,
+    pub engine: Engine,
+    pub seed: u64,
+    pub replicate: u32,
+    pub parameters: BTreeMap<String, f64>,
+    pub allocation: CellAllocation,
+    pub schedule: Vec<OrderedChange>,
+    pub horizon_tick: Option<u64>,
+    /// Absent: 60 without a horizon, max with one.
+    pub pace: Pace,
+    pub priority: u8,
+}
+
+/// What of an allocation reaches the cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellAllocation {
+    /// Thousandths of a percent.
+    pub atp_millipercent: u64,
+    /// Allocation units; the chassis' most means no cap.
+    pub ribosomes: u64,
+    pub memory_kb: u64,
+}
+
+/// A change known at creation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderedChange {
+    pub tick: u64,
+    pub parameters: BTreeMap<String, f64>,
+    pub allocation: Option<CellAllocation>,
+}
+
+/// A change asked for while the VM existed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberedChange {
+    /// Counts up from 1 in the life of a VM.
+    pub ordinal: u64,
+    pub allocation: CellAllocation,
+    /// The grid point at which it took effect, once the worker has said so.
+    pub tick: Option<u64>,
+}
+
+/// The answer to [`WorkerCommand::Query`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmQueryReply {
+    Vm(Box<LiveVm>),
+    /// Not held in that generation.
+    Absent,
+}
+
+/// A VM as its worker has it now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveVm {
+    pub state: ObservedState,
+    pub tick: u64,
+    pub lag_minutes: f64,
+    pub uptime_seconds: f64,
+    pub cpu_seconds: f64,
+    pub memory_kb: u64,
+    /// The metrics of CONTRACT section 4, keys and values, made by the hypervisor.
+    pub metrics: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One second of a worker, on its telemetry subject, in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TelemetryFrame {
+    pub worker: String,
+    pub boot: String,
+    pub time_ms: u64,
+    pub vms: u64,
+    pub running: u64,
+    pub paused: u64,
+    pub ribosomes_used: u64,
+    pub ribosomes_usable: u64,
+    /// Simulated minutes committed since the boot.
+    pub simulated_minutes: f64,
+    pub quanta: u64,
+    pub quanta_discarded: u64,
+    pub worst_lag_minutes: f64,
+    pub cpu_seconds: f64,
+}
+
+/// A digest of what a worker holds, equal on both sides when they agree: the sum over the VMs of a hash of (user, VM,
+/// generation, state, applied). Independent of order.
+pub fn inventory_digest<'a>(vms: impl Iterator<Item = (&'a VmKey, Generation, ObservedState, u64)>) -> u64 {
+    vms.fold(0u64, |sum, (key, generation, state, applied)| {
+        let mut hash = Fnv::new();
+        hash.write(key.user.as_str().as_bytes());
+        hash.write(&[0]);
+        hash.write(key.vm.as_str().as_bytes());
+        hash.write(&[0, state as u8]);
+        hash.write(&generation.incarnation.to_be_bytes());
+        hash.write(&generation.index.to_be_bytes());
+        hash.write(&applied.to_be_bytes());
+        sum.wrapping_add(hash.0)
+    })
+}
+
+/// FNV-1a: stable across versions, which std's hasher does not promise.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
