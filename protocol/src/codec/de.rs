@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::error::Fault;
+use super::error::{Fault, listed};
 use super::path::Path;
 use super::value::Value;
 
@@ -70,7 +70,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Int(value) => visit_int(*value, visitor),
             Value::Float(value) => match whole(*value) {
-                Some(value) => visitor.visit_i64(value),
+                Some(value) => visit_int(value, visitor),
                 None if value.is_finite() => visitor.visit_f64(*value),
                 None => Err(self.not("a finite number")),
             },
@@ -134,8 +134,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
             Value::Text(variant) => (variant, None),
             Value::Map(fields) if fields.len() == 1 => (&fields[0].0, Some(&fields[0].1)),
             _ => {
-                let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                return Err(self.not(&format!("one of {names}")));
+                return Err(self.not(&format!("one of {}", listed(known))));
             }
         };
         self.located(visitor.visit_enum(VariantReader { variant, content, path: self.path }))
@@ -160,12 +159,12 @@ fn visit_int<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, 
 }
 
 /// The integer that a whole float means, where it can mean only one.
-fn whole(value: f64) -> Option<i64> {
+fn whole(value: f64) -> Option<i128> {
     if value.fract() != 0.0 || value.abs() > WHOLE_FLOAT_MAX {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "whole, and at most 2^53 in magnitude")]
-    Some(value as i64)
+    Some(value as i128)
 }
 
 struct ListReader<'a, 'de> {

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use super::path::{Path, quoted};
+use crate::error::{Code, ErrorBody};
 
 /// A body, or a field of it, that cannot be accepted (BX008 to a client).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,16 @@ impl DecodeError {
     pub(super) fn at(path: &Path<'_>, rest: impl fmt::Display) -> Self {
         let path = path.to_string();
         Self { message: format!("{} {rest}", subject(&path)), path, nearest: None }
+    }
+}
+
+impl From<DecodeError> for ErrorBody {
+    /// BX008, with the field and the nearest name among its details.
+    fn from(error: DecodeError) -> Self {
+        Self::new(Code::ApiValidation, error.to_string()).with(|details| {
+            details.field = Some(error.path).filter(|path| !path.is_empty());
+            details.nearest = error.nearest.into_iter().collect();
+        })
     }
 }
 
@@ -70,13 +81,16 @@ impl Fault {
             Self::Located(error) => error,
             Self::UnknownField { field, known } => {
                 let path = Path::Field(path, &field).to_string();
-                let takes_none = if known.is_empty() { ": none is expected here" } else { "" };
-                let message = format!("unknown field `{path}`{takes_none}");
-                DecodeError { path, message, nearest: nearest(&field, known) }
+                let nearest = nearest(&field, known);
+                let message = match nearest {
+                    Some(_) => format!("unknown field `{path}`"),
+                    None if known.is_empty() => format!("unknown field `{path}`; none is expected here"),
+                    None => format!("unknown field `{path}`; known: {}", listed(known)),
+                };
+                DecodeError { path, message, nearest }
             }
             Self::UnknownVariant { variant, known } => {
-                let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                let rest = format!("must be one of {all}, not `{}`", quoted(&variant));
+                let rest = format!("must be one of {}, not `{}`", listed(known), quoted(&variant));
                 DecodeError { nearest: nearest(&variant, known), ..DecodeError::at(path, rest) }
             }
             Self::MissingField(field) => {
@@ -147,12 +161,15 @@ fn subject(path: &str) -> String {
     if path.is_empty() { "the body".to_owned() } else { format!("`{path}`") }
 }
 
-/// The known name that is most like `given`; a shared beginning counts most (`atp` means `atp_percentage`).
-fn nearest(given: &str, known: &[&str]) -> Option<String> {
+/// The known name that `given` may stand for.
+fn nearest(given: &str, known: &'static [&'static str]) -> Option<String> {
     // Cut first: the comparison's cost is the product of both lengths, and `given` is the caller's.
-    let given: String = given.chars().take(64).collect::<String>().to_lowercase();
-    let likeness = |name: &&&str| strsim::jaro_winkler(&given, &name.to_lowercase());
-    known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).map(|name| (*name).to_owned())
+    let given: String = given.chars().take(64).collect();
+    crate::error::nearest(&given.to_lowercase(), known.iter().copied())
+}
+
+pub(super) fn listed(known: &[&str]) -> String {
+    known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// serde's name of what it wanted, in the words of someone who writes JSON.

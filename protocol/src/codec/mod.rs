@@ -25,12 +25,8 @@ use de::Reader;
 use path::{Path, quoted};
 use value::{Budget, Tree};
 
-/// The most bytes that a command's body may have.
-pub const COMMAND_BODY_MAX_BYTES: usize = 64 * 1024;
-/// The deepest nesting of lists and objects that any message needs, several times over.
-pub const DEPTH_MAX: usize = 32;
-/// The most values in a body: enough for an axis of ten thousand values, at most about 2 MiB of memory.
-pub const ELEMENTS_MAX: usize = 16_384;
+use crate::limits::{BODY_DEPTH, BODY_ELEMENTS, COMMAND_BYTES};
+
 /// Below the depth at which either parser would give up by itself, so that both refuse alike.
 const PARSER_DEPTH_MAX: usize = 100;
 
@@ -55,7 +51,7 @@ pub struct DecodeLimits {
 impl Default for DecodeLimits {
     /// The limits of a command.
     fn default() -> Self {
-        Self { bytes: COMMAND_BODY_MAX_BYTES, depth: DEPTH_MAX, elements: ELEMENTS_MAX }
+        Self { bytes: COMMAND_BYTES, depth: BODY_DEPTH, elements: BODY_ELEMENTS }
     }
 }
 

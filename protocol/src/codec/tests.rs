@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::error::{Code, ErrorBody};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,8 +153,14 @@ fn an_unknown_field_names_the_nearest_known_one() {
     assert_eq!(error.path, "allocation.atp_percent");
     assert_eq!(error.nearest.as_deref(), Some("atp_percentage"));
     assert_eq!(error.to_string(), "unknown field `allocation.atp_percent`; nearest known: `atp_percentage`");
-    let allocation = json::<Allocation>(r#"{"atp_percent": 5}"#).unwrap_err();
-    assert_eq!(allocation.to_string(), "unknown field `atp_percent`; nearest known: `atp_percentage`");
+    let alone = |body| json::<Allocation>(body).unwrap_err();
+    let error = alone(r#"{"ATP_percent": 5}"#);
+    assert_eq!(error.to_string(), "unknown field `ATP_percent`; nearest known: `atp_percentage`");
+    let far = alone(r#"{"zzz": 5}"#).to_string();
+    assert_eq!(far, "unknown field `zzz`; known: `atp_percentage`, `ribosomes`");
+    let body = ErrorBody::from(error);
+    assert_eq!((body.code, body.details.field.as_deref()), (Code::ApiValidation, Some("ATP_percent")));
+    assert_eq!(body.details.nearest, ["atp_percentage"]);
 }
 
 #[test]
@@ -248,19 +255,19 @@ fn what_no_message_may_hold_is_refused_with_its_path() {
 fn bodies_beyond_a_limit_are_refused() {
     let deep = [vec![0x91; 60_000], vec![0xc0]].concat();
     assert!(
-        refused_bytes(Encoding::MessagePack, &deep).to_string().contains("is nested deeper than 32 levels")
+        refused_bytes(Encoding::MessagePack, &deep).to_string().contains("is nested deeper than 16 levels")
     );
     assert!(
         refused_bytes(Encoding::Json, &[b'['; 60_000])
             .to_string()
-            .contains("is nested deeper than 32 levels")
+            .contains("is nested deeper than 16 levels")
     );
     let nils = [b"\xdc\xea\x60".as_slice(), &[0xc0; 60_000]].concat();
-    let too_many = "the body holds more than 16384 values";
+    let too_many = "the body holds more than 8192 values";
     assert_eq!(refused_bytes(Encoding::MessagePack, &nils).to_string(), too_many);
     let zeros = format!("[{}0]", "0,".repeat(30_000));
     assert_eq!(refused_bytes(Encoding::Json, zeros.as_bytes()).to_string(), too_many);
-    let long = vec![b' '; COMMAND_BODY_MAX_BYTES + 1];
+    let long = vec![b' '; COMMAND_BYTES + 1];
     assert_eq!(
         refused_bytes(Encoding::Json, &long).to_string(),
         "the body has 65537 bytes; at most 65536 are accepted"
@@ -284,7 +291,7 @@ fn a_body_at_its_limits_is_accepted() {
 fn what_a_caller_wrote_is_repeated_cut_and_escaped() {
     let body = format!("{{\"biological_type\": \"ecoli\", \"a\\n{}\": 1}}", "x".repeat(50_000));
     let message = json::<Create>(&body).unwrap_err().to_string();
-    assert!(message.starts_with("unknown field `a\\nxxx") && message.len() < 150, "{message}");
+    assert!(message.starts_with("unknown field `a\\nxxx") && message.len() < 300, "{message}");
 }
 
 #[test]
@@ -303,4 +310,16 @@ fn a_field_can_be_taken_out_before_the_type_is_known() {
 fn a_type_may_keep_a_part_as_a_value() {
     let parts: BTreeMap<String, Value> = json(r#"{"a": [1, null, {"b": "c"}]}"#).unwrap();
     assert_eq!(encode(Encoding::Json, &parts).unwrap(), br#"{"a":[1,null,{"b":"c"}]}"#);
+}
+
+#[test]
+fn a_create_command_of_the_wire_is_read_with_its_errors_in_place() {
+    use crate::command::Create;
+    let said = |body| json::<Create>(body).unwrap_err().to_string();
+    assert_eq!(
+        said(r#"{"biological_type": "ecoli", "config": {"resource_limits": {"max_atp_percent": 5}}}"#),
+        "unknown field `config.resource_limits.max_atp_percent`; nearest known: `max_atp`"
+    );
+    let text = said(r#"{"biological_type": "ecoli", "allocation": {"ribosomes": 12.5}}"#);
+    assert!(text.starts_with("`allocation.ribosomes` must be a whole number from 0 to"), "{text}");
 }
