@@ -1,1 +1,5 @@
 //! (being built)
+
+pub mod fleet;
+pub mod journal;
+pub mod ledger;
