@@ -208,7 +208,8 @@ impl Cell {
     }
 
     fn apply_due(&mut self) -> Result<(), SpecError> {
-        while let Some(change) = self.schedule.pop_front_if(|change| change.tick <= self.tick) {
+        while self.schedule.front().is_some_and(|change| change.tick <= self.tick) {
+            let Some(change) = self.schedule.pop_front() else { break };
             self.take(&change)?;
         }
         Ok(())

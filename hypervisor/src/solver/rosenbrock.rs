@@ -126,23 +126,19 @@ impl Step {
         let factor = Factor::new(k, start, per_length / GAMMA);
         let mut stages = [[0.0; N]; STAGES];
         let mut argument = *start;
-        for stage in 0..STAGES {
-            if stage < ARGUMENT.len() {
-                argument = *start;
-                add(&mut argument, &stages, &ARGUMENT[stage], 1.0, stage);
-            } else {
-                add(&mut argument, &stages[stage - 1..], &[1.0], 1.0, 1);
-            }
-            let mut right = k.derivative(&argument);
-            add(&mut right, &stages, &RIGHT[stage], per_length, stage);
-            stages[stage] = factor.solve(&right);
-        }
+        stages[0] = factor.solve(&k.derivative(start));
+        stage::<1>(k, &factor, start, per_length, &mut stages, &mut argument);
+        stage::<2>(k, &factor, start, per_length, &mut stages, &mut argument);
+        stage::<3>(k, &factor, start, per_length, &mut stages, &mut argument);
+        stage::<4>(k, &factor, start, per_length, &mut stages, &mut argument);
+        stage::<5>(k, &factor, start, per_length, &mut stages, &mut argument);
+        stage::<6>(k, &factor, start, per_length, &mut stages, &mut argument);
+        stage::<7>(k, &factor, start, per_length, &mut stages, &mut argument);
         let mut end = argument;
-        add(&mut end, &stages[STAGES - 1..], &[1.0], 1.0, 1);
-        let mut dense = [[0.0; N]; 3];
-        for (sum, weights) in dense.iter_mut().zip(&DENSE) {
-            add(sum, &stages, weights, 1.0, STAGES);
+        for i in 0..N {
+            end[i] += stages[STAGES - 1][i];
         }
+        let dense = DENSE.map(|weights| combined::<STAGES>(&[0.0; N], &stages, &weights));
         let error = norm(&stages[STAGES - 1], start, &end, tolerance);
         Self { length_min, start: *start, end, dense, error }
     }
@@ -185,7 +181,7 @@ pub(crate) fn first_length_min(k: &Constants, y: &Vector, tolerance: &Tolerance)
     let slope = k.derivative(y);
     let slope_size = norm(&slope, y, y, tolerance);
     let probe_min = 1e-6 * norm(y, y, y, tolerance) / slope_size;
-    if !(probe_min < MOST_MIN) {
+    if probe_min.is_nan() || probe_min >= MOST_MIN {
         return MOST_MIN;
     }
     let mut ahead = *y;
@@ -202,13 +198,37 @@ pub(crate) fn first_length_min(k: &Constants, y: &Vector, tolerance: &Tolerance)
     if length.is_finite() { length.clamp(LEAST_MIN, MOST_MIN) } else { LEAST_MIN }
 }
 
-fn add(sum: &mut Vector, stages: &[Vector], weights: &[f64], factor: f64, count: usize) {
-    for (stage, weight) in stages.iter().zip(weights).take(count) {
-        let weight = weight * factor;
+/// Solves for the stage with index `INDEX` (1 to 7). The count is a constant so that the sums unroll.
+fn stage<const INDEX: usize>(
+    k: &Constants,
+    factor: &Factor,
+    start: &Vector,
+    per_length: f64,
+    stages: &mut [Vector; STAGES],
+    argument: &mut Vector,
+) {
+    if INDEX < ARGUMENT.len() {
+        *argument = combined::<INDEX>(start, stages, &ARGUMENT[INDEX]);
+    } else {
         for i in 0..N {
-            sum[i] += weight * stage[i];
+            argument[i] += stages[INDEX - 1][i];
         }
     }
+    let weights = RIGHT[INDEX].map(|weight| weight * per_length);
+    let right = combined::<INDEX>(&k.derivative(argument), stages, &weights);
+    stages[INDEX] = factor.solve(&right);
+}
+
+/// `base` and the first `COUNT` stages by their weights.
+#[inline]
+fn combined<const COUNT: usize>(base: &Vector, stages: &[Vector; STAGES], weights: &[f64]) -> Vector {
+    let mut sum = *base;
+    for i in 0..N {
+        for j in 0..COUNT {
+            sum[i] += weights[j] * stages[j][i];
+        }
+    }
+    sum
 }
 
 /// Root mean square of `values`, each over its tolerance.
