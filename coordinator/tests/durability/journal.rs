@@ -73,6 +73,14 @@ async fn a_server_is_checked_before_it_is_used() {
 }
 
 #[tokio::test]
+async fn an_old_server_is_refused_with_where_to_get_a_newer_one() {
+    let port = crate::support::server_that_claims_version("2.9.10").await;
+    let error = server::check(&connect(port).await, WAIT).await.unwrap_err();
+    assert!(matches!(&error, ServerError::TooOld { found } if found == "2.9.10"), "{error}");
+    assert!(error.to_string().contains("needs 2.12 or newer: get one from"), "{error}");
+}
+
+#[tokio::test]
 async fn the_monitoring_page_tells_whether_every_write_is_synced() {
     let always = NatsServer::start();
     assert_eq!(server::sync_always(Some(&always.monitoring_url), WAIT).await, SyncAlways::Yes);

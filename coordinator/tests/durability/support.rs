@@ -162,6 +162,24 @@ async fn pass(client: TcpStream, server: TcpStream, lose_next: Arc<AtomicBool>) 
     asking.abort();
 }
 
+/// Speaks just enough of the protocol for one client to connect.
+pub(crate) async fn server_that_claims_version(version: &str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let info = format!("INFO {{\"version\":\"{version}\",\"max_payload\":1048576,\"headers\":true}}\r\n");
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        client.write_all(info.as_bytes()).await.unwrap();
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = client.read(&mut bytes).await {
+            if bytes[..count].windows(4).any(|word| word == b"PING") {
+                client.write_all(b"PONG\r\n").await.unwrap();
+            }
+        }
+    });
+    port
+}
+
 pub(crate) fn patience() -> Patience {
     Patience { answer: Duration::from_millis(500), total: Duration::from_secs(10) }
 }
