@@ -109,3 +109,30 @@ fn decode<T: DeserializeOwned>(key: &RowKey, value: &[u8]) -> Result<T, RowsErro
     rmp_serde::from_slice(value)
         .map_err(|error| RowsError::Undecodable { key: key.clone(), reason: error.to_string() })
 }
+
+/// A row for people: what differs is found by reading both.
+pub fn show(key: &RowKey, value: &[u8]) -> String {
+    const SHOWN_CHARS: usize = 2_000;
+    let decoded = rmp_serde::from_slice::<serde_json::Value>(value);
+    let text = decoded.map_or_else(|error| format!("unreadable: {error}"), |row| row.to_string());
+    let name = match key {
+        RowKey::Vm { vm, .. } => format!("VM {vm}"),
+        RowKey::Account(_) => "account".to_owned(),
+        RowKey::Request { request, .. } => format!("request {request}"),
+        RowKey::Worker(_) => "worker".to_owned(),
+        RowKey::Meta(name) => name.clone(),
+    };
+    format!("{name} {}", text.chars().take(SHOWN_CHARS).collect::<String>())
+}
+
+/// The index of the last entry about what a row describes.
+pub fn index_of(fleet: &Fleet, key: &RowKey) -> Option<u64> {
+    let account = |user: &String| fleet.accounts.get(&user.parse().ok()?);
+    match key {
+        RowKey::Vm { user, vm } => Some(account(user)?.vms.get(&vm.parse().ok()?)?.index),
+        RowKey::Account(user) => account(user)?.vms.values().map(|vm| vm.index).max(),
+        RowKey::Request { user, request } => Some(account(user)?.requests.find(&request.parse().ok()?)?.index),
+        RowKey::Worker(worker) => Some(fleet.workers.get(&worker.parse().ok()?)?.index),
+        RowKey::Meta(_) => None,
+    }
+}

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream;
 use bioxen_protocol::command::Records;
+use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{BootId, UserId, VmId, WorkerId};
+use bioxen_protocol::limits::{LIST_VMS_DEFAULT, RECORDS};
 use bioxen_protocol::reply::Created;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
@@ -16,7 +17,8 @@ use tokio::sync::mpsc;
 use super::live::{self, Predictions};
 use super::{Reply, ReplyTo};
 use crate::fleet::vm::Vm;
-use crate::projector::records;
+use crate::projector::records::{read_audit, read_events};
+use crate::verify::Verifier;
 
 /// Something to send.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) enum Outgoing {
     Resources(ReplyTo, Box<Vm>),
     Events(ReplyTo, UserId, Records),
     Audit(ReplyTo, UserId, Records),
+    Verify(ReplyTo),
     Worker { worker: WorkerId, boot: BootId, command: WorkerCommand },
 }
 
@@ -42,17 +45,34 @@ pub(crate) struct CreatedAnswer {
     pub(crate) wait: Duration,
 }
 
-/// Sends until the driver is gone.
-pub(crate) async fn run(client: Client, mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>) {
-    let predictions = Arc::new(Predictions::default());
-    while let Some(batch) = outgoing.recv().await {
-        for one in batch {
-            send(&client, &predictions, one).await;
+impl Outgoing {
+    /// Who waits for it, where somebody does.
+    pub(crate) fn into_reply_to(self) -> Option<ReplyTo> {
+        match self {
+            Self::Reply(to, _)
+            | Self::Created { reply_to: to, .. }
+            | Self::Status { reply_to: to, .. }
+            | Self::Metrics(to, _)
+            | Self::Resources(to, _)
+            | Self::Events(to, ..)
+            | Self::Audit(to, ..)
+            | Self::Verify(to) => Some(to),
+            Self::Worker { .. } => None,
         }
     }
 }
 
-async fn send(client: &Client, predictions: &Arc<Predictions>, one: Outgoing) {
+/// Sends until the driver is gone.
+pub(crate) async fn run(client: Client, verifier: Verifier, mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>) {
+    let predictions = Arc::new(Predictions::default());
+    while let Some(batch) = outgoing.recv().await {
+        for one in batch {
+            send(&client, &predictions, &verifier, one).await;
+        }
+    }
+}
+
+async fn send(client: &Client, predictions: &Arc<Predictions>, verifier: &Verifier, one: Outgoing) {
     let client = client.clone();
     match one {
         Outgoing::Reply(to, reply) => to.send(&client, &reply).await,
@@ -84,16 +104,18 @@ async fn send(client: &Client, predictions: &Arc<Predictions>, one: Outgoing) {
         Outgoing::Resources(reply_to, vm) => {
             tokio::spawn(async move { reply_to.send(&client, &live::resources(&client, *vm).await).await });
         }
+        Outgoing::Verify(reply_to) => {
+            let verifier = verifier.clone();
+            tokio::spawn(async move { reply_to.send(&client, &verifier.reply().await).await });
+        }
         Outgoing::Events(reply_to, user, ask) => {
             tokio::spawn(async move {
-                let js = jetstream::new(client.clone());
-                reply_to.send(&client, &records::events(&js, &user, &ask).await).await;
+                reply_to.send(&client, &events(&client, &user, &ask).await).await;
             });
         }
         Outgoing::Audit(reply_to, user, ask) => {
             tokio::spawn(async move {
-                let js = jetstream::new(client.clone());
-                reply_to.send(&client, &records::audit(&js, &user, &ask).await).await;
+                reply_to.send(&client, &audit(&client, &user, &ask).await).await;
             });
         }
     }
@@ -123,4 +145,38 @@ async fn tell(client: &Client, worker: WorkerId, boot: BootId, command: &WorkerC
         }
         Err(error) => tracing::error!(%error, %subject, "a worker's command cannot be encoded"),
     }
+}
+
+/// How long one request to a stream may take.
+const STREAM_ANSWER: Duration = Duration::from_secs(2);
+
+async fn events(client: &Client, user: &UserId, ask: &Records) -> Reply {
+    match limit(ask) {
+        Ok(limit) => match read_events(client, user, ask.since, limit, STREAM_ANSWER).await {
+            Ok(events) => Reply::Events { events },
+            Err(error) => unread(&error.to_string()),
+        },
+        Err(error) => Reply::Error(error),
+    }
+}
+
+async fn audit(client: &Client, user: &UserId, ask: &Records) -> Reply {
+    match limit(ask) {
+        Ok(limit) => match read_audit(client, user, ask.since, limit, STREAM_ANSWER).await {
+            Ok(audit) => Reply::Audit { audit },
+            Err(error) => unread(&error.to_string()),
+        },
+        Err(error) => Reply::Error(error),
+    }
+}
+
+fn limit(ask: &Records) -> Result<usize, ErrorBody> {
+    let asked = ask.limit.map_or(Some(LIST_VMS_DEFAULT), |limit| usize::try_from(limit).ok());
+    asked.filter(|limit| (1..=RECORDS).contains(limit)).ok_or_else(|| {
+        ErrorBody::new(Code::ApiValidation, format!("limit is {}: expected 1 to {RECORDS}", ask.limit.unwrap_or(0)))
+    })
+}
+
+fn unread(reason: &str) -> Reply {
+    Reply::Error(ErrorBody::new(Code::Timeout, format!("the stream was not read: {reason}; ask again")))
 }

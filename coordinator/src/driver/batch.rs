@@ -4,7 +4,6 @@
 //! ledger's rows all travel with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::state::VmState;
@@ -53,7 +52,7 @@ impl Filling {
 /// A sealed batch.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    pub(super) batch: Arc<Batch>,
+    pub(super) batch: Batch,
     pub(super) payload: Bytes,
     pub(super) hash: Hash,
     pub(super) rows: Vec<RowChange>,
@@ -67,12 +66,4 @@ pub(super) struct Released {
     pub(super) waiters: Vec<Waiter>,
     /// The states of the VMs that the batch touched, for whoever waits for them.
     pub(super) states: BTreeMap<VmKey, VmState>,
-}
-
-impl Released {
-    pub(super) fn append(&mut self, later: Self) {
-        self.effects.extend(later.effects);
-        self.waiters.extend(later.waiters);
-        self.states.extend(later.states);
-    }
 }

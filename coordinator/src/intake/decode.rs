@@ -12,8 +12,7 @@ use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId, random_token};
 use bioxen_protocol::limits::{WAIT_MS, WAIT_MS_DEFAULT};
 use bioxen_protocol::subject::{InvalidSubject, Subject};
 use bioxen_protocol::worker::WorkerReport;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::order::new_vm;
@@ -26,6 +25,9 @@ use crate::fleet::entry::{Cause, Request};
 const NOBODY: &str = "bioxen-nobody";
 /// A worker's report: an inventory part of full observations with checkpoints stays below it.
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Deeper than any report.
+const REPORT_DEPTH: usize = 24;
 
 /// Who asks, through which door.
 struct Caller {
@@ -101,27 +103,13 @@ pub(crate) fn report(message: &Message) -> Result<Report, String> {
     if message.payload.len() > REPORT_BYTES {
         return Err(format!("{} bytes, at most {REPORT_BYTES} are accepted", message.payload.len()));
     }
-    let mut reader = rmp_serde::Deserializer::from_read_ref(&message.payload);
-    let report = WorkerReport::deserialize_from(&mut reader)?;
-    Ok(Report { worker, boot, report })
-}
-
-trait FromMessagePack: Sized {
-    fn deserialize_from(
-        reader: &mut rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'_, [u8]>>,
-    ) -> Result<Self, String>;
-}
-
-impl<T: DeserializeOwned> FromMessagePack for T {
-    fn deserialize_from(
-        reader: &mut rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'_, [u8]>>,
-    ) -> Result<Self, String> {
-        let value = T::deserialize(&mut *reader).map_err(|error| error.to_string())?;
-        if reader.position() != u64::MAX && !reader.get_ref().is_empty() {
-            return Err("bytes follow the report".to_owned());
-        }
-        Ok(value)
+    let mut reader = rmp_serde::Deserializer::new(std::io::Cursor::new(&message.payload));
+    reader.set_max_depth(REPORT_DEPTH);
+    let report = WorkerReport::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    if usize::try_from(reader.position()) != Ok(message.payload.len()) {
+        return Err("bytes follow the report".to_owned());
     }
+    Ok(Report { worker, boot, report })
 }
 
 impl Incoming {
