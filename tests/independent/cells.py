@@ -312,7 +312,7 @@ def main():
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--bound", type=float, default=1e-4, help="largest relative deviation that passes")
-    parser.add_argument("--method", default="LSODA", choices=["LSODA", "BDF", "Radau"])
+    parser.add_argument("--method", default="BDF", choices=["BDF", "Radau", "LSODA"])
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
