@@ -261,8 +261,12 @@ def trajectory(start, after, minute, method):
             y[FREE] += y[IDLE]
             y[IDLE] = 0.0
         at = sorted({t for t in MINUTES if begin < t <= end} | {end})
-        run = solve_ivp(cell.rhs(), (begin, end), y, method=method, t_eval=at, rtol=1e-9, atol=1e-9)
-        assert run.success, run.message
+        # Differenced Jacobians let one method or another stall on rounding now and then: then the next one.
+        for chosen in dict.fromkeys((method, "BDF", "Radau")):
+            run = solve_ivp(cell.rhs(), (begin, end), y, method=chosen, t_eval=at, rtol=1e-9, atol=1e-9)
+            if run.success:
+                break
+        assert run.success, f"SciPy did not get through: {run.message}"
         for t, state in zip(run.t, run.y.T):
             # A change exactly at a compared minute: the state right after it counts.
             states[round(float(t), 6)] = state
@@ -312,7 +316,7 @@ def main():
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--bound", type=float, default=1e-4, help="largest relative deviation that passes")
-    parser.add_argument("--method", default="LSODA", choices=["LSODA", "BDF", "Radau"])
+    parser.add_argument("--method", default="BDF", choices=["BDF", "Radau", "LSODA"])
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
