@@ -21,7 +21,7 @@ use bioxen_protocol::codec::Encoding;
 use bioxen_protocol::command::{SetQuota, Verb};
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, WorkerId};
-use bioxen_protocol::limits::{COMMAND_BYTES, RETRY_AFTER_MS};
+use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::subject;
 use bioxen_protocol::worker::WorkerReport;
 use futures::StreamExt;
@@ -180,11 +180,6 @@ fn reply_of(message: &Message) -> Result<Option<NatsSubject>, NatsSubject> {
         }
         reply => Ok(reply.clone()),
     }
-}
-
-/// How large a command may be on the bus; what is larger is refused before it is decoded.
-pub(crate) const fn most_bytes() -> usize {
-    COMMAND_BYTES
 }
 
 /// The encoding of an answer to a question that could not be decoded.

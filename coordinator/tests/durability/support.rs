@@ -185,7 +185,7 @@ pub(crate) fn patience() -> Patience {
 }
 
 pub(crate) fn note(text: &str) -> Entry {
-    Entry::Note(text.to_owned())
+    Entry::Leader { epoch: 1, coordinator: text.to_owned() }
 }
 
 /// A batch of one entry a text, joined to a position.
