@@ -2,3 +2,4 @@
 pub mod fleet;
 pub mod journal;
 pub mod ledger;
+pub mod projector;
