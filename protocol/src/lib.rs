@@ -9,6 +9,7 @@
 //! ```
 
 pub mod audit;
+pub mod client;
 pub mod codec;
 pub mod command;
 pub mod config;

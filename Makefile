@@ -1,0 +1,28 @@
+# What a developer does with BioXen. Needs a Rust toolchain, make and python3.
+
+NATS_SERVER = $$(python3 deploy/get_nats_server.py)
+CARGO ?= cargo
+
+.PHONY: help run dev test lint
+
+help: ## Show these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build, and show a fleet at work: two users, three cells, a refusal, the audit trail
+	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" target/release/bioxen demo
+
+dev: ## Build, and run a fleet on port 4222 until interrupted; flags in ARGS
+	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" exec target/release/bioxen dev $(ARGS)
+
+test: ## Run every test, with a real nats-server and clients in Python; one test's name in ARGS
+	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
+		&& $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace $(ARGS)
+
+lint: ## Check formatting, lints and licences
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
+		else echo "skipped: cargo-deny is not installed, so licences and sources were not checked"; fi

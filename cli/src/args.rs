@@ -1,0 +1,101 @@
+//! The command line: what stands on every command, and the list of them.
+
+use bioxen_protocol::id::{OperatorId, UserId};
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, watch};
+use crate::demo::DemoArgs;
+use crate::dev::DevArgs;
+use crate::exit::{EXIT_CODES, Failure};
+use crate::simulate::SimulateArgs;
+
+/// Runs a fleet of biological VMs, or talks to one.
+#[derive(Debug, Parser)]
+#[command(name = "bioxen", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the fleet is and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct Connection {
+    /// NATS server, credentials included where it asks for any
+    #[arg(
+        long,
+        global = true,
+        env = "BIOXEN_URL",
+        default_value = "nats://127.0.0.1:4222",
+        hide_env_values = true
+    )]
+    pub(crate) url: String,
+    /// Whose VMs; without it the login name
+    #[arg(long, global = true, env = "BIOXEN_USER")]
+    user: Option<UserId>,
+    /// Name for what operators alone may ask
+    #[arg(long, global = true, env = "BIOXEN_OPERATOR", default_value = "operator")]
+    pub(crate) operator: OperatorId,
+    /// One JSON document instead of text; one a line for what goes on
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Connection {
+    /// The user given, else the login name where it is a valid id.
+    pub(crate) fn user(&self) -> Result<UserId, Failure> {
+        let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()?.parse().ok());
+        self.user.clone().or_else(login).ok_or_else(|| {
+            Failure::usage(
+                "no user is named and the login name is none either: give --user or set BIOXEN_USER",
+            )
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a VM
+    Create(Box<create::CreateArgs>),
+    /// List one's own VMs
+    List(list::ListArgs),
+    /// Start a VM
+    Start(lifecycle::StartArgs),
+    /// Stop a VM, keeping a checkpoint and its slot
+    Stop(lifecycle::WaitingArgs),
+    /// Pause a running VM
+    Pause(lifecycle::WaitingArgs),
+    /// Resume a paused VM
+    Resume(lifecycle::WaitingArgs),
+    /// Destroy a VM and give back all that it holds
+    Destroy(lifecycle::WaitingArgs),
+    /// How a VM stands
+    Status(read::VmArgs),
+    /// What a VM holds, may hold and uses
+    Resources(read::VmArgs),
+    /// Give a VM new amounts of ATP, ribosomes or memory
+    Allocate(allocate::AllocateArgs),
+    /// What a cell shows: growth, ATP, ribosomes, genes
+    Metrics(read::VmArgs),
+    /// Follow events as they happen
+    Watch(watch::WatchArgs),
+    /// Read or verify the audit trail
+    Audit(audit::AuditArgs),
+    /// The fleet's workers (operators)
+    Workers,
+    /// One's own limits and use; `show` and `set` for operators
+    Quota(quota::QuotaArgs),
+    /// What the whole fleet holds
+    Fleet,
+    /// Counts and times of the commands served
+    Performance,
+    /// Check the ledger (operators)
+    Ledger(operator::LedgerArgs),
+    /// Run a whole fleet here until interrupted: NATS, a coordinator, workers
+    Dev(DevArgs),
+    /// Show two users, three cells, a refusal and the audit trail on a fleet of its own
+    Demo(DemoArgs),
+    /// Follow one cell here and now, without a fleet
+    Simulate(SimulateArgs),
+}

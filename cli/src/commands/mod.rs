@@ -1,0 +1,60 @@
+//! The commands that talk to a fleet: a file a verb, or a small group that shares its shape.
+
+pub(crate) mod allocate;
+pub(crate) mod audit;
+pub(crate) mod create;
+pub(crate) mod lifecycle;
+pub(crate) mod list;
+pub(crate) mod operator;
+pub(crate) mod quota;
+pub(crate) mod read;
+pub(crate) mod watch;
+
+use bioxen_protocol::client::{Client, OperatorClient};
+use bioxen_protocol::command::Verb;
+
+use crate::args::{Command, Connection};
+use crate::exit::Failure;
+
+/// A connection, and how its answers are shown.
+pub(crate) struct Session {
+    client: Client,
+    operator: OperatorClient,
+    json: bool,
+}
+
+impl Session {
+    async fn open(connection: &Connection) -> Result<Self, Failure> {
+        let client = Client::connect(&connection.url, connection.user()?).await?;
+        let operator = client.operator(connection.operator.clone());
+        Ok(Self { client, operator, json: connection.json })
+    }
+}
+
+/// Connects and carries out one command.
+pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), Failure> {
+    let session = Session::open(&connection).await?;
+    match command {
+        Command::Create(args) => create::run(&session, *args).await,
+        Command::List(args) => list::run(&session, args).await,
+        Command::Start(args) => lifecycle::start(&session, args).await,
+        Command::Stop(args) => lifecycle::waiting(&session, Verb::Stop, args).await,
+        Command::Pause(args) => lifecycle::waiting(&session, Verb::Pause, args).await,
+        Command::Resume(args) => lifecycle::waiting(&session, Verb::Resume, args).await,
+        Command::Destroy(args) => lifecycle::waiting(&session, Verb::Destroy, args).await,
+        Command::Status(args) => read::of_vm(&session, Verb::Status, &args).await,
+        Command::Resources(args) => read::of_vm(&session, Verb::Resources, &args).await,
+        Command::Metrics(args) => read::of_vm(&session, Verb::Metrics, &args).await,
+        Command::Allocate(args) => allocate::run(&session, args).await,
+        Command::Watch(args) => watch::run(&session, args).await,
+        Command::Audit(args) => audit::run(&session, args).await,
+        Command::Workers => operator::workers(&session).await,
+        Command::Quota(args) => quota::run(&session, args).await,
+        Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
+        Command::Performance => read::of_fleet(&session, Verb::Performance).await,
+        Command::Ledger(args) => operator::ledger(&session, args).await,
+        Command::Dev(_) | Command::Demo(_) | Command::Simulate(_) => {
+            Err(Failure::other("this command needs no fleet and is carried out before one is asked"))
+        }
+    }
+}
