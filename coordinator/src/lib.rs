@@ -1,1 +1,4 @@
 //! (being built)
+pub mod fleet;
+pub mod journal;
+pub mod ledger;

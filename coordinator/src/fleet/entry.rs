@@ -1,0 +1,143 @@
+//! Entries: facts of the journal. What an entry changes of a VM's holdings it states as `held`, the holdings after it,
+//! so that any fold, also one written apart, can add them up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bioxen_protocol::command::{OnComplete, Verb};
+use bioxen_protocol::config::ResourceConfig;
+use bioxen_protocol::error::Code;
+use bioxen_protocol::id::{BootId, Generation, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState, ObservedState};
+use serde::{Deserialize, Serialize};
+
+use super::account::UserLimits;
+use super::amounts::Amounts;
+
+/// Who asked for what, on every entry that a command caused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub user: UserId,
+    /// Set where an operator acted on the user's VM.
+    pub operator: Option<OperatorId>,
+    pub verb: Verb,
+    pub request: Option<Request>,
+}
+
+/// A request id with the digest of what was asked under it (verb, target and decoded fields).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: RequestId,
+    pub digest: String,
+}
+
+/// A fact. Variants are only ever added, and written only once every live coordinator knows them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A coordinator leads from here on.
+    Leader { epoch: u64, coordinator: String },
+    /// The leader lives; also the entry of a batch that only moves the submit cursor.
+    Tick,
+    /// The limits that hold from here on.
+    Configured { config: ResourceConfig },
+    /// A VM exists; `queued` where it waits for room and holds nothing.
+    Created(Box<Created>),
+    /// An existing VM waits for room and holds nothing.
+    Queued { cause: Cause, key: VmKey, held: Amounts, horizon_tick: Option<u64> },
+    /// The command `start` was accepted; `Placed` follows in the same batch.
+    Started { cause: Cause, key: VmKey, horizon_tick: Option<u64> },
+    /// A worker was chosen; the generation is (incarnation, this entry's index).
+    Placed { key: VmKey, worker: WorkerId, boot: BootId, held: Amounts },
+    /// Pause, resume, stop or destroy was accepted.
+    Desired { cause: Cause, key: VmKey, desired: DesiredState, held: Amounts },
+    /// A new allocation was accepted; `ordinal` 0 where the VM had not started and it took effect at once.
+    Allocated { cause: Cause, key: VmKey, ordinal: u64, allocation: CellAllocation, held: Amounts },
+    /// A worker said how the VM stands.
+    Observed(Box<Observed>),
+    /// A boot of a worker was admitted.
+    Registered { worker: WorkerId, boot: BootId, capacity: Capacity },
+    /// Lease and grace of a boot are over: it commits nothing any more.
+    Expired { worker: WorkerId, boot: BootId },
+    /// An operator set a user's limits.
+    LimitsSet { operator: OperatorId, user: UserId, limits: UserLimits },
+    /// Refused commands: one, or as many as `count` says.
+    Rejected(Box<Rejected>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Created {
+    pub cause: Cause,
+    pub key: VmKey,
+    pub order: Arc<CellOrder>,
+    /// The most that this VM may ever be allocated.
+    pub most: CellAllocation,
+    pub on_complete: OnComplete,
+    pub labels: BTreeMap<String, String>,
+    pub queued: bool,
+    pub held: Amounts,
+    /// The state and place that were answered, for a repeat of the request.
+    pub answered_state: VmState,
+    pub queue_position: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    pub key: VmKey,
+    pub generation: Generation,
+    pub state: ObservedState,
+    pub tick: u64,
+    /// The highest ordinal in effect.
+    pub applied: u64,
+    pub applied_at: Vec<(u64, u64)>,
+    pub checkpoint: Option<Arc<[u8]>>,
+    pub reason: Option<String>,
+    pub held: Amounts,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    pub user: UserId,
+    pub operator: Option<OperatorId>,
+    /// None where the verb itself was not understood.
+    pub verb: Option<Verb>,
+    pub vm: Option<VmId>,
+    pub code: Code,
+    pub request_id: Option<RequestId>,
+    pub message: String,
+    pub count: u64,
+}
+
+impl Entry {
+    /// The VM that the entry is about.
+    pub fn key(&self) -> Option<&VmKey> {
+        match self {
+            Self::Created(created) => Some(&created.key),
+            Self::Queued { key, .. }
+            | Self::Started { key, .. }
+            | Self::Placed { key, .. }
+            | Self::Desired { key, .. }
+            | Self::Allocated { key, .. } => Some(key),
+            Self::Observed(observed) => Some(&observed.key),
+            Self::Leader { .. }
+            | Self::Tick
+            | Self::Configured { .. }
+            | Self::Registered { .. }
+            | Self::Expired { .. }
+            | Self::LimitsSet { .. }
+            | Self::Rejected(_) => None,
+        }
+    }
+
+    /// The command that caused it.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Created(created) => Some(&created.cause),
+            Self::Queued { cause, .. }
+            | Self::Started { cause, .. }
+            | Self::Desired { cause, .. }
+            | Self::Allocated { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The fleet core: what may happen, and what follows from what happened. Pure: no clock, no randomness, no I/O, no async.
+//!
+//! ```text
+//!   Command --decide--> Ok(entries, answer) --journal--> acknowledged
+//!                  \--> Err(Rejection)                       |
+//!   Entry   --evolve--> the fleet after it, and what it touched: rows for the ledger, levels for the workers
+//! ```
+//!
+//! `decide` reads, `evolve` writes. Recovery, followers and verification use `evolve` alone, so a later version may
+//! decide differently without rewriting history. Nothing here may depend on anything but the entries.
+
+pub mod account;
+pub mod amounts;
+pub mod command;
+mod decide;
+pub mod entry;
+mod evolve;
+pub mod idempotency;
+mod limits;
+mod observe;
+mod placement;
+mod queue;
+pub mod rejection;
+pub mod rows;
+pub mod vm;
+pub mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bioxen_protocol::config::ResourceConfig;
+use bioxen_protocol::id::{BootId, Generation, RequestId, UserId, VmKey, WorkerId};
+use bioxen_protocol::worker::ObservedState;
+
+use account::Account;
+use amounts::Amounts;
+use vm::Vm;
+use worker::Worker;
+
+/// Everything that the journal says, folded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fleet {
+    pub incarnation: u64,
+    pub epoch: u64,
+    /// The index that the next entry gets; the first is 1.
+    pub next_index: u64,
+    /// Time of the last entry, in milliseconds since 1970; never goes back.
+    pub time_ms: u64,
+    pub config: ResourceConfig,
+    pub accounts: BTreeMap<UserId, Account>,
+    pub workers: BTreeMap<WorkerId, Worker>,
+    /// What all VMs hold (I3).
+    pub held: Amounts,
+    /// Users with waiting VMs.
+    waiting_users: BTreeSet<UserId>,
+    queued_by_priority: BTreeMap<u8, u64>,
+    /// Something was given back or arrived since the queue was last found blocked.
+    room_may_have_appeared: bool,
+    touched: Touched,
+}
+
+/// What entries changed since it was last taken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Touched {
+    pub vms: BTreeSet<VmKey>,
+    pub accounts: BTreeSet<UserId>,
+    pub workers: BTreeSet<WorkerId>,
+    pub requests: BTreeSet<(UserId, RequestId)>,
+    pub gone_vms: BTreeSet<VmKey>,
+    /// What workers still hold and shall give up.
+    pub forget: Vec<Forget>,
+}
+
+/// A generation that its worker shall give up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forget {
+    pub worker: WorkerId,
+    pub boot: BootId,
+    pub key: VmKey,
+    pub generation: Generation,
+}
+
+impl Fleet {
+    /// The fleet before its first entry.
+    pub fn new(incarnation: u64) -> Self {
+        Self { incarnation, next_index: 1, ..Self::default() }
+    }
+
+    pub fn vm(&self, key: &VmKey) -> Option<&Vm> {
+        self.accounts.get(&key.user)?.vms.get(&key.vm)
+    }
+
+    pub fn vms(&self) -> impl Iterator<Item = &Vm> {
+        self.accounts.values().flat_map(|account| account.vms.values())
+    }
+
+    pub fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Called when [`Self::next_from_queue`] found nothing, so that it is not searched again for nothing.
+    pub fn queue_is_blocked(&mut self) {
+        self.room_may_have_appeared = false;
+    }
+
+    pub fn queued(&self) -> u64 {
+        self.queued_by_priority.values().sum()
+    }
+
+    /// The VMs placed on one boot.
+    pub fn placed_on(&self, worker: &WorkerId, boot: &BootId) -> impl Iterator<Item = &Vm> {
+        self.vms().filter(move |vm| {
+            vm.placement.as_ref().is_some_and(|at| at.worker == *worker && at.boot == *boot)
+        })
+    }
+
+    /// Whether a worker's generation is the one that the fleet knows for the VM.
+    pub fn is_current(&self, worker: &WorkerId, boot: &BootId, key: &VmKey, generation: Generation) -> bool {
+        let placement = self.vm(key).and_then(|vm| vm.placement.as_ref());
+        placement.is_some_and(|at| at.generation == generation && at.worker == *worker && at.boot == *boot)
+    }
+
+    /// The digest that a worker's heartbeat shows when it holds what the journal says.
+    pub fn inventory_of(&self, worker: &WorkerId, boot: &BootId) -> u64 {
+        let held = self.placed_on(worker, boot).filter_map(|vm| {
+            let at = vm.placement.as_ref()?;
+            let is_there = at.observed != ObservedState::Absent;
+            is_there.then_some((&vm.key, at.generation, at.observed, at.applied))
+        });
+        bioxen_protocol::worker::inventory_digest(held)
+    }
+}
+
+#[cfg(test)]
+mod tests;

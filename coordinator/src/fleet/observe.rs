@@ -1,0 +1,157 @@
+//! What a worker said of a VM: decided against the VM's generation, folded into its state.
+
+use bioxen_protocol::command::OnComplete;
+use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{Observation, ObservedState};
+
+use super::Fleet;
+use super::amounts::Amounts;
+use super::entry::{Entry, Observed};
+use super::vm::{COMPLETED, Vm};
+
+/// What is said where lease and grace ended before the worker could confirm.
+const LEASE_OVER: &str = "its worker's lease and grace were over";
+
+impl Fleet {
+    /// The entry for an observation, or none where it is stale or says nothing new.
+    pub(super) fn decide_observation(
+        &self,
+        worker: &WorkerId,
+        boot: &BootId,
+        seen: &Observation,
+    ) -> Vec<Entry> {
+        if !self.is_current(worker, boot, &seen.key, seen.generation) {
+            return Vec::new();
+        }
+        let Some(vm) = self.vm(&seen.key) else { return Vec::new() };
+        let Some(at) = &vm.placement else { return Vec::new() };
+        let applied = seen.applied.clamp(at.applied, vm.last_ordinal.max(at.applied));
+        let news = at.observed != seen.state
+            || next_state(vm, seen.state) != vm.state
+            || applied > at.applied
+            || seen.checkpoint.is_some();
+        if !news {
+            return Vec::new();
+        }
+        vec![Entry::Observed(Box::new(Observed {
+            key: seen.key.clone(),
+            generation: seen.generation,
+            state: seen.state,
+            tick: seen.tick.max(vm.tick),
+            applied,
+            applied_at: seen.applied_at.clone(),
+            checkpoint: seen.checkpoint.as_deref().map(Into::into),
+            reason: seen.reason.clone(),
+            held: held_after(vm, seen.state, applied),
+        }))]
+    }
+
+    /// What ends with a boot: VMs that it was to stop or give up are so, without its word.
+    pub(super) fn decide_expiry(&self, worker: &WorkerId, boot: &BootId) -> Vec<Entry> {
+        let known = self.workers.get(worker);
+        if known.is_none_or(|known| known.boot != *boot || !known.live) {
+            return Vec::new();
+        }
+        let mut entries = vec![Entry::Expired { worker: worker.clone(), boot: boot.clone() }];
+        for vm in self.placed_on(worker, boot) {
+            let ending = matches!(vm.state, VmState::Stopping | VmState::Destroying);
+            let Some(at) = vm.placement.as_ref().filter(|_| ending) else { continue };
+            entries.push(Entry::Observed(Box::new(Observed {
+                key: vm.key.clone(),
+                generation: at.generation,
+                state: ObservedState::Absent,
+                tick: vm.tick,
+                applied: at.applied,
+                applied_at: Vec::new(),
+                checkpoint: None,
+                reason: Some(LEASE_OVER.to_owned()),
+                held: held_after(vm, ObservedState::Absent, at.applied),
+            })));
+        }
+        entries
+    }
+
+    pub(super) fn observed(&mut self, index: u64, seen: &Observed) {
+        let current = self.vm(&seen.key).and_then(|vm| vm.placement.as_ref());
+        if current.is_none_or(|at| at.generation != seen.generation) {
+            return;
+        }
+        let Some(next) = self.vm(&seen.key).map(|vm| next_state(vm, seen.state)) else { return };
+        let ended = matches!(next, VmState::Stopped | VmState::Failed | VmState::Destroyed);
+        if ended && seen.state != ObservedState::Absent {
+            self.forget(&seen.key);
+        }
+        self.edit(index, &seen.key, |vm| {
+            note_applied(vm, seen);
+            if next != vm.state || seen.reason.is_some() {
+                vm.reason.clone_from(&seen.reason);
+            }
+            if seen.state == ObservedState::Completed && next != VmState::Destroying {
+                vm.reason = Some(COMPLETED.to_owned());
+            }
+            vm.state = next;
+            vm.tick = seen.tick;
+            vm.held = seen.held;
+            if ended {
+                vm.placement = None;
+            } else if let Some(at) = &mut vm.placement {
+                at.observed = seen.state;
+                at.applied = seen.applied;
+            }
+        });
+    }
+
+    /// The VMs that a complete inventory lacks although the worker was to give them up.
+    pub fn given_up<'a>(
+        &'a self,
+        worker: &'a WorkerId,
+        boot: &'a BootId,
+        holds: impl Fn(&VmKey) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Vm> {
+        self.placed_on(worker, boot).filter(move |vm| vm.state == VmState::Destroying && !holds(&vm.key))
+    }
+}
+
+fn note_applied(vm: &mut Vm, seen: &Observed) {
+    for (ordinal, tick) in &seen.applied_at {
+        if let Some(change) = vm.changes.iter_mut().find(|change| change.ordinal == *ordinal) {
+            change.tick.get_or_insert(*tick);
+        }
+    }
+    if let Some(change) = vm.changes.iter().rfind(|change| change.ordinal <= seen.applied) {
+        vm.effective = change.allocation;
+    }
+    if let Some(checkpoint) = &seen.checkpoint {
+        vm.checkpoint = Some(checkpoint.clone());
+        vm.checkpoint_applied = seen.applied;
+        vm.changes.retain(|change| change.ordinal > seen.applied);
+    }
+}
+
+/// The state that follows where a worker tells `seen`.
+fn next_state(vm: &Vm, seen: ObservedState) -> VmState {
+    use ObservedState as Seen;
+    use VmState::{Destroyed, Destroying, Failed, Paused, Running, Stopped, Stopping};
+    match (vm.state, seen) {
+        (Destroying, Seen::Absent) => Destroyed,
+        (Destroying, _) => Destroying,
+        (_, Seen::Completed) if vm.on_complete == OnComplete::Release => Destroyed,
+        (_, Seen::Stopped | Seen::Completed) | (Stopping, Seen::Absent | Seen::Failed) => Stopped,
+        (Stopping, _) => Stopping,
+        (_, Seen::Running) => Running,
+        (_, Seen::Paused) => Paused,
+        // A worker that gave up what it should run has failed it.
+        (_, Seen::Failed | Seen::Absent) => Failed,
+    }
+}
+
+/// What the VM then holds: a release is a confirmed end, never an intention (I7).
+fn held_after(vm: &Vm, seen: ObservedState, applied: u64) -> Amounts {
+    match next_state(vm, seen) {
+        VmState::Destroyed => Amounts::NOTHING,
+        VmState::Stopped | VmState::Failed => Amounts::SLOT,
+        VmState::Running | VmState::Paused => vm.holdings_at(applied),
+        _ => vm.held,
+    }
+}

@@ -1,0 +1,73 @@
+//! Which worker a VM goes to, and why the others not.
+
+use bioxen_protocol::command::VmType;
+use bioxen_protocol::config::Placement;
+use bioxen_protocol::id::{BootId, WorkerId};
+
+use super::Fleet;
+use super::rejection::{NoRoom, Rejection};
+use super::worker::Worker;
+
+impl Fleet {
+    /// The worker for a VM that needs `ribosomes` units.
+    ///
+    /// Spread takes the one with the most free units (then the fewest VMs), bin-pack the one with the fewest that still
+    /// fits; equals go by name, so that every fold agrees.
+    pub(super) fn place(&self, vm_type: VmType, ribosomes: u64) -> Result<(WorkerId, BootId), Rejection> {
+        let fits = self.workers.iter().filter(|(_, worker)| no_room(worker, vm_type, ribosomes).is_none());
+        let free = |worker: &Worker| worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes);
+        let chosen =
+            match self.config.placement {
+                Placement::Spread => fits
+                    .min_by_key(|(id, worker)| (u64::MAX - free(worker), worker.used.slots, (*id).clone())),
+                Placement::BinPack => fits
+                    .min_by_key(|(id, worker)| (free(worker), u64::MAX - worker.used.slots, (*id).clone())),
+            };
+        match chosen {
+            Some((id, worker)) => Ok((id.clone(), worker.boot.clone())),
+            None => Err(self.why_no_worker(vm_type, ribosomes)),
+        }
+    }
+
+    fn why_no_worker(&self, vm_type: VmType, ribosomes: u64) -> Rejection {
+        let live = self.workers.values().filter(|worker| worker.live);
+        let most = live.map(|worker| worker.capacity.usable_ribosomes).max();
+        if let Some(most) = most.filter(|most| ribosomes > *most) {
+            return Rejection::AboveAnyWorker { requested: ribosomes, most };
+        }
+        let reasons = self.workers.iter().filter_map(|(id, worker)| {
+            no_room(worker, vm_type, ribosomes).map(|reason| (id.clone(), reason))
+        });
+        Rejection::NoWorker { reasons: reasons.collect() }
+    }
+
+    /// Whether a placed VM may hold `more` units where it is.
+    pub(super) fn grow_in_place(&self, id: &WorkerId, boot: &BootId, more: u64) -> Result<(), Rejection> {
+        let Some(worker) = self.workers.get(id).filter(|worker| worker.boot == *boot) else {
+            return Ok(());
+        };
+        let used = worker.used.ribosomes;
+        let usable = worker.capacity.usable_ribosomes;
+        if more > 0 && used + more > usable {
+            let reason = NoRoom::Ribosomes { used, usable, requested: more };
+            return Err(Rejection::NoWorker { reasons: vec![(id.clone(), reason)] });
+        }
+        Ok(())
+    }
+}
+
+fn no_room(worker: &Worker, vm_type: VmType, ribosomes: u64) -> Option<NoRoom> {
+    let capacity = &worker.capacity;
+    if !worker.live {
+        Some(NoRoom::Expired)
+    } else if !capacity.vm_types.contains(&vm_type) {
+        Some(NoRoom::VmType)
+    } else if worker.used.slots >= capacity.max_vms {
+        Some(NoRoom::Vms { used: worker.used.slots, max: capacity.max_vms })
+    } else if worker.used.ribosomes + ribosomes > capacity.usable_ribosomes {
+        let (used, usable) = (worker.used.ribosomes, capacity.usable_ribosomes);
+        Some(NoRoom::Ribosomes { used, usable, requested: ribosomes })
+    } else {
+        None
+    }
+}

@@ -1,0 +1,397 @@
+//! The core under random commands: its sums always add up, its limits always hold, and a fold from rows is the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
+use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
+use bioxen_protocol::quantity::{AtpPercent, Pace};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{
+    Capacity, CellAllocation, CellOrder, DesiredState, Observation, ObservedState,
+};
+use proptest::prelude::*;
+
+use super::amounts::Amounts;
+use super::command::{Answer, Ask, Command, NewVm};
+use super::entry::{Cause, Request};
+use super::rejection::{Rejection, Resource};
+use super::rows::Rows;
+use super::{Fleet, Touched};
+
+const SYN3A: CellAllocation =
+    CellAllocation { atp_millipercent: 60_000, ribosomes: 10, memory_kb: 512 * 1024 };
+const SYN3A_MOST: CellAllocation =
+    CellAllocation { atp_millipercent: 70_000, ribosomes: 15, memory_kb: 512 * 1024 };
+
+struct Bench {
+    fleet: Fleet,
+    now_ms: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut fleet = Fleet::new(1);
+        fleet.evolve(0, &super::entry::Entry::Leader { epoch: 1, coordinator: "c".into() });
+        Self { fleet, now_ms: 0 }
+    }
+
+    fn run(&mut self, command: &Command) -> Result<Answer, Rejection> {
+        self.now_ms += 1;
+        let decided = self.fleet.decide(self.now_ms, command)?;
+        for entry in &decided.entries {
+            self.fleet.evolve(self.now_ms, entry);
+        }
+        while let Some(entry) = self.fleet.next_from_queue() {
+            self.fleet.evolve(self.now_ms, &entry);
+        }
+        self.fleet.queue_is_blocked();
+        self.check();
+        Ok(decided.answer)
+    }
+
+    fn ask(&mut self, user: &str, vm: &str, verb: Verb, ask: Ask) -> Result<Answer, Rejection> {
+        self.ask_as(user, vm, verb, ask, None)
+    }
+
+    fn ask_as(
+        &mut self,
+        user: &str,
+        vm: &str,
+        verb: Verb,
+        ask: Ask,
+        request: Option<(&str, &str)>,
+    ) -> Result<Answer, Rejection> {
+        let request = request.map(|(id, digest)| Request { id: id.parse().unwrap(), digest: digest.into() });
+        let cause = Cause { user: user.parse().unwrap(), operator: None, verb, request };
+        self.run(&Command::User { cause, vm: vm.parse().unwrap(), ask })
+    }
+
+    fn create(&mut self, user: &str, vm: &str, on_full: OnFull) -> Result<Answer, Rejection> {
+        self.ask(user, vm, Verb::Create, Ask::Create(Box::new(new_vm(on_full))))
+    }
+
+    fn worker(&mut self, name: &str, boot: &str) {
+        let capacity = Capacity {
+            max_vms: 16,
+            total_ribosomes: 80,
+            usable_ribosomes: 68,
+            vm_types: vec![VmType::Basic],
+        };
+        let command =
+            Command::Register { worker: name.parse().unwrap(), boot: boot.parse().unwrap(), capacity };
+        self.run(&command).unwrap();
+    }
+
+    /// What the worker says of the VM, in the generation that it was given.
+    fn observe(&mut self, user: &str, vm: &str, state: ObservedState) {
+        let key = key(user, vm);
+        let Some(at) = self.fleet.vm(&key).and_then(|vm| vm.placement.clone()) else { return };
+        let applied = self.fleet.vm(&key).map_or(0, |vm| vm.last_ordinal);
+        let observation = observation(key, at.generation, state, applied);
+        let command =
+            Command::Observe { worker: at.worker, boot: at.boot, observation: Box::new(observation) };
+        self.run(&command).unwrap();
+    }
+
+    fn state(&self, user: &str, vm: &str) -> VmState {
+        self.fleet.vm(&key(user, vm)).unwrap().state
+    }
+
+    fn held(&self, user: &str, vm: &str) -> Amounts {
+        self.fleet.vm(&key(user, vm)).unwrap().held
+    }
+
+    /// I3, added up anew from the VMs.
+    fn check(&self) {
+        let sum = |held: &mut dyn Iterator<Item = Amounts>| held.fold(Amounts::NOTHING, Amounts::plus);
+        assert_eq!(self.fleet.held, sum(&mut self.fleet.vms().map(|vm| vm.held)));
+        for account in self.fleet.accounts.values() {
+            assert_eq!(account.held, sum(&mut account.vms.values().map(|vm| vm.held)));
+            assert!(account.held.slots <= self.fleet.config.max_vms_per_user);
+        }
+        for (id, worker) in &self.fleet.workers {
+            assert_eq!(worker.used, sum(&mut self.fleet.placed_on(id, &worker.boot).map(|vm| vm.held)));
+            assert!(worker.used.ribosomes <= worker.capacity.usable_ribosomes);
+        }
+        assert!(self.fleet.held.atp_millipercent <= self.fleet.config.global_atp_limit.0);
+        assert!(self.fleet.held.ribosomes <= self.fleet.config.global_ribosome_limit);
+    }
+}
+
+fn key(user: &str, vm: &str) -> VmKey {
+    VmKey { user: user.parse().unwrap(), vm: vm.parse().unwrap() }
+}
+
+fn new_vm(on_full: OnFull) -> NewVm {
+    let order = CellOrder {
+        biological_type: "syn3a".into(),
+        vm_type: VmType::Basic,
+        engine: Engine::Ode,
+        seed: 1,
+        replicate: 0,
+        parameters: BTreeMap::new(),
+        allocation: SYN3A,
+        schedule: Vec::new(),
+        horizon_tick: None,
+        pace: Pace::Max,
+        priority: 3,
+    };
+    let auto_start = on_full == OnFull::Queue;
+    let (most, on_complete, labels) = (SYN3A_MOST, OnComplete::Stop, BTreeMap::new());
+    NewVm { order: Arc::new(order), most, on_complete, labels, auto_start, on_full }
+}
+
+fn observation(key: VmKey, generation: Generation, state: ObservedState, applied: u64) -> Observation {
+    let applied_at = (1..=applied).map(|ordinal| (ordinal, 10)).collect();
+    let checkpoint = matches!(state, ObservedState::Stopped | ObservedState::Completed).then(|| vec![1]);
+    Observation { key, generation, state, tick: 10, applied, applied_at, checkpoint, reason: None }
+}
+
+fn start() -> Ask {
+    Ask::Start { on_full: OnFull::Reject, horizon_tick: None }
+}
+
+#[test]
+fn the_seventeenth_syn3a_exceeds_the_fleets_atp() {
+    let mut bench = Bench::new();
+    for number in 0..16 {
+        bench.create(&format!("u{}", number / 8), &format!("c{number}"), OnFull::Reject).unwrap();
+    }
+    let refused = bench.create("u9", "c", OnFull::Reject).unwrap_err();
+    let (limit, used, requested) = (1_000_000, 960_000, 60_000);
+    assert_eq!(refused, Rejection::Fleet { resource: Resource::Atp, limit, used, requested });
+}
+
+#[test]
+fn the_users_limit_comes_before_the_fleets_amounts() {
+    let mut bench = Bench::new();
+    for number in 0..10 {
+        bench.create("alice", &format!("c{number}"), OnFull::Reject).unwrap();
+    }
+    let refused = bench.create("alice", "c10", OnFull::Reject).unwrap_err();
+    assert_eq!(refused, Rejection::User { resource: Resource::Vms, limit: 10, used: 10, requested: 1 });
+}
+
+#[test]
+fn a_decrease_is_given_back_when_the_worker_confirms_and_an_increase_is_taken_at_once() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    let less = AllocationRequest { ribosomes: Some(5), ..AllocationRequest::default() };
+    bench.ask("alice", "c", Verb::Allocate, Ask::Allocate(less)).unwrap();
+    assert_eq!(bench.held("alice", "c").ribosomes, 10);
+    bench.observe("alice", "c", ObservedState::Running);
+    assert_eq!(bench.held("alice", "c").ribosomes, 5);
+    let more = AllocationRequest { atp_percentage: Some(AtpPercent(70_000)), ..AllocationRequest::default() };
+    bench.ask("alice", "c", Verb::Allocate, Ask::Allocate(more)).unwrap();
+    assert_eq!(bench.held("alice", "c").atp_millipercent, 70_000);
+}
+
+#[test]
+fn stop_gives_the_allocation_back_once_and_destroy_the_slot() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    bench.ask("alice", "c", Verb::Stop, Ask::Stop).unwrap();
+    assert_eq!(bench.held("alice", "c"), Amounts::of(SYN3A));
+    assert_eq!(bench.state("alice", "c"), VmState::Stopping);
+    bench.observe("alice", "c", ObservedState::Stopped);
+    bench.observe("alice", "c", ObservedState::Stopped);
+    assert_eq!(bench.held("alice", "c"), Amounts::SLOT);
+    bench.ask("alice", "c", Verb::Destroy, Ask::Destroy).unwrap();
+    assert_eq!(bench.held("alice", "c"), Amounts::NOTHING);
+    assert_eq!(bench.state("alice", "c"), VmState::Destroyed);
+}
+
+#[test]
+fn an_observation_of_another_generation_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    let stale = Generation { incarnation: 1, index: 1 };
+    let observation = Box::new(observation(key("alice", "c"), stale, ObservedState::Stopped, 0));
+    let (worker, boot) = ("w".parse().unwrap(), "b".parse().unwrap());
+    bench.run(&Command::Observe { worker, boot, observation }).unwrap();
+    assert_eq!(bench.state("alice", "c"), VmState::Starting);
+}
+
+#[test]
+fn placement_fills_two_workers_to_68_units_and_a_third_starts_what_waits() {
+    let mut bench = Bench::new();
+    bench.worker("w1", "b");
+    bench.worker("w2", "b");
+    for number in 0..16 {
+        bench.create(&format!("u{}", number / 8), &format!("c{number}"), OnFull::Queue).unwrap();
+    }
+    let used =
+        |bench: &Bench| -> Vec<u64> { bench.fleet.workers.values().map(|w| w.used.ribosomes).collect() };
+    assert_eq!(used(&bench), [60, 60]);
+    assert_eq!(bench.fleet.queued(), 4);
+    bench.worker("w3", "b");
+    assert_eq!((bench.fleet.queued(), used(&bench)), (0, vec![60, 60, 40]));
+}
+
+#[test]
+fn a_repeated_request_is_answered_as_the_first_and_another_body_is_a_conflict() {
+    let mut bench = Bench::new();
+    let ask = || Ask::Create(Box::new(new_vm(OnFull::Reject)));
+    let first = bench.ask_as("alice", "c", Verb::Create, ask(), Some(("r1", "a"))).unwrap();
+    let again = bench.ask_as("alice", "generated", Verb::Create, ask(), Some(("r1", "a"))).unwrap();
+    assert_eq!(first, again);
+    assert_eq!(bench.fleet.accounts.values().map(|a| a.vms.len()).sum::<usize>(), 1);
+    let conflict = bench.ask_as("alice", "c2", Verb::Create, ask(), Some(("r1", "b"))).unwrap_err();
+    assert!(matches!(conflict, Rejection::RequestConflict { .. }));
+}
+
+#[test]
+fn when_a_boots_lease_is_over_its_vms_are_unknown_and_what_it_was_to_stop_is_stopped() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b1");
+    for vm in ["runs", "stops", "goes"] {
+        bench.create("alice", vm, OnFull::Reject).unwrap();
+        bench.ask("alice", vm, Verb::Start, start()).unwrap();
+        bench.observe("alice", vm, ObservedState::Running);
+    }
+    bench.ask("alice", "stops", Verb::Stop, Ask::Stop).unwrap();
+    bench.ask("alice", "goes", Verb::Destroy, Ask::Destroy).unwrap();
+    bench.worker("w", "b2");
+    assert_eq!(bench.state("alice", "runs"), VmState::Unknown);
+    assert_eq!(bench.held("alice", "runs"), Amounts::of(SYN3A));
+    assert_eq!(
+        (bench.state("alice", "stops"), bench.held("alice", "stops")),
+        (VmState::Stopped, Amounts::SLOT)
+    );
+    assert_eq!(
+        (bench.state("alice", "goes"), bench.held("alice", "goes")),
+        (VmState::Destroyed, Amounts::NOTHING)
+    );
+    bench.ask("alice", "runs", Verb::Stop, Ask::Stop).unwrap();
+    assert_eq!(
+        (bench.state("alice", "runs"), bench.held("alice", "runs")),
+        (VmState::Stopped, Amounts::SLOT)
+    );
+}
+
+/// The fleet from its own rows.
+fn through_rows(fleet: &Fleet) -> Fleet {
+    let requests = fleet.accounts.iter().flat_map(|(user, account)| {
+        account.requests.iter().map(|(id, request)| (user.clone(), id.clone(), request.clone()))
+    });
+    let mut restored = Fleet::restore(Rows {
+        head: Some(fleet.head()),
+        accounts: fleet
+            .accounts
+            .keys()
+            .filter_map(|user| Some((user.clone(), fleet.account_row(user)?)))
+            .collect(),
+        vms: fleet.vms().cloned().collect(),
+        workers: fleet.workers.iter().map(|(id, worker)| (id.clone(), unused(worker))).collect(),
+        requests: requests.collect(),
+    })
+    .unwrap();
+    restored.touched = Touched::default();
+    restored.room_may_have_appeared = false;
+    restored
+}
+
+fn unused(worker: &super::worker::Worker) -> super::worker::Worker {
+    super::worker::Worker { used: Amounts::NOTHING, ..worker.clone() }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Create { user: u8, vm: u8, queue: bool },
+    Ask { user: u8, vm: u8, verb: Verb },
+    Allocate { user: u8, vm: u8, ribosomes: u64, atp: u64 },
+    Observe { user: u8, vm: u8, state: u8 },
+    Boot { worker: u8, boot: u8 },
+    Expire { worker: u8 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (user, vm) = (0..3u8, 0..14u8);
+    let verbs = vec![Verb::Start, Verb::Start, Verb::Pause, Verb::Resume, Verb::Stop, Verb::Destroy];
+    prop_oneof![
+        3 => (user.clone(), vm.clone(), any::<bool>()).prop_map(|(user, vm, queue)| Step::Create { user, vm, queue }),
+        4 => (user.clone(), vm.clone(), proptest::sample::select(verbs))
+            .prop_map(|(user, vm, verb)| Step::Ask { user, vm, verb }),
+        2 => (user.clone(), vm.clone(), 1..17u64, 1..80_000u64)
+            .prop_map(|(user, vm, ribosomes, atp)| Step::Allocate { user, vm, ribosomes, atp }),
+        6 => (user, vm, 0..6u8).prop_map(|(user, vm, state)| Step::Observe { user, vm, state }),
+        1 => (0..3u8, 0..3u8).prop_map(|(worker, boot)| Step::Boot { worker, boot }),
+        1 => (0..3u8).prop_map(|worker| Step::Expire { worker }),
+    ]
+}
+
+fn take(bench: &mut Bench, step: Step) {
+    // Refusals are answers too; the bench checks the sums after each.
+    let _refused_or_not = match step {
+        Step::Create { user, vm, queue } => {
+            let on_full = if queue { OnFull::Queue } else { OnFull::Reject };
+            bench.create(&format!("u{user}"), &format!("c{vm}"), on_full)
+        }
+        Step::Ask { user, vm, verb } => {
+            let ask = match verb {
+                Verb::Pause => Ask::Pause,
+                Verb::Resume => Ask::Resume,
+                Verb::Stop => Ask::Stop,
+                Verb::Destroy => Ask::Destroy,
+                _ => start(),
+            };
+            bench.ask(&format!("u{user}"), &format!("c{vm}"), verb, ask)
+        }
+        Step::Allocate { user, vm, ribosomes, atp } => {
+            let (ribosomes, atp_percentage) = (Some(ribosomes), Some(AtpPercent(atp)));
+            let request = AllocationRequest { ribosomes, atp_percentage, memory_kb: None };
+            bench.ask(&format!("u{user}"), &format!("c{vm}"), Verb::Allocate, Ask::Allocate(request))
+        }
+        Step::Observe { user, vm, state } => {
+            let states = [
+                ObservedState::Running,
+                ObservedState::Paused,
+                ObservedState::Stopped,
+                ObservedState::Completed,
+                ObservedState::Failed,
+                ObservedState::Absent,
+            ];
+            bench.observe(&format!("u{user}"), &format!("c{vm}"), states[usize::from(state)]);
+            Ok(Answer::Nothing)
+        }
+        Step::Boot { worker, boot } => {
+            bench.worker(&format!("w{worker}"), &format!("b{boot}"));
+            Ok(Answer::Nothing)
+        }
+        Step::Expire { worker } => {
+            let id: WorkerId = format!("w{worker}").parse().unwrap();
+            let boot: Option<BootId> = bench.fleet.workers.get(&id).map(|known| known.boot.clone());
+            boot.map_or(Ok(Answer::Nothing), |boot| bench.run(&Command::Expire { worker: id, boot }))
+        }
+    };
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn sums_add_up_and_limits_hold_under_any_commands(steps in proptest::collection::vec(step(), 1..150)) {
+        let mut bench = Bench::new();
+        for step in steps {
+            take(&mut bench, step);
+        }
+        bench.fleet.take_touched();
+        bench.fleet.queue_is_blocked();
+        prop_assert_eq!(through_rows(&bench.fleet), bench.fleet.clone());
+        for vm in bench.fleet.vms() {
+            prop_assert_eq!(vm.state == VmState::Queued, vm.queued_at.is_some());
+            prop_assert!(vm.state != VmState::Destroyed || vm.held == Amounts::NOTHING);
+            prop_assert!(vm.desired != DesiredState::Absent
+                || matches!(vm.state, VmState::Destroying | VmState::Destroyed));
+        }
+    }
+}

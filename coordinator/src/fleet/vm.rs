@@ -1,0 +1,94 @@
+//! One VM as the fleet knows it: what was asked, what is desired, what was observed, what it holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bioxen_protocol::command::OnComplete;
+use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{
+    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, ObservedState,
+};
+use serde::{Deserialize, Serialize};
+
+use super::amounts::Amounts;
+
+/// Why a VM is in its state, where the state alone does not say it.
+pub const COMPLETED: &str = "completed";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Vm {
+    pub key: VmKey,
+    pub order: Arc<CellOrder>,
+    /// The most that it may ever be allocated.
+    pub most: CellAllocation,
+    pub on_complete: OnComplete,
+    pub labels: BTreeMap<String, String>,
+    pub state: VmState,
+    pub reason: Option<String>,
+    pub desired: DesiredState,
+    /// What was last asked for and accepted.
+    pub allocation: CellAllocation,
+    /// What is in effect in the cell, as last confirmed.
+    pub effective: CellAllocation,
+    pub held: Amounts,
+    /// Changes asked for while it ran that its checkpoint does not contain.
+    pub changes: Vec<NumberedChange>,
+    /// The highest ordinal given to a change.
+    pub last_ordinal: u64,
+    pub placement: Option<Placement>,
+    pub checkpoint: Option<Arc<[u8]>>,
+    pub checkpoint_applied: u64,
+    pub horizon_tick: Option<u64>,
+    /// The last committed grid point that a worker told.
+    pub tick: u64,
+    /// The index at which it was queued, while it is.
+    pub queued_at: Option<u64>,
+    pub created_ms: u64,
+    /// The index of the last entry about it.
+    pub index: u64,
+}
+
+/// Where a VM is, and what its worker last said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    pub worker: WorkerId,
+    pub boot: BootId,
+    pub generation: Generation,
+    pub observed: ObservedState,
+    pub applied: u64,
+}
+
+impl Vm {
+    pub fn is_completed(&self) -> bool {
+        self.state == VmState::Stopped && self.reason.as_deref() == Some(COMPLETED)
+    }
+
+    /// What it must hold while its worker has confirmed the changes up to `applied`: what is in effect there until less
+    /// is confirmed, and whatever was asked for since.
+    pub fn holdings_at(&self, applied: u64) -> Amounts {
+        let in_effect = self.changes.iter().rfind(|change| change.ordinal <= applied);
+        let in_effect = in_effect.map_or(self.effective, |change| change.allocation);
+        let pending = self.changes.iter().filter(|change| change.ordinal > applied && change.tick.is_none());
+        pending.fold(Amounts::of(in_effect), |held, change| held.most_of(Amounts::of(change.allocation)))
+    }
+
+    /// What it must hold to be started.
+    pub fn holdings_to_start(&self) -> Amounts {
+        self.holdings_at(self.checkpoint_applied).most_of(Amounts::of(self.allocation))
+    }
+
+    /// The level that its worker is told.
+    pub fn desired_level(&self, generation: Generation) -> Desired {
+        Desired {
+            key: self.key.clone(),
+            generation,
+            state: self.desired,
+            order: Some(Arc::clone(&self.order)),
+            changes: self.changes.clone(),
+            checkpoint: self.checkpoint.as_ref().map(|bytes| bytes.to_vec()),
+            checkpoint_applied: self.checkpoint_applied,
+            horizon_tick: self.horizon_tick,
+        }
+    }
+}

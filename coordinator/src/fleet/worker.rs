@@ -1,0 +1,20 @@
+//! A worker as the fleet knows it: one boot at a time, what it offers, what is placed there.
+
+use bioxen_protocol::id::BootId;
+use bioxen_protocol::worker::Capacity;
+use serde::{Deserialize, Serialize};
+
+use super::amounts::Amounts;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    pub boot: BootId,
+    pub capacity: Capacity,
+    /// False once lease and grace are over.
+    pub live: bool,
+    /// The index of the last entry about it.
+    pub index: u64,
+    /// What the VMs placed on this boot hold; derived.
+    #[serde(skip)]
+    pub used: Amounts,
+}

@@ -1,0 +1,257 @@
+//! Appending one batch, exactly once, behind a fence.
+//!
+//! ```text
+//!   publish, expecting sequence S ---- ack S+1 --------------------------> appended
+//!        ^        |
+//!        |        | no ack, an error, a conflict, "duplicate"
+//!        |        v
+//!        |   what stands at S+1?
+//!        +-- nothing ---+--- our bytes ----------------------------------> appended
+//!        (connection    +--- another's bytes ----------------------------> Superseded
+//!         healthy)      +--- a hole, or the stream is shorter than S ----> Lost
+//! ```
+//!
+//! Every attempt carries the same fence, so however many copies are still under way, at most one
+//! lands. This file must not retry with another fence: only the caller may choose a new one.
+
+use std::time::{Duration, Instant};
+
+use async_nats::{HeaderMap, Request};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::api::{self, ApiError, code};
+use super::{Batch, Hash, Journal, streams};
+use crate::ledger::StoredBatch;
+
+/// Between two attempts; short beside a lease, long beside a request.
+const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);
+
+/// Why a batch is not, or not surely, in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error(
+        "another coordinator appended at sequence {sequence} of the journal ({found}): this one no longer \
+         leads; it must drop what it decided since and follow"
+    )]
+    Superseded { sequence: u64, found: Found },
+    #[error(
+        "the journal lost what stood at its end: expected sequence {expected_sequence}, the stream's last is \
+         {last_sequence} and no message is there; stop, and start again to heal it from the ledger"
+    )]
+    Lost { expected_sequence: u64, last_sequence: u64 },
+    #[error(
+        "the journal has no room ({description}): raise BIOXEN_JOURNAL's max_bytes or free the disk; nothing \
+         was appended"
+    )]
+    Full { description: String },
+    #[error("JetStream refused the batch: {description} (error {code}); nothing was appended")]
+    Refused { code: u64, description: String },
+    #[error(
+        "it is unknown whether the batch was appended: tried for {waited_ms} ms, last: {last}; whoever waits \
+         must retry with the same request_id"
+    )]
+    Unknown {
+        waited_ms: u128,
+        #[source]
+        last: ApiError,
+    },
+}
+
+/// What stands where our batch should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A batch of this leader's.
+    Batch { fleet: String, incarnation: u64, epoch: u64, first_index: u64 },
+    /// Something that is no batch that we can read.
+    Unreadable { reason: String },
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Batch { fleet, incarnation, epoch, first_index } => write!(
+                f,
+                "a batch of fleet {fleet}, incarnation {incarnation}, epoch {epoch}, from index {first_index}"
+            ),
+            Self::Unreadable { reason } => write!(f, "no readable batch: {reason}"),
+        }
+    }
+}
+
+/// What a re-appended tail became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reappended {
+    pub batches: usize,
+    /// Sequence of the last batch in the stream now.
+    pub last_sequence: u64,
+}
+
+/// One attempt's outcome, where it decides anything.
+enum Attempt {
+    Appended(u64),
+    /// Look at what stands in the stream.
+    Doubtful(ApiError),
+}
+
+impl Journal {
+    /// Appends a batch behind `expected_sequence`, the stream's last as the caller knows it, and
+    /// returns the batch's own sequence.
+    ///
+    /// # Errors
+    /// `Superseded`: step down. `Lost`: stop and heal. `Full` and `Refused`: nothing was appended.
+    /// `Unknown`: it may still land; behind the same fence no other batch of ours can.
+    pub async fn append(
+        &self,
+        payload: Bytes,
+        hash: &Hash,
+        expected_sequence: u64,
+    ) -> Result<u64, AppendError> {
+        self.append_fenced(payload, Some(hash), expected_sequence).await
+    }
+
+    /// Appends a lost tail again, verbatim and in order, behind the stream's present end.
+    ///
+    /// Without message ids: the stream still remembers those of batches that it lost, and would
+    /// swallow them as duplicates.
+    ///
+    /// # Errors
+    /// As [`Journal::append`]. What was appended before the error stays, and the next start goes on.
+    pub async fn reappend(
+        &self,
+        missing: &[StoredBatch],
+        expected_sequence: u64,
+    ) -> Result<Reappended, AppendError> {
+        let mut last_sequence = expected_sequence;
+        for batch in missing {
+            last_sequence = self.append_fenced(batch.payload.clone(), None, last_sequence).await?;
+        }
+        Ok(Reappended { batches: missing.len(), last_sequence })
+    }
+
+    async fn append_fenced(
+        &self,
+        payload: Bytes,
+        message_id: Option<&Hash>,
+        expected_sequence: u64,
+    ) -> Result<u64, AppendError> {
+        let started = Instant::now();
+        loop {
+            let doubt = match self.attempt(&payload, message_id, expected_sequence).await? {
+                Attempt::Appended(sequence) => return Ok(sequence),
+                Attempt::Doubtful(doubt) => doubt,
+            };
+            let last = match self.look(&payload, expected_sequence).await {
+                Ok(Some(outcome)) => return outcome,
+                Ok(None) => doubt,
+                Err(error) => error,
+            };
+            if started.elapsed() >= self.patience.total {
+                return Err(AppendError::Unknown { waited_ms: started.elapsed().as_millis(), last });
+            }
+            tokio::time::sleep(PAUSE_BETWEEN_ATTEMPTS).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        payload: &Bytes,
+        message_id: Option<&Hash>,
+        expected_sequence: u64,
+    ) -> Result<Attempt, AppendError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(streams::HEADER_EXPECTED_LAST_SEQUENCE, expected_sequence.to_string());
+        if let Some(hash) = message_id {
+            headers.insert(streams::HEADER_MESSAGE_ID, hash.to_string());
+        }
+        let request = Request::new().headers(headers).payload(payload.clone());
+        let subject = streams::JOURNAL_SUBJECT;
+        let answer = match api::ask(&self.client, subject, request, self.patience.answer).await {
+            Ok(message) => api::read::<Ack>(subject, &message.payload),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(ack)
+                if ack.stream == streams::JOURNAL
+                    && !ack.duplicate
+                    && Some(ack.sequence) == expected_sequence.checked_add(1) =>
+            {
+                Ok(Attempt::Appended(ack.sequence))
+            }
+            Ok(ack) => Ok(Attempt::Doubtful(ack.doubt())),
+            Err(ApiError::Refused { code, description, .. }) if is_final(code) => {
+                Err(if code == code::STREAM_FULL || code::STORAGE_EXCEEDED.contains(&code) {
+                    AppendError::Full { description }
+                } else {
+                    AppendError::Refused { code, description }
+                })
+            }
+            // A conflict (10071) too: an earlier attempt of ours may be what it conflicts with.
+            Err(error) => Ok(Attempt::Doubtful(error)),
+        }
+    }
+
+    /// What stands behind the fence; `None` where nothing does and the batch may be sent again.
+    async fn look(
+        &self,
+        payload: &Bytes,
+        expected_sequence: u64,
+    ) -> Result<Option<Result<u64, AppendError>>, ApiError> {
+        let last_sequence = self.state().await?.last_sequence;
+        if last_sequence == expected_sequence {
+            return Ok(None);
+        }
+        let lost = Ok(Some(Err(AppendError::Lost { expected_sequence, last_sequence })));
+        if last_sequence < expected_sequence {
+            return lost;
+        }
+        let sequence = expected_sequence + 1;
+        let wait = self.patience.answer;
+        Ok(match api::message_at(&self.client, streams::JOURNAL, sequence, wait).await? {
+            Some(stored) if stored.payload == *payload => Some(Ok(sequence)),
+            Some(stored) => Some(Err(AppendError::Superseded { sequence, found: describe(&stored.payload) })),
+            None => return lost,
+        })
+    }
+}
+
+/// A stream's acknowledgement.
+#[derive(Deserialize)]
+struct Ack {
+    stream: String,
+    #[serde(rename = "seq")]
+    sequence: u64,
+    #[serde(default)]
+    duplicate: bool,
+}
+
+impl Ack {
+    fn doubt(&self) -> ApiError {
+        ApiError::Unreadable {
+            subject: streams::JOURNAL_SUBJECT.to_owned(),
+            reason: format!(
+                "stream {} acknowledged sequence {}{}",
+                self.stream,
+                self.sequence,
+                if self.duplicate { " as a duplicate" } else { "" }
+            ),
+        }
+    }
+}
+
+/// Whether a refusal says for certain that nothing was stored and that asking again is no use.
+fn is_final(code: u64) -> bool {
+    code == code::STREAM_FULL
+        || code == code::MESSAGE_TOO_LARGE
+        || code::STORAGE_EXCEEDED.contains(&code)
+        || code::NOT_ENABLED.contains(&code)
+}
+
+fn describe(payload: &[u8]) -> Found {
+    match Batch::decode(payload) {
+        Ok(Batch { fleet, incarnation, epoch, first_index, .. }) => {
+            Found::Batch { fleet, incarnation, epoch, first_index }
+        }
+        Err(error) => Found::Unreadable { reason: error.to_string() },
+    }
+}

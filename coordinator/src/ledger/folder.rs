@@ -1,0 +1,109 @@
+//! The ledger's directory: who has it, and that what is written reaches the disk.
+//!
+//! This file must not read or write what the ledger holds.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::LedgerError;
+
+/// sled's one data file.
+const DATA: &str = "db";
+/// Where sled puts large values, unsynced. It must stay empty.
+const BLOBS: &str = "blobs";
+const LOCK: &str = "lock";
+
+/// A directory that this process alone has.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Held until the process ends or drops it.
+    _lock: File,
+}
+
+impl Folder {
+    /// The directory, created where there is none.
+    pub(crate) fn create(path: &Path) -> Result<Self, LedgerError> {
+        let failed = |source| LedgerError::Disk { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join(LOCK))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// The directory of a ledger that was written before.
+    pub(crate) fn existing(path: &Path) -> Result<Self, LedgerError> {
+        if path.join(DATA).is_file() {
+            Self::create(path)
+        } else {
+            Err(LedgerError::Missing { path: path.to_owned() })
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Syncs every file and directory, so that a ledger just created or recovered is there after a
+    /// power cut, and returns the handle that each commit syncs by.
+    pub(crate) fn sync_all(&self) -> Result<File, LedgerError> {
+        let failed = |source| self.disk(source);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            File::open(entry.map_err(failed)?.path()).and_then(|file| file.sync_all()).map_err(failed)?;
+        }
+        sync_directory(&self.path).map_err(failed)?;
+        let absolute = self.path.canonicalize().map_err(failed)?;
+        absolute.parent().map_or(Ok(()), sync_directory).map_err(failed)?;
+        OpenOptions::new().write(true).open(self.path.join(DATA)).map_err(failed)
+    }
+
+    /// Refuses large values that sled moved out of its data file.
+    pub(crate) fn check_blobs(&self) -> Result<(), LedgerError> {
+        match fs::read_dir(self.path.join(BLOBS)).map(|mut entries| entries.next().is_some()) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(LedgerError::Blobs { path: self.path.clone() }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.disk(source)),
+        }
+    }
+
+    pub(crate) fn disk(&self, source: io::Error) -> LedgerError {
+        LedgerError::Disk { path: self.path.clone(), source }
+    }
+}
+
+/// Moves a ledger's directory to a numbered name beside it and returns that name. Nobody may have it
+/// open.
+///
+/// # Errors
+/// When another process has it, there is none, or the disk fails.
+pub fn set_aside(path: &Path) -> Result<PathBuf, LedgerError> {
+    let folder = Folder::existing(path)?;
+    let failed = |source| folder.disk(source);
+    let absolute = path.canonicalize().map_err(failed)?;
+    let numbered = |number: u32| {
+        let mut name = OsString::from(&absolute);
+        name.push(format!(".aside-{number}"));
+        PathBuf::from(name)
+    };
+    let Some(aside) = (1..=u32::MAX).map(numbered).find(|name| !name.exists()) else {
+        return Err(failed(io::Error::other("every numbered name is taken")));
+    };
+    fs::rename(&absolute, &aside).map_err(failed)?;
+    absolute.parent().map_or(Ok(()), sync_directory).map_err(failed)?;
+    Ok(aside)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
