@@ -1,1 +1,41 @@
-//! (being built)
+//! The cell library of BioXen: models of growing cells, and cells that run them.
+//!
+//! ```text
+//!   CellSpec --new--> Cell --advance_to(tick)--> Cell --metrics--> Metrics
+//!                      ^  \--apply(change)                \--checkpoint--> bytes
+//!                      \------------------------------------------restore--/
+//! ```
+//!
+//! | module | job |
+//! |---|---|
+//! | `spec` | what a cell is to be, validated |
+//! | `chassis`, `parameters` | figures of the kinds of cell; the symbols that may be set |
+//! | `model` | equations, their linear algebra, calibration in closed form |
+//! | `solver` | steps in time, steady states |
+//! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
+//! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
+//!
+//! A trajectory depends on the specification and on the changes applied at grid points, and on nothing else: the
+//! same bits on any machine, however often the cell was paused, cloned, saved or moved. So there is no clock, no
+//! thread, no randomness and no network here, and transcendental functions come from `maths` alone.
+
+mod cell;
+mod chassis;
+mod checkpoint;
+mod grid;
+mod maths;
+mod metrics;
+mod model;
+mod parameters;
+pub mod simulate;
+mod solver;
+mod spec;
+
+pub use cell::{Cell, Progress, SimulationError, steady_state};
+pub use chassis::ChassisName;
+pub use checkpoint::CheckpointError;
+pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
+pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
+pub use parameters::known_symbols;
+pub use solver::rosenbrock::Tolerance;
+pub use spec::{Allocation, CellSpec, Change, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};

@@ -1,0 +1,322 @@
+//! A cell as bytes, and back: what its trajectory depends on from here, the current step by its start and length
+//! only, so that a restored cell takes that step again and has every bit. Little-endian, versioned, with a
+//! checksum. About 500 bytes, and 20 to 300 for each change still scheduled.
+//!
+//! Bytes that are not a checkpoint are refused, never trusted: every value is checked as if a user had set it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::cell::{Cell, Track};
+use crate::chassis::ChassisName;
+use crate::grid::{MAX_TICK, last_tick_within};
+use crate::model::core::{N, Vector};
+use crate::parameters::{SYMBOLS, Settings, Symbol};
+use crate::solver::rosenbrock::{Step, Tolerance};
+use crate::spec::{
+    Allocation, Change, MAX_SCHEDULED_CHANGES, Regime, RibosomeCap, SpecError, check_tolerance, in_order,
+};
+
+const MAGIC: [u8; 4] = *b"BXCL";
+/// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
+/// the bits that it promises.
+const VERSION: u8 = 1;
+const CHECKSUM_BYTES: usize = 8;
+
+/// Why bytes are not taken as a checkpoint.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not a checkpoint at all.
+    #[error("these bytes are not a cell's checkpoint; give the bytes that a checkpoint was saved as")]
+    NotACheckpoint,
+    /// From another version.
+    #[error(
+        "the checkpoint has format {found}, this program reads {VERSION}; restore it with the version that wrote it"
+    )]
+    Version {
+        /// Its format.
+        found: u8,
+    },
+    /// Damaged.
+    #[error(
+        "the checkpoint is damaged: its checksum does not fit; take another copy or an earlier checkpoint"
+    )]
+    Checksum,
+    /// The checksum fits, the content does not.
+    #[error(
+        "the checkpoint is not a cell's: {what} does not fit; take another copy or an earlier checkpoint"
+    )]
+    Content {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// It holds values that cannot be.
+    #[error("the checkpoint holds values that cannot be: {0}")]
+    Spec(#[from] SpecError),
+}
+
+impl Cell {
+    /// The cell as bytes.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::with_capacity(640));
+        out.0.extend_from_slice(&MAGIC);
+        out.byte(VERSION);
+        out.byte(self.regime.chassis as u8);
+        out.settings(self.regime.settings.iter());
+        out.integer(u64::from(self.regime.allocation.atp_milli_percent));
+        out.cap(Some(self.regime.allocation.ribosomes));
+        out.number(self.tolerance.relative);
+        out.number(self.tolerance.absolute);
+        out.integer(self.tick);
+        out.vector(&self.state);
+        let track = &self.track;
+        out.integer(track.origin_tick);
+        out.number(track.start_min);
+        out.vector(&track.start);
+        out.number(track.step.as_ref().map_or(0.0, |step| step.length_min));
+        out.number(track.next_length_min);
+        out.integer(u64::from(track.steps_since_tick));
+        out.integer(self.schedule.len() as u64);
+        for change in &self.schedule {
+            out.change(change);
+        }
+        let checksum = checksum(&out.0);
+        out.integer(checksum);
+        out.0
+    }
+
+    /// The cell that [`Cell::checkpoint`] gave these bytes for; it goes on with the same bits.
+    ///
+    /// # Errors
+    /// Bytes that are none of this version's, or damaged.
+    pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        if bytes.len() < MAGIC.len() + 1 + CHECKSUM_BYTES || bytes[..MAGIC.len()] != MAGIC {
+            return Err(CheckpointError::NotACheckpoint);
+        }
+        if bytes[MAGIC.len()] != VERSION {
+            return Err(CheckpointError::Version { found: bytes[MAGIC.len()] });
+        }
+        let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+        if stored != checksum(body).to_le_bytes() {
+            return Err(CheckpointError::Checksum);
+        }
+        let mut input = Reader(&body[MAGIC.len() + 1..]);
+        let cell = input.cell()?;
+        if !input.0.is_empty() {
+            return Err(content("the length"));
+        }
+        Ok(cell)
+    }
+}
+
+/// FNV-1a, 64 bits: any single changed byte changes it.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn content(what: &'static str) -> CheckpointError {
+    CheckpointError::Content { what }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn integer(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn number(&mut self, value: f64) {
+        self.integer(value.to_bits());
+    }
+
+    fn vector(&mut self, values: &Vector) {
+        for value in values {
+            self.number(*value);
+        }
+    }
+
+    fn settings(&mut self, settings: impl ExactSizeIterator<Item = (Symbol, f64)>) {
+        self.integer(settings.len() as u64);
+        for (symbol, value) in settings {
+            self.byte(symbol.code());
+            self.number(value);
+        }
+    }
+
+    fn cap(&mut self, cap: Option<RibosomeCap>) {
+        match cap {
+            None => self.byte(0),
+            Some(RibosomeCap::Unlimited) => self.byte(1),
+            Some(RibosomeCap::Units(units)) => {
+                self.byte(2);
+                self.integer(u64::from(units));
+            }
+            Some(RibosomeCap::Molecules(molecules)) => {
+                self.byte(3);
+                self.number(molecules);
+            }
+        }
+    }
+
+    fn change(&mut self, change: &Change) {
+        self.integer(change.tick);
+        // A scheduled change was validated: every name is a symbol.
+        let known =
+            change.parameters.iter().filter_map(|(name, value)| Some((Symbol::parse(name).ok()?, *value)));
+        self.settings(known.collect::<Vec<_>>().into_iter());
+        match change.atp_milli_percent {
+            None => self.byte(0),
+            Some(atp) => {
+                self.byte(1);
+                self.integer(u64::from(atp));
+            }
+        }
+        self.cap(change.ribosomes);
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
+        let (taken, rest) = self.0.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, CheckpointError> {
+        Ok(self.take::<1>()?[0])
+    }
+
+    fn integer(&mut self) -> Result<u64, CheckpointError> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+
+    fn small(&mut self, what: &'static str) -> Result<u32, CheckpointError> {
+        u32::try_from(self.integer()?).map_err(|_| content(what))
+    }
+
+    /// A finite number.
+    fn number(&mut self, what: &'static str) -> Result<f64, CheckpointError> {
+        let value = f64::from_bits(self.integer()?);
+        if value.is_finite() { Ok(value) } else { Err(content(what)) }
+    }
+
+    fn vector(&mut self, what: &'static str) -> Result<Vector, CheckpointError> {
+        let mut values = [0.0; N];
+        for value in &mut values {
+            *value = self.number(what)?;
+        }
+        Ok(values)
+    }
+
+    fn settings(&mut self) -> Result<Vec<(Symbol, f64)>, CheckpointError> {
+        let count = self.small("the number of parameters")?;
+        if count as usize > SYMBOLS {
+            return Err(content("the number of parameters"));
+        }
+        (0..count)
+            .map(|_| {
+                let symbol = Symbol::from_code(self.byte()?).ok_or_else(|| content("a parameter"))?;
+                Ok((symbol, self.number("a parameter")?))
+            })
+            .collect()
+    }
+
+    fn cap(&mut self) -> Result<Option<RibosomeCap>, CheckpointError> {
+        Ok(match self.byte()? {
+            0 => None,
+            1 => Some(RibosomeCap::Unlimited),
+            2 => Some(RibosomeCap::Units(self.small("the ribosome cap")?)),
+            3 => Some(RibosomeCap::Molecules(self.number("the ribosome cap")?)),
+            _ => return Err(content("the ribosome cap")),
+        })
+    }
+
+    fn change(&mut self) -> Result<Change, CheckpointError> {
+        let tick = self.integer()?;
+        let parameters: BTreeMap<String, f64> =
+            self.settings()?.into_iter().map(|(symbol, value)| (symbol.name().to_owned(), value)).collect();
+        let atp_milli_percent = match self.byte()? {
+            0 => None,
+            1 => Some(self.small("the energy supply")?),
+            _ => return Err(content("the energy supply")),
+        };
+        Ok(Change { tick, parameters, atp_milli_percent, ribosomes: self.cap()? })
+    }
+
+    fn cell(&mut self) -> Result<Cell, CheckpointError> {
+        let code = self.byte()?;
+        let chassis = ChassisName::ALL.into_iter().find(|chassis| *chassis as u8 == code);
+        let chassis = chassis.ok_or_else(|| content("the chassis"))?;
+        let mut settings = Settings::default();
+        for (symbol, value) in self.settings()? {
+            settings.set(symbol, value)?;
+        }
+        let allocation = Allocation {
+            atp_milli_percent: self.small("the energy supply")?,
+            ribosomes: self.cap()?.ok_or_else(|| content("the ribosome cap"))?,
+        };
+        let (regime, _) = Regime::new(chassis, settings, allocation)?;
+        let tolerance =
+            Tolerance { relative: self.number("the tolerance")?, absolute: self.number("the tolerance")? };
+        check_tolerance(&tolerance)?;
+        let tick = self.integer()?;
+        let state = self.vector("the state")?;
+        let track = self.track(&regime, &tolerance)?;
+        let covered = last_tick_within(track.origin_tick, track.end_min());
+        // Committed is what the current step or an earlier one covers, and the steps go no further than needed.
+        if tick > MAX_TICK || tick < track.origin_tick || tick > covered {
+            return Err(content("the tick"));
+        }
+        let schedule = self.schedule(&regime, tick)?;
+        Ok(Cell { regime, tolerance, schedule, tick, state, track })
+    }
+
+    fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {
+        let origin_tick = self.integer()?;
+        let start_min = self.number("the step")?;
+        let start = self.vector("the step")?;
+        let length_min = self.number("the step")?;
+        let next_length_min = self.number("the step")?;
+        let steps_since_tick = self.small("the step")?;
+        if origin_tick > MAX_TICK || start_min < 0.0 || length_min < 0.0 || next_length_min <= 0.0 {
+            return Err(content("the step"));
+        }
+        let mut step = None;
+        if length_min > 0.0 {
+            let taken = Step::attempt(&regime.constants, &start, length_min, tolerance);
+            if !taken.is_accepted() {
+                return Err(content("the step"));
+            }
+            step = Some(Box::new(taken));
+        }
+        Ok(Track { origin_tick, start_min, start, step, next_length_min, steps_since_tick })
+    }
+
+    fn schedule(&mut self, regime: &Regime, tick: u64) -> Result<VecDeque<Change>, CheckpointError> {
+        let count = self.small("the schedule")?;
+        if count as usize > MAX_SCHEDULED_CHANGES {
+            return Err(content("the schedule"));
+        }
+        let changes = (0..count).map(|_| self.change()).collect::<Result<Vec<_>, _>>()?;
+        let mut regime = regime.clone();
+        let mut last = tick.saturating_add(1);
+        for change in in_order(&changes)? {
+            regime = regime.after(change)?;
+        }
+        for change in &changes {
+            if change.tick < last {
+                return Err(content("the schedule"));
+            }
+            last = change.tick;
+        }
+        Ok(changes.into())
+    }
+}

@@ -1,0 +1,7 @@
+//! The one place that takes transcendental functions, from `libm`: pure Rust, so that every machine gets the
+//! same bits. Nothing else in this crate may call std's.
+
+/// `base` to the power `exponent`.
+pub(crate) fn pow(base: f64, exponent: f64) -> f64 {
+    libm::pow(base, exponent)
+}
