@@ -106,11 +106,13 @@ impl Backend for Basic {
 }
 
 fn live(seen: &Seen) -> LiveVm {
-    let metrics = match serde_json::to_value(seen.cell.metrics()) {
+    let mut metrics = match serde_json::to_value(seen.cell.metrics()) {
         Ok(serde_json::Value::Object(metrics)) => metrics,
         // Metrics are a struct of numbers and names: a map in any encoding.
         Ok(_) | Err(_) => serde_json::Map::new(),
     };
+    metrics.insert("vm_id".to_owned(), seen.observation.key.vm.as_str().into());
+    metrics.insert("biological_type".to_owned(), seen.biological_type.as_str().into());
     LiveVm {
         state: seen.observation.state,
         tick: seen.observation.tick,

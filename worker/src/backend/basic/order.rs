@@ -1,6 +1,8 @@
 //! From the wire's order to the cell library's specification. It validates what the library does not, and builds.
 
-use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, CheckpointError, RibosomeCap, SpecError, Tolerance};
+use bioxen_hypervisor::{
+    Allocation, Cell, CellSpec, Change, CheckpointError, RibosomeCap, SpecError, Tolerance,
+};
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::limits::{CHECKPOINT_BYTES, PARAMETERS, SCHEDULE_CHANGES};
 use bioxen_protocol::worker::{CellAllocation, CellOrder, Desired, NumberedChange, OrderedChange};

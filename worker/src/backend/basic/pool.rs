@@ -40,6 +40,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) observation: Observation,
+    pub(super) biological_type: String,
     pub(super) cell: Arc<bioxen_hypervisor::Cell>,
     pub(super) lag_ticks: u64,
     pub(super) uptime: Duration,
@@ -214,6 +215,7 @@ impl Pool {
         let Origin::Cell(cell) = &vm.origin else { return None };
         Some(Seen {
             observation: vm.observation(vm.state?),
+            biological_type: vm.biological_type.clone(),
             cell: Arc::clone(cell),
             lag_ticks: vm.lag_ticks(now_ns),
             uptime: Duration::from_nanos(now_ns.saturating_sub(vm.placed_at_ns)),

@@ -167,7 +167,11 @@ fn work(shared: &Shared, index: usize) {
     }
 }
 
-fn sleep<'a>(shared: &'a Shared, mut guarded: MutexGuard<'a, Guarded>, now_ns: u64) -> MutexGuard<'a, Guarded> {
+fn sleep<'a>(
+    shared: &'a Shared,
+    mut guarded: MutexGuard<'a, Guarded>,
+    now_ns: u64,
+) -> MutexGuard<'a, Guarded> {
     let until_ns = guarded.pool.wake_ns(now_ns).unwrap_or(u64::MAX);
     guarded.sleeping_until_ns.push(until_ns);
     let mut guarded = if until_ns == u64::MAX {

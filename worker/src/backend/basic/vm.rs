@@ -32,6 +32,7 @@ pub(super) struct Vm {
     pub(super) paused_since_ns: Option<u64>,
     pub(super) is_in_work: bool,
     pub(super) ribosomes: u64,
+    pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
     pub(super) cpu_ns: u64,
 }
@@ -63,6 +64,7 @@ impl Vm {
             paused_since_ns: None,
             is_in_work: false,
             ribosomes: order.map_or(0, |order| order.allocation.ribosomes),
+            biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
             placed_at_ns: now_ns,
             cpu_ns: 0,
             origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
