@@ -131,7 +131,7 @@ impl Drop for Threads {
 }
 
 /// Tells of a thread that panics.
-struct Watch<'a>(&'a Shared);
+pub(super) struct Watch<'a>(pub(super) &'a Shared);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
