@@ -91,7 +91,7 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let agent = Agent::connect(&settings, backend, probes.clone()).await?;
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
-    tracing::info!(threads, "metrics and health on http://{address}");
+    tracing::info!("metrics and health on http://{address}");
     tokio::select! {
         ended = agent.run() => ended,
         _ = http => Err(WorkerError::ProbesEnded),
