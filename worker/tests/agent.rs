@@ -184,6 +184,18 @@ async fn without_its_lease_a_worker_freezes_and_goes_on_with_the_next_grant() {
 }
 
 #[tokio::test]
+async fn a_worker_outlives_a_restart_of_the_bus() {
+    let (server, _process, _, mut leader) = running().await;
+    let first = leader.heartbeat().await;
+    let _server = server.restart();
+    let later = leader.heartbeat().await;
+    assert!(later.number > first.number);
+    assert_eq!(later.inventory, first.inventory);
+    let tick = leader.query(&key(), FIRST).await.unwrap().tick;
+    advances_beyond(&mut leader, tick).await;
+}
+
+#[tokio::test]
 async fn a_refused_boot_asks_again_and_a_forgotten_worker_registers_anew_with_its_vms() {
     let (server, _process, _, mut leader) = running().await;
     let first = leader.commands.clone();

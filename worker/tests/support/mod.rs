@@ -82,8 +82,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::on_port("-1")
+    }
+
+    /// Kills it, and starts another on the same port.
+    pub(crate) fn restart(self) -> Self {
+        let port = self.url.rsplit(':').next().unwrap().to_owned();
+        drop(self);
+        Self::on_port(&port)
+    }
+
+    fn on_port(port: &str) -> Self {
         let program = std::env::var(SERVER_VARIABLE).unwrap_or_else(|_| "nats-server".to_owned());
-        let process = Process::start(Command::new(program).args(["--addr", "127.0.0.1", "--port", "-1"]));
+        let process = Process::start(Command::new(program).args(["--addr", "127.0.0.1", "--port", port]));
         let address = process.line_after("Listening for client connections on ");
         Self { url: format!("nats://{address}"), _process: process }
     }

@@ -227,7 +227,7 @@ impl Pool {
         let mut figures = self.totals;
         for vm in self.vms.values() {
             figures.vms += 1;
-            figures.ribosomes += vm.ribosomes;
+            figures.ribosomes = figures.ribosomes.saturating_add(vm.ribosomes);
             match vm.state {
                 None => figures.starting += 1,
                 Some(ObservedState::Paused) => figures.paused += 1,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bioxen_hypervisor::{Cell, SimulationError};
+use bioxen_hypervisor::{Cell, MAX_TICK, SimulationError};
 use bioxen_protocol::limits::CHECKPOINT_BYTES;
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
 
@@ -76,7 +76,8 @@ impl Assignment {
             Origin::Cell(cell) => Cell::clone(cell),
         };
         let from_tick = cell.tick();
-        let target_tick = self.target_tick.min(self.horizon_tick.unwrap_or(u64::MAX)).max(from_tick);
+        let target_tick =
+            self.target_tick.min(self.horizon_tick.unwrap_or(MAX_TICK)).min(MAX_TICK).max(from_tick);
         let mut applied_ticks = Vec::new();
         loop {
             self.apply_due(&mut cell, &mut applied_ticks)?;

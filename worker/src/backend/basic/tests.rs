@@ -128,6 +128,24 @@ async fn a_trajectory_has_the_same_bits_on_any_threads_among_others_and_at_any_p
         let completed = told.until_state("c1", ObservedState::Completed).await;
         assert_eq!(completed.tick, HORIZON_TICK);
         assert_eq!(completed.checkpoint.as_ref(), Some(&expected), "{threads} threads, {pace:?}");
+        for other in 0..others {
+            told.until_state(&format!("other-{other}"), ObservedState::Running).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_horizon_max_runs_on() {
+    let mut told = Told::with_threads(1);
+    let running = desired("c1", Pace::Max, None);
+    told.backend.place(running.clone());
+    told.until_state("c1", ObservedState::Running).await;
+    let mut changes = Vec::new();
+    for ordinal in 1..=3 {
+        changes.push(change(ordinal, 10 * ordinal, None));
+        told.backend.adjust(&Desired { changes: changes.clone(), ..running.clone() });
+        let changed = told.until("c1", |told| told.applied == ordinal).await;
+        assert_eq!(changed.state, ObservedState::Running);
     }
 }
 
