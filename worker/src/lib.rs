@@ -91,13 +91,19 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let agent = Agent::connect(&settings, backend, probes.clone()).await?;
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
-    tracing::info!("metrics and health on http://{address}");
+    say(&format!("bioxen-worker metrics=http://{address}/metrics"));
     tokio::select! {
         ended = agent.run() => ended,
         _ = http => Err(WorkerError::ProbesEnded),
         _ = interrupt.recv() => stopped("SIGINT"),
         _ = terminate.recv() => stopped("SIGTERM"),
     }
+}
+
+/// Standard output is for whoever started the process: where its metrics are, and that it is registered.
+#[expect(clippy::print_stdout, reason = "two lines for whoever started the process; logs go to stderr")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
 }
 
 fn stopped(signal: &str) -> Result<(), WorkerError> {
