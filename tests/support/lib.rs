@@ -1,1 +1,235 @@
-//! (being built)
+//! A whole fleet for tests and benchmarks: nats-server, coordinator and workers as real processes in a folder of their
+//! own, on ports of their own. Everything ends with the value.
+//!
+//! It only starts, kills and asks; it expects nothing about what BioXen answers.
+
+#![expect(clippy::expect_used, reason = "a test that cannot start its fleet fails there and then")]
+
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
+use process::Process;
+pub use process::{nats_server, program, python};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a process may take to say that it is up: a loaded machine starts slowly.
+pub const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a request may take.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a fleet is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The `[resources]` table, in TOML; empty is the defaults.
+    pub resources: String,
+    /// Names and `[worker]` tables, in TOML.
+    pub workers: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { resources: String::new(), workers: vec![roomy_worker("w1")] }
+    }
+}
+
+/// A worker that limits nothing that a test is about.
+pub fn roomy_worker(name: &str) -> (String, String) {
+    (name.to_owned(), "max_vms = 1000\ntotal_ribosomes = 20000\n".to_owned())
+}
+
+/// A running fleet.
+#[derive(Debug)]
+pub struct TestFleet {
+    folder: TempDir,
+    pub port: u16,
+    nats: Option<Process>,
+    coordinator: Option<Process>,
+    workers: Vec<(String, Option<Process>)>,
+}
+
+impl TestFleet {
+    /// Starts everything, and waits until the coordinator leads and every worker is registered.
+    pub fn start(options: &Options) -> Self {
+        let mut fleet = Self::without_workers(options);
+        for (name, table) in &options.workers {
+            fleet.start_worker(name, table);
+        }
+        fleet
+    }
+
+    /// The same without the workers of `options`.
+    pub fn without_workers(options: &Options) -> Self {
+        let folder = tempfile::Builder::new().prefix("bioxen-test-").tempdir().expect("a temporary folder");
+        let config = format!("[resources]\n{}", options.resources);
+        std::fs::write(folder.path().join("coordinator.toml"), config).expect("the configuration is written");
+        let nats_config = format!(
+            "listen: 127.0.0.1:-1\njetstream {{ store_dir: {:?}, sync_interval: always }}\n",
+            folder.path().join("nats")
+        );
+        std::fs::write(folder.path().join("nats.conf"), nats_config).expect("the configuration is written");
+        let mut fleet = Self { folder, port: 0, nats: None, coordinator: None, workers: Vec::new() };
+        fleet.start_nats();
+        fleet.start_coordinator();
+        fleet
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn ledger(&self) -> PathBuf {
+        self.folder().join("ledger")
+    }
+
+    /// nats-server's own store.
+    pub fn store(&self) -> PathBuf {
+        self.folder().join("nats")
+    }
+
+    /// What a process wrote on standard error since its first start.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    pub async fn connect(&self) -> Client {
+        async_nats::connect(self.url()).await.expect("a connection to nats-server")
+    }
+
+    /// Starts nats-server, on the port that it had before where there was one.
+    pub fn start_nats(&mut self) {
+        let ports = self.folder().join("ports");
+        std::fs::create_dir_all(&ports).expect("a folder");
+        let mut command = nats_server();
+        command.arg("--config").arg(self.folder().join("nats.conf"));
+        if self.port == 0 {
+            command.arg("--ports_file_dir").arg(&ports);
+        } else {
+            command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string()]);
+        }
+        let process = Process::start("nats-server", command, self.folder());
+        if self.port == 0 {
+            self.port = process::port_of(&ports, &process);
+        }
+        process::wait_for_port(self.port);
+        self.nats = Some(process);
+    }
+
+    pub fn kill_nats(&mut self) {
+        self.nats = None;
+    }
+
+    /// Starts a coordinator, and waits until it leads.
+    pub fn start_coordinator(&mut self) {
+        self.coordinator = Some(self.spawn_coordinator(&[]));
+        let coordinator = self.coordinator.as_mut().expect("just started");
+        coordinator.wait_for_line("bioxen-coordinator leads", START_PATIENCE);
+    }
+
+    /// Starts a coordinator that is expected to end by itself; its exit code, and what it wrote.
+    pub fn coordinator_that_ends(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.spawn_coordinator(arguments).wait_for_end(START_PATIENCE)
+    }
+
+    fn spawn_coordinator(&self, arguments: &[&str]) -> Process {
+        let mut command = program("bioxen-coordinator");
+        command.args(["--url", &self.url(), "--http-port", "0", "--data"]).arg(self.ledger());
+        command.arg("--config").arg(self.folder().join("coordinator.toml")).args(arguments);
+        Process::start("coordinator", command, self.folder())
+    }
+
+    /// As a crash would: SIGKILL.
+    pub fn kill_coordinator(&mut self) {
+        self.coordinator = None;
+    }
+
+    /// SIGTERM, and its end awaited.
+    pub fn stop_coordinator(&mut self) {
+        if let Some(coordinator) = self.coordinator.take() {
+            coordinator.stop(START_PATIENCE);
+        }
+    }
+
+    /// The address of the coordinator's metrics and health, `127.0.0.1:port`.
+    pub fn coordinator_http(&mut self) -> String {
+        self.coordinator.as_mut().expect("a coordinator runs").http()
+    }
+
+    /// Starts a worker under a name, and waits until it is registered.
+    pub fn start_worker(&mut self, name: &str, table: &str) {
+        let config = self.folder().join(format!("{name}.toml"));
+        std::fs::write(&config, format!("[worker]\n{table}")).expect("the configuration is written");
+        let mut command = program("bioxen-worker");
+        command.args(["--url", &self.url(), "--name", name, "--http-port", "0", "--config"]).arg(config);
+        let mut process = Process::start(name, command, self.folder());
+        process.wait_for_line("bioxen-worker registered", START_PATIENCE);
+        self.workers.retain(|(known, _)| known != name);
+        self.workers.push((name.to_owned(), Some(process)));
+    }
+
+    /// As a crash would: SIGKILL.
+    pub fn kill_worker(&mut self, name: &str) {
+        self.workers.retain(|(known, _)| known != name);
+    }
+
+    pub fn worker_pid(&self, name: &str) -> u32 {
+        let found = self.workers.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, process)| process.as_ref()).expect("the worker runs").id()
+    }
+
+    pub fn coordinator_pid(&self) -> u32 {
+        self.coordinator.as_ref().expect("a coordinator runs").id()
+    }
+}
+
+impl Drop for TestFleet {
+    fn drop(&mut self) {
+        self.workers.clear();
+        self.coordinator = None;
+        self.nats = None;
+    }
+}
+
+/// Asks with a JSON body, and reads the answer as JSON.
+pub async fn ask(client: &Client, subject: &str, body: &Value) -> Value {
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let answer =
+        tokio::time::timeout(ANSWER_PATIENCE, client.request(subject.to_owned(), bytes.into())).await;
+    let message = answer.expect("an answer in time").unwrap_or_else(|error| panic!("{subject}: {error}"));
+    serde_json::from_slice(&message.payload).expect("an answer in JSON")
+}
+
+/// Asks again until the answer is as expected; fails with the last one.
+pub async fn ask_until(
+    client: &Client,
+    subject: &str,
+    body: &Value,
+    expected: impl Fn(&Value) -> bool,
+) -> Value {
+    let started = Instant::now();
+    loop {
+        let answer = ask(client, subject, body).await;
+        if expected(&answer) {
+            return answer;
+        }
+        assert!(started.elapsed() < START_PATIENCE, "{subject} never answered as expected; last: {answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The code of an error answer, or "" where it is none.
+pub fn code(answer: &Value) -> &str {
+    answer["error"]["code"].as_str().unwrap_or_default()
+}
+
+/// Has the coordinator compare ledger, journal and audit, once audit has come as far as the journal.
+pub async fn verify(client: &Client) -> Value {
+    ask(client, "bioxen.v1.ops.tester.verify", &Value::Null).await
+}
