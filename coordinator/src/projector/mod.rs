@@ -245,7 +245,12 @@ impl Projector<'_> {
                 }
             }
             let flushed = self.output.flush().await?;
-            self.tell(known_index, flushed.1 == Flushed::Full);
+            let audit_full = match flushed.1 {
+                Flushed::All => false,
+                Flushed::Full => true,
+                Flushed::Later => self.progress.borrow().audit_full,
+            };
+            self.tell(known_index, audit_full);
             if (missing || closed) && flushed != (Flushed::All, Flushed::All) {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -211,3 +211,123 @@ impl AuditCheck {
 fn shown(record: &AuditRecord) -> String {
     serde_json::to_string(record).unwrap_or_else(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::entry::Entry;
+    use crate::journal::batch::{FORMAT, Hash};
+
+    fn batch(entries: Vec<Entry>) -> Batch {
+        Batch {
+            format: FORMAT,
+            fleet: "lab".to_owned(),
+            incarnation: 1,
+            epoch: 1,
+            first_index: 1,
+            time_ms: 1_700_000_000_000,
+            previous_hash: Hash::ZERO,
+            submit_sequence: 0,
+            entries,
+        }
+    }
+
+    fn leaders(count: u64) -> Batch {
+        let leader = |epoch| Entry::Leader { epoch, coordinator: format!("c{epoch}") };
+        batch((1..=count).flat_map(|epoch| [leader(epoch), Entry::Tick]).collect())
+    }
+
+    /// The records that a batch gives.
+    fn records(batch: &Batch) -> Vec<AuditRecord> {
+        let mut check = AuditCheck::new();
+        check.fold(batch).unwrap();
+        check.expected.into()
+    }
+
+    fn differences(batch: &Batch, found: &[AuditRecord]) -> Vec<Difference> {
+        let mut check = AuditCheck::new();
+        check.fold(batch).unwrap();
+        found.iter().for_each(|record| check.record(record).unwrap());
+        check.all_missing(u64::MAX);
+        assert_eq!(check.verified.records, found.len() as u64);
+        check.verified.differences
+    }
+
+    #[test]
+    fn what_the_journal_gives_verifies() {
+        let batch = leaders(5);
+        assert_eq!(differences(&batch, &records(&batch)), []);
+    }
+
+    #[test]
+    fn any_changed_field_is_found() {
+        let batch = leaders(3);
+        let good = records(&batch);
+        let mut changed = Vec::new();
+        let fields = serde_json::to_value(&good[1]).unwrap();
+        for (name, value) in fields.as_object().unwrap() {
+            let other = match value {
+                serde_json::Value::Number(number) => (number.as_u64().unwrap() + 1).into(),
+                serde_json::Value::String(text) if name == "outcome" => {
+                    assert_eq!(text, "accepted");
+                    "rejected".into()
+                }
+                serde_json::Value::String(text) => format!("x{text}").into(),
+                _ if name == "code" => "BX001".into(),
+                _ => "x".into(),
+            };
+            let mut fields = fields.clone();
+            fields[name] = other;
+            let mut found = good.clone();
+            found[1] = serde_json::from_value(fields).unwrap();
+            assert_ne!(differences(&batch, &found), [], "a changed {name} was not found");
+            changed.push(name.clone());
+        }
+        assert_eq!(changed.len(), 16);
+    }
+
+    #[test]
+    fn a_record_that_was_forged_with_its_hash_is_found() {
+        let batch = leaders(3);
+        let mut found = records(&batch);
+        found[1].note = "somebody else leads".to_owned();
+        let previous = found[0].hash.clone();
+        found[1] = found[1].clone().sealed(&previous).unwrap();
+        let differences = differences(&batch, &found);
+        assert_eq!(differences.len(), 2, "{differences:#?}");
+        assert_eq!((differences[0].account.as_str(), differences[0].index), (FLEET, Some(3)));
+    }
+
+    #[test]
+    fn a_missing_record_is_named_and_the_others_are_not() {
+        let batch = leaders(4);
+        let mut found = records(&batch);
+        found.remove(1);
+        let mut differences = differences(&batch, &found);
+        assert_eq!(differences.remove(1).found, "no record");
+        assert_eq!(differences.len(), 1, "the next one names a hash that is not before it");
+    }
+
+    #[test]
+    fn records_that_are_not_published_yet_are_no_difference() {
+        let batch = leaders(4);
+        let mut check = AuditCheck::new();
+        check.fold(&batch).unwrap();
+        for record in &records(&batch)[..2] {
+            check.record(record).unwrap();
+        }
+        check.all_missing(3);
+        assert_eq!(check.verified.differences, []);
+    }
+
+    #[test]
+    fn a_record_that_no_entry_gives_is_found() {
+        let batch = leaders(2);
+        let mut found = records(&batch);
+        let last = found.last().unwrap().clone();
+        found.push(AuditRecord { number: 3, ..last.clone() }.sealed(&last.hash).unwrap());
+        let differences = differences(&batch, &found);
+        assert_eq!(differences.len(), 1);
+        assert_eq!(differences[0].expected, "no such record, by the journal");
+    }
+}
