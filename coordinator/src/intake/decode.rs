@@ -23,6 +23,8 @@ use crate::fleet::entry::{Cause, Request};
 
 /// Whose lane takes what names no valid user.
 const NOBODY: &str = "bioxen-nobody";
+/// Under such names the fleet keeps its own audit records.
+const RESERVED_USERS: &str = "bioxen-";
 /// A worker's report: an inventory part of full observations with checkpoints stays below it.
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
 
@@ -186,6 +188,11 @@ fn asked(
         }
         _ => return Err(ErrorBody::new(Code::ApiValidation, "this subject takes no commands")),
     };
+    if caller.user.as_str().starts_with(RESERVED_USERS) {
+        let message =
+            format!("user names that start with {RESERVED_USERS} are the fleet's own: choose another");
+        return Err(ErrorBody::new(Code::PermissionDenied, message));
+    }
     incoming.user = caller.user.clone();
     incoming.verb = Some(verb);
     let vm = vm_id(verb, vm, &mut body)?;
