@@ -100,9 +100,9 @@ pub enum SimulationError {
         /// As asked.
         tick: u64,
     },
-    /// A change that cannot hold; a validated schedule has none.
-    #[error("a scheduled change cannot be applied: {0}")]
-    Change(#[from] SpecError),
+    /// A specification or a change that cannot hold; a cell's schedule, being validated, has none.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// No steady state.
     #[error(
         "no steady state was found under these settings: the cell stops growing or does not settle; follow it with a number of minutes instead"
@@ -118,8 +118,7 @@ impl Cell {
     /// What [`CellSpec::validate`] finds.
     pub fn new(spec: &CellSpec) -> Result<Self, SpecError> {
         spec.validate()?;
-        let regime = Regime::of(spec)?;
-        let (_, baseline) = Regime::new(spec.chassis, regime.settings.clone(), regime.allocation)?;
+        let (regime, baseline) = Regime::of(spec)?;
         let schedule = in_order(&spec.schedule)?.into_iter().cloned().collect();
         let track = Track::restart(&regime, &spec.tolerance, 0, &baseline.state);
         let mut cell =
@@ -208,7 +207,8 @@ impl Cell {
     }
 
     fn apply_due(&mut self) -> Result<(), SpecError> {
-        while let Some(change) = self.schedule.pop_front_if(|change| change.tick <= self.tick) {
+        while self.schedule.front().is_some_and(|change| change.tick <= self.tick) {
+            let Some(change) = self.schedule.pop_front() else { break };
             self.take(&change)?;
         }
         Ok(())
@@ -303,8 +303,7 @@ pub fn steady_state(spec: &CellSpec) -> Result<Metrics, SimulationError> {
 }
 
 pub(crate) fn steady_vector(spec: &CellSpec) -> Result<(Regime, Vector), SimulationError> {
-    let regime = Regime::of(spec)?;
-    let (regime, baseline) = Regime::new(spec.chassis, regime.settings, regime.allocation)?;
+    let (regime, baseline) = Regime::of(spec)?;
     let state = steady::find(&regime.constants, &baseline.state).ok_or(SimulationError::NoSteadyState)?;
     Ok((regime, state))
 }

@@ -15,6 +15,10 @@
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
+//! Growth is integrated, never looked up. What the models say of a cell is a prediction, not a measurement; the fit
+//! of the published core is itself moderate: R^2 .892 for the growth rate and .633 for the ribosomal mass fraction
+//! against the 30 measured points that it was fitted to.
+//!
 //! A trajectory depends on the specification and on the changes applied at grid points, and on nothing else: the
 //! same bits on any machine, however often the cell was paused, cloned, saved or moved. So there is no clock, no
 //! thread, no randomness and no network here, and transcendental functions come from `maths` alone.

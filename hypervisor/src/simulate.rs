@@ -12,7 +12,7 @@ use crate::grid::{minutes_of, tick_at};
 use crate::metrics::Metrics;
 use crate::model::core::NAMES;
 use crate::solver::rosenbrock::Tolerance;
-use crate::spec::{Allocation, CellSpec, Change, MAX_ATP_MILLI_PERCENT, RibosomeCap, SpecError};
+use crate::spec::{Allocation, CellSpec, Change, MAX_ATP_MILLI_PERCENT, Regime, RibosomeCap, SpecError};
 
 /// Most rows of a trajectory: some 300 MB of text.
 const MAX_ROWS: u64 = 1_000_000;
@@ -65,7 +65,11 @@ pub struct Outcome {
     pub chassis: ChassisName,
     /// Whether this is the steady state under the settings, not a moment of a trajectory.
     pub steady: bool,
-    /// The figures.
+    /// Energy supply that holds at the end, percent.
+    pub atp_percentage: f64,
+    /// Cap on active ribosomes that holds at the end, molecules; null where there is none.
+    pub ribosome_cap: Option<f64>,
+    /// The figures; `simulated_minutes` of a steady state is 0.
     #[serde(flatten)]
     pub metrics: Metrics,
     /// Every state variable, molecules.
@@ -88,6 +92,12 @@ pub enum SimulateError {
         "{minutes} minutes is not on the grid of simulated time; expected a multiple of 0.1 from 0 to 1e11"
     )]
     OffGrid {
+        /// As given.
+        minutes: f64,
+    },
+    /// No such distance between rows.
+    #[error("a row every {minutes} minutes is not possible; expected a multiple of 0.1, at least 0.1")]
+    Every {
         /// As given.
         minutes: f64,
     },
@@ -136,8 +146,7 @@ pub enum SimulateError {
 pub fn run(options: &Options) -> Result<Outcome, SimulateError> {
     let mut cell = Cell::new(&spec(options)?)?;
     cell.advance_to(last_tick(options)?)?;
-    let state = cell.variables().collect();
-    Ok(Outcome { chassis: options.chassis, steady: false, metrics: cell.metrics(), state })
+    Ok(outcome(&cell.regime, cell.metrics(), cell.variables(), false))
 }
 
 /// Finds the steady state under the settings; minutes do not matter.
@@ -150,12 +159,23 @@ pub fn steady(options: &Options) -> Result<Outcome, SimulateError> {
     }
     let (regime, state) = steady_vector(&spec(options)?)?;
     let metrics = Metrics::of(&regime, &state, 0.0);
-    Ok(Outcome {
-        chassis: options.chassis,
-        steady: true,
+    Ok(outcome(&regime, metrics, NAMES.into_iter().zip(state), true))
+}
+
+fn outcome(
+    regime: &Regime,
+    metrics: Metrics,
+    state: impl Iterator<Item = (&'static str, f64)>,
+    steady: bool,
+) -> Outcome {
+    Outcome {
+        chassis: regime.chassis,
+        steady,
+        atp_percentage: f64::from(regime.allocation.atp_milli_percent) / 1000.0,
+        ribosome_cap: Some(regime.constants.cap).filter(|cap| cap.is_finite()),
         metrics,
-        state: NAMES.into_iter().zip(state).collect(),
-    })
+        state: state.collect(),
+    }
 }
 
 /// Follows the cell and gives its trajectory as CSV: a row every `every_minutes` and one at the end, each number
@@ -167,7 +187,7 @@ pub fn trajectory_csv(options: &Options) -> Result<String, SimulateError> {
     let last = last_tick(options)?;
     let every = tick_at(options.every_minutes)
         .filter(|every| *every > 0)
-        .ok_or(SimulateError::OffGrid { minutes: options.every_minutes })?;
+        .ok_or(SimulateError::Every { minutes: options.every_minutes })?;
     let rows = last / every + 1;
     if rows > MAX_ROWS {
         return Err(SimulateError::TooManyRows { rows });
@@ -249,8 +269,7 @@ fn change(text: &str) -> Result<Change, SimulateError> {
         "atp" => change.atp_milli_percent = Some(milli_percent(value)?),
         "ribosome_cap" => change.ribosomes = Some(RibosomeCap::Molecules(value)),
         "ribosomes" => {
-            let units = (0..=1_000_000_u32).find(|units| f64::from(*units) >= value);
-            let units = units.filter(|units| f64::from(*units) == value).ok_or_else(not_understood)?;
+            let units = whole_units(value).ok_or_else(not_understood)?;
             change.ribosomes = Some(RibosomeCap::Units(units));
         }
         _ => {
@@ -269,6 +288,11 @@ fn name_and_value(
     let (name, value) = setting.split_once('=').ok_or_else(not_understood)?;
     let value = value.trim().parse().map_err(|_| not_understood())?;
     Ok((name.trim().to_owned(), value))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number that fits")]
+fn whole_units(value: f64) -> Option<u32> {
+    (value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value)).then_some(value as u32)
 }
 
 /// Percent in thousandths, to the nearest.

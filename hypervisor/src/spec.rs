@@ -178,7 +178,7 @@ impl CellSpec {
     /// # Errors
     /// The first that does not fit, with what would.
     pub fn validate(&self) -> Result<(), SpecError> {
-        let mut regime = Regime::of(self)?;
+        let (mut regime, _) = Regime::of(self)?;
         for change in in_order(&self.schedule)? {
             regime = regime.after(change)?;
         }
@@ -211,11 +211,11 @@ pub(crate) struct Regime {
 }
 
 impl Regime {
-    /// The regime of minute 0.
-    pub(crate) fn of(spec: &CellSpec) -> Result<Self, SpecError> {
+    /// The regime of minute 0, and its chassis' unlimited steady state.
+    pub(crate) fn of(spec: &CellSpec) -> Result<(Self, Baseline), SpecError> {
         check_tolerance(&spec.tolerance)?;
         let settings = Settings::default().with(&spec.parameters)?;
-        Ok(Self::new(spec.chassis, settings, spec.allocation)?.0)
+        Self::new(spec.chassis, settings, spec.allocation)
     }
 
     /// The regime under settings and allocation, and its chassis' unlimited steady state.

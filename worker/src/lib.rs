@@ -1,1 +1,110 @@
-//! (being built)
+//! A worker: runs the VMs that a coordinator places on it, and says how they stand.
+//!
+//! ```text
+//!            leader
+//!   commands |    ^ reports: register, heartbeats, observations
+//!            v    |
+//!   agent (one task) -- lease: may we commit?
+//!            |       -- vms: desired against held, generations
+//!            v
+//!   Backend: basic -- simulation threads -- cells of bioxen-hypervisor
+//! ```
+//!
+//! A worker decides nothing of the fleet: it holds a lease of 3 s that heartbeats renew, and brings what it holds
+//! to what the leader desires, level by level. Its promise is small and hard: nothing commits unless the lease
+//! stands when the quantum has been computed, and of each VM only the highest generation seen is served.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`settings`] | what an operator sets |
+//! | [`agent`] | the one task that talks to the bus and owns the rest |
+//! | [`lease`], [`vms`] | pure: the lease; desired against held |
+//! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
+//! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
+
+pub mod agent;
+pub mod backend;
+mod clock;
+pub mod lease;
+pub mod metrics;
+pub mod settings;
+pub mod vms;
+pub mod wire;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bioxen_protocol::config::InvalidWorkerConfig;
+use bioxen_telemetry::{Health, Readiness, TelemetryError, install_metrics, loopback, serve};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::agent::{Agent, Probes};
+use self::backend::basic::Basic;
+use self::settings::{BadSettings, Settings};
+
+/// A supervisor restarts a worker whose agent has not come round for so long.
+const BEAT_AGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a worker cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+    #[error(transparent)]
+    Config(#[from] InvalidWorkerConfig),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error("the runtime did not start: {0}; raise the limit on threads of this account")]
+    Runtime(#[source] std::io::Error),
+    #[error("the simulation threads did not start: {0}; lower worker.threads or raise the limit on threads")]
+    Threads(#[source] std::io::Error),
+    #[error("signals cannot be received: {0}")]
+    Signals(#[source] std::io::Error),
+    #[error("no random boot id: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("no connection to {url}: {source}; is the address right (--url)?")]
+    Connect { url: String, source: async_nats::ConnectError },
+    #[error("the subscription of commands failed: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+    #[error("the connection to the bus was closed for good; start the worker again")]
+    Closed,
+    #[error("the simulation stopped: {0}; start the worker again, its VMs are placed anew")]
+    Broken(String),
+    #[error("metrics and health are no longer served; start the worker again")]
+    ProbesEnded,
+}
+
+/// Runs a worker until SIGINT or SIGTERM. Call once in a process.
+///
+/// # Errors
+/// What keeps it from starting, or from doing its work at all; a lost connection is no error but waited out.
+pub async fn run(settings: Settings) -> Result<(), WorkerError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(WorkerError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(WorkerError::Signals)?;
+    let prometheus = install_metrics()?;
+    metrics::describe_all();
+    let probes = Probes { health: Health::new(BEAT_AGE_LIMIT), readiness: Readiness::new() };
+    let threads = settings.worker.threads.unwrap_or_else(cores);
+    let quantum = Duration::from_millis(settings.worker.scheduling_quantum_ms);
+    let backend = Arc::new(Basic::start(threads, quantum).map_err(WorkerError::Threads)?);
+    let agent = Agent::connect(&settings, backend, probes.clone()).await?;
+    let (address, http) =
+        serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
+    tracing::info!("metrics and health on http://{address}");
+    tokio::select! {
+        ended = agent.run() => ended,
+        _ = http => Err(WorkerError::ProbesEnded),
+        _ = interrupt.recv() => stopped("SIGINT"),
+        _ = terminate.recv() => stopped("SIGTERM"),
+    }
+}
+
+fn stopped(signal: &str) -> Result<(), WorkerError> {
+    tracing::info!("stopped by {signal}; the VMs held are placed anew once the lease is over");
+    Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}

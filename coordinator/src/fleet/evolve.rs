@@ -84,6 +84,9 @@ impl Fleet {
             }),
             Entry::Observed(observed) => self.observed(index, observed),
         }
+        if let Some(key) = entry.key().filter(|_| changes_level(entry)) {
+            self.touched.levels.insert(key.clone());
+        }
         if let (Some(cause), Some(key)) = (entry.cause(), entry.key()) {
             self.remember(index, cause, key, entry);
         }
@@ -274,5 +277,14 @@ impl Fleet {
         let forgotten = account.requests.remember(request.id.clone(), remembered, time_ms);
         let all = std::iter::once(request.id.clone()).chain(forgotten);
         self.touched.requests.extend(all.map(|id| (user.clone(), id)));
+    }
+}
+
+/// Whether the VM's worker must hear of the entry. Of its own observations only what it keeps until confirmed.
+fn changes_level(entry: &Entry) -> bool {
+    match entry {
+        Entry::Observed(seen) => !seen.applied_at.is_empty() || seen.checkpoint.is_some(),
+        Entry::Placed { .. } | Entry::Desired { .. } | Entry::Allocated { .. } => true,
+        _ => false,
     }
 }

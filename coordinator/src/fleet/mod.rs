@@ -45,6 +45,8 @@ pub struct Fleet {
     pub next_index: u64,
     /// Time of the last entry, in milliseconds since 1970; never goes back.
     pub time_ms: u64,
+    /// The last message of the submit stream that was decided on.
+    pub submit_sequence: u64,
     pub config: ResourceConfig,
     pub accounts: BTreeMap<UserId, Account>,
     pub workers: BTreeMap<WorkerId, Worker>,
@@ -66,6 +68,8 @@ pub struct Touched {
     pub workers: BTreeSet<WorkerId>,
     pub requests: BTreeSet<(UserId, RequestId)>,
     pub gone_vms: BTreeSet<VmKey>,
+    /// VMs of which their workers must be told anew.
+    pub levels: BTreeSet<VmKey>,
     /// What workers still hold and shall give up.
     pub forget: Vec<Forget>,
 }

@@ -16,6 +16,8 @@ pub enum Rejection {
     State { vm: VmId, state: VmState, verb: Verb },
     /// BX006: a completed VM was started without a later horizon.
     HorizonReached { vm: VmId, tick: u64, horizon_tick: Option<u64> },
+    /// BX005: its schedule changes the allocation; `allocate` would contradict it.
+    Scheduled { vm: VmId },
     /// BX002
     AboveMost { resource: Resource, requested: u64, most: u64 },
     /// BX002: more than any registered worker offers.

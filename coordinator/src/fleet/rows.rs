@@ -23,6 +23,7 @@ pub struct Head {
     pub epoch: u64,
     pub next_index: u64,
     pub time_ms: u64,
+    pub submit_sequence: u64,
     pub config: ResourceConfig,
 }
 
@@ -59,6 +60,7 @@ impl Fleet {
             epoch: self.epoch,
             next_index: self.next_index,
             time_ms: self.time_ms,
+            submit_sequence: self.submit_sequence,
             config: self.config.clone(),
         }
     }
@@ -77,6 +79,7 @@ impl Fleet {
             epoch: head.epoch,
             next_index: head.next_index,
             time_ms: head.time_ms,
+            submit_sequence: head.submit_sequence,
             config: head.config,
             workers: rows.workers.into_iter().collect(),
             room_may_have_appeared: true,

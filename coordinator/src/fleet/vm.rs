@@ -78,6 +78,18 @@ impl Vm {
         self.holdings_at(self.checkpoint_applied).most_of(Amounts::of(self.allocation))
     }
 
+    /// Whether its worker has said that things stand as desired.
+    pub fn is_settled(&self) -> bool {
+        self.placement.as_ref().is_some_and(|at| {
+            let reached = match self.desired {
+                DesiredState::Running => at.observed == ObservedState::Running,
+                DesiredState::Paused => at.observed == ObservedState::Paused,
+                DesiredState::Stopped | DesiredState::Absent => false,
+            };
+            reached && at.applied >= self.last_ordinal
+        })
+    }
+
     /// The level that its worker is told.
     pub fn desired_level(&self, generation: Generation) -> Desired {
         Desired {

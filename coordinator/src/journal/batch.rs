@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn note(bytes: usize) -> Entry {
-        Entry::Note("n".repeat(bytes))
+        Entry::Leader { epoch: 1, coordinator: "n".repeat(bytes) }
     }
 
     #[test]

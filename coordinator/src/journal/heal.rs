@@ -118,6 +118,9 @@ impl Journal {
     }
 
     async fn stored_at(&self, sequence: u64) -> Result<Option<Stored>, ReadError> {
+        if sequence == 0 {
+            return Ok(None);
+        }
         self.patiently(|| api::message_at(&self.client, streams::JOURNAL, sequence, self.patience.answer))
             .await
             .map_err(|source| ReadError::Api { sequence, source })

@@ -36,10 +36,19 @@ struct Waiting {
     permit: OwnedSemaphorePermit,
 }
 
+/// What the thread does in order.
+enum Work {
+    Write(Waiting),
+    /// Looks at what is committed, between two commits.
+    Read(Look),
+}
+
+type Look = Box<dyn FnOnce(&Ledger) + Send>;
+
 /// The handle on the thread that owns the ledger.
 #[derive(Debug)]
 pub struct Committer {
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<Work>,
     room: Arc<Semaphore>,
     applied: watch::Receiver<Option<Applied>>,
     started: Instant,
@@ -80,7 +89,24 @@ impl Committer {
             .await
             .map_err(|_| LedgerError::Ended)?;
         let waiting = Waiting { write, submitted: Instant::now(), permit };
-        self.queue.send(waiting).map_err(|_| LedgerError::Ended)
+        self.queue.send(Work::Write(waiting)).map_err(|_| LedgerError::Ended)
+    }
+
+    /// Reads the ledger as it stands after what was submitted before.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Ledger) -> T + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (answer, answered) = oneshot::channel();
+        let look: Look = Box::new(move |ledger| {
+            // Whoever asked may be gone.
+            let _ = answer.send(look(ledger));
+        });
+        self.queue.send(Work::Read(look)).map_err(|_| LedgerError::Ended)?;
+        answered.await.map_err(|_| LedgerError::Ended)
     }
 
     /// The last batch that is on the disk, as it moves on.
@@ -115,7 +141,7 @@ impl Committer {
 
 struct Worker {
     ledger: Ledger,
-    waiting: mpsc::Receiver<Waiting>,
+    waiting: mpsc::Receiver<Work>,
     report: watch::Sender<Option<Applied>>,
     started: Instant,
     oldest_ms: Arc<AtomicU64>,
@@ -140,14 +166,30 @@ impl Worker {
     /// Ends when every handle is gone and nothing waits.
     fn commit_all(&mut self) -> Result<(), LedgerError> {
         while let Ok(first) = self.waiting.recv() {
+            let first = match first {
+                Work::Write(first) => first,
+                Work::Read(look) => {
+                    look(&self.ledger);
+                    continue;
+                }
+            };
+            let mut look = None;
             let oldest_ms = first.submitted.saturating_duration_since(self.started).as_millis();
             self.oldest_ms.store(u64::try_from(oldest_ms).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
             let mut bytes = first.write.bytes();
             let mut writes = vec![first.write];
             let mut permits = vec![first.permit];
             while bytes < MAX_COMMIT_BYTES
+                && look.is_none()
                 && let Ok(next) = self.waiting.try_recv()
             {
+                let next = match next {
+                    Work::Write(next) => next,
+                    Work::Read(next) => {
+                        look = Some(next);
+                        continue;
+                    }
+                };
                 bytes += next.write.bytes();
                 writes.push(next.write);
                 permits.push(next.permit);
@@ -155,6 +197,9 @@ impl Worker {
             self.ledger.commit(&writes)?;
             self.report.send_replace(self.ledger.applied().cloned());
             self.oldest_ms.store(0, Ordering::Relaxed);
+            if let Some(look) = look {
+                look(&self.ledger);
+            }
         }
         Ok(())
     }

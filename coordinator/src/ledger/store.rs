@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::LedgerError;
 use super::folder::Folder;
@@ -14,6 +15,9 @@ use super::pieces::{self, Head, Joiner};
 
 /// Memory for sled's pages; its own default is 1 GiB.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long sled may take to let a closed store's file go.
+const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 
 /// A value with its key and head.
 pub(crate) type Found = (Vec<u8>, Vec<u8>, Head);
@@ -59,8 +63,7 @@ impl Store {
             // sled's own flusher would only log a failed sync.
             .flush_every_ms(None);
         let damaged = |what: String| LedgerError::Damaged { path: folder.path().to_owned(), what };
-        // sled asserts on some of the damage that it finds.
-        let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        let db = match open_when_free(&config) {
             Ok(Ok(db)) => db,
             Ok(Err(sled::Error::Io(source))) => return Err(folder.disk(source)),
             Ok(Err(error)) => return Err(damaged(error.to_string())),
@@ -140,6 +143,24 @@ impl Store {
             }
             error => LedgerError::Store { path: self.path().to_owned(), what: error.to_string() },
         }
+    }
+}
+
+/// Opens, waiting while a store that this process closed still has the file: sled's threads let it go
+/// a little later. No other process can have it, for we have the folder.
+fn open_when_free(config: &sled::Config) -> std::thread::Result<sled::Result<sled::Db>> {
+    let started = Instant::now();
+    loop {
+        // sled asserts on some of the damage that it finds.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let is_locked = match &opened {
+            Ok(Err(sled::Error::Io(error))) => error.to_string().contains("could not acquire lock"),
+            _ => false,
+        };
+        if !is_locked || started.elapsed() > LONGEST_CLOSE {
+            return opened;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

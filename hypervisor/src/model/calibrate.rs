@@ -96,47 +96,61 @@ pub(crate) fn calibrate(figures: &Figures) -> Result<(Values, Vector), Infeasibl
     state[R] = free;
     state[S] = NUTRIENT;
     state[A] = f.energy;
-    let metabolism = growth * (f.mass_aa + f.energy) / ENERGY_YIELD;
+    let found = Found { growth, elongation, enzyme, transcription, half_repression };
+    Ok((found.values(f), state))
+}
 
-    let mut values = Values::zero();
-    let elongation_half = f.energy * (f.elongation_max / elongation - 1.0);
-    for (symbol, value) in [
-        (Symbol::S0, EXTERNAL_NUTRIENT),
-        (Symbol::Ns, ENERGY_YIELD),
-        (
-            Symbol::Vt,
-            (metabolism + growth * NUTRIENT) * (HALF_SATURATION + EXTERNAL_NUTRIENT)
-                / EXTERNAL_NUTRIENT
-                / enzyme,
-        ),
-        (Symbol::Kt, HALF_SATURATION),
-        (Symbol::Vm, metabolism * (HALF_SATURATION + NUTRIENT) / NUTRIENT / enzyme),
-        (Symbol::Km, HALF_SATURATION),
-        (Symbol::Wr, transcription[0]),
-        (Symbol::Wt, transcription[1]),
-        (Symbol::Wm, transcription[2]),
-        (Symbol::Wq, transcription[3]),
-        (Symbol::Thr, threshold_ribosomal),
-        (Symbol::Thx, threshold_other),
-        (Symbol::Kq, half_repression),
-        (Symbol::Nq, REPRESSION_EXPONENT),
-        (Symbol::Gmax, f.elongation_max),
-        (Symbol::Kg, elongation_half),
-        (Symbol::Kp, f.elongation_max / elongation_half),
-        (Symbol::Nr, f.ribosome_length_aa),
-        (Symbol::Nx, f.protein_length_aa),
-        (Symbol::M, f.mass_aa),
-        (Symbol::Kb, BINDING),
-        (Symbol::Ku, BINDING),
-        (Symbol::Dm, f.decay),
-        (Symbol::KCm, crate::chassis::CHLORAMPHENICOL_BINDING),
-        (Symbol::Ks, SEQUESTRATION),
-        (Symbol::Td, f.doubling_time_min),
-        (Symbol::R, f.ribosomes),
-        (Symbol::Act, f.active),
-        (Symbol::PhiE, f.enzyme_fraction),
-    ] {
-        values.set(symbol, value);
+/// What the figures determine, besides themselves.
+struct Found {
+    growth: f64,
+    elongation: f64,
+    enzyme: f64,
+    transcription: [f64; CLASSES],
+    half_repression: f64,
+}
+
+impl Found {
+    /// A value for every symbol.
+    fn values(&self, f: &Figures) -> Values {
+        let metabolism = self.growth * (f.mass_aa + f.energy) / ENERGY_YIELD;
+        let import = metabolism + self.growth * NUTRIENT;
+        let import_share = EXTERNAL_NUTRIENT / (HALF_SATURATION + EXTERNAL_NUTRIENT);
+        let metabolism_share = NUTRIENT / (HALF_SATURATION + NUTRIENT);
+        let elongation_half = f.energy * (f.elongation_max / self.elongation - 1.0);
+        let mut values = Values::zero();
+        for (symbol, value) in [
+            (Symbol::S0, EXTERNAL_NUTRIENT),
+            (Symbol::Ns, ENERGY_YIELD),
+            (Symbol::Vt, import / import_share / self.enzyme),
+            (Symbol::Kt, HALF_SATURATION),
+            (Symbol::Vm, metabolism / metabolism_share / self.enzyme),
+            (Symbol::Km, HALF_SATURATION),
+            (Symbol::Wr, self.transcription[0]),
+            (Symbol::Wt, self.transcription[1]),
+            (Symbol::Wm, self.transcription[2]),
+            (Symbol::Wq, self.transcription[3]),
+            (Symbol::Thr, THRESHOLD_RIBOSOMAL * f.energy),
+            (Symbol::Thx, THRESHOLD_OTHER * f.energy),
+            (Symbol::Kq, self.half_repression),
+            (Symbol::Nq, REPRESSION_EXPONENT),
+            (Symbol::Gmax, f.elongation_max),
+            (Symbol::Kg, elongation_half),
+            (Symbol::Kp, f.elongation_max / elongation_half),
+            (Symbol::Nr, f.ribosome_length_aa),
+            (Symbol::Nx, f.protein_length_aa),
+            (Symbol::M, f.mass_aa),
+            (Symbol::Kb, BINDING),
+            (Symbol::Ku, BINDING),
+            (Symbol::Dm, f.decay),
+            (Symbol::KCm, crate::chassis::CHLORAMPHENICOL_BINDING),
+            (Symbol::Ks, SEQUESTRATION),
+            (Symbol::Td, f.doubling_time_min),
+            (Symbol::R, f.ribosomes),
+            (Symbol::Act, f.active),
+            (Symbol::PhiE, f.enzyme_fraction),
+        ] {
+            values.set(symbol, value);
+        }
+        values
     }
-    Ok((values, state))
 }

@@ -195,10 +195,10 @@ impl Factor {
     pub(crate) fn solve(&self, b: &Vector) -> Vector {
         let (mut x, rest) = self.eliminate(b);
         let unknown = self.inverse.map(|row| row[0] * rest[0] + row[1] * rest[1] + row[2] * rest[2]);
-        for i in 0..N {
-            x[i] += self.columns[FREE][i] * unknown[FREE]
-                + self.columns[ENERGY][i] * unknown[ENERGY]
-                + self.columns[TRANSLATING][i] * unknown[TRANSLATING];
+        for (column, unknown) in self.columns.iter().zip(unknown) {
+            for (x, effect) in x.iter_mut().zip(column) {
+                *x += effect * unknown;
+            }
         }
         x[R] = unknown[FREE];
         x[A] = unknown[ENERGY];

@@ -11,6 +11,8 @@ const TOLERANCE: Tolerance = Tolerance { relative: 1e-6, absolute: 1e-6 };
 const MAX_STEPS: u32 = 20_000;
 /// Newton starts where no variable changes by more than this, relative, within 1 / growth rate.
 const NEAR: f64 = 1e-3;
+/// Below this growth rate, a doubling in 1,300 years, the cell does not grow.
+const LEAST_GROWTH_PER_MIN: f64 = 1e-9;
 /// A cell that has not settled after this many minutes, about 20,000 years, does not grow.
 const LAST_MIN: f64 = 1e10;
 
@@ -66,7 +68,7 @@ fn newton(k: &Constants, start: &Vector) -> Option<Vector> {
         // Rounding ends the convergence: the corrections stop shrinking.
         if change < CONVERGED || (change < ROUNDED && change > 0.5 * last) {
             let near = (0..N).all(|i| (y[i] - start[i]).abs() <= FAR * (start[i].abs() + 1.0));
-            return near.then_some(y);
+            return (near && k.rates(&y).growth > LEAST_GROWTH_PER_MIN).then_some(y);
         }
         last = change;
     }

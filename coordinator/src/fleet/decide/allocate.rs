@@ -25,6 +25,9 @@ impl Fleet {
         if !stands {
             return Err(wrong_state(vm, Verb::Allocate));
         }
+        if vm.order.schedule.iter().any(|change| change.allocation.is_some()) {
+            return Err(Rejection::Scheduled { vm: vm.key.vm.clone() });
+        }
         let allocation = merged(vm.allocation, request);
         within_most(allocation, vm.most)?;
         let asked = Amounts::of(allocation);

@@ -1,0 +1,180 @@
+//! From the core's reasons to the errors that clients see: what happened, what was expected, what to do next.
+
+use bioxen_protocol::command::Verb;
+use bioxen_protocol::error::{Amount, Code, ErrorBody, WorkerRefusal};
+use bioxen_protocol::limits::RETRY_AFTER_MS;
+use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
+use bioxen_protocol::state::VmState;
+
+use crate::fleet::rejection::{NoRoom, Rejection, Resource};
+
+/// The error for a rejection of `user`'s command.
+pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
+    match rejection {
+        Rejection::RequestConflict { request } => ErrorBody::new(
+            Code::Conflict,
+            format!("request_id {request} stands for another command: use a new one"),
+        ),
+        Rejection::VmExists { vm, state } => ErrorBody::new(
+            Code::Conflict,
+            format!("VM {vm} exists already and is {state}: choose another vm_id, or destroy it first"),
+        )
+        .with(|details| details.state = Some(*state)),
+        Rejection::NotFound { vm } => ErrorBody::new(
+            Code::VmNotFound,
+            format!("user {user} has no VM {vm}: `list` shows those that there are"),
+        ),
+        Rejection::State { vm, state, verb } => state_error(vm.as_str(), *state, *verb),
+        Rejection::HorizonReached { vm, tick, horizon_tick } => {
+            let at = SimulatedTime { ticks: *tick }.minutes();
+            let horizon = horizon_tick.map_or(0.0, |ticks| SimulatedTime { ticks }.minutes());
+            ErrorBody::new(
+                Code::VmState,
+                format!("VM {vm} stands at minute {at}, its horizon is minute {horizon}: start it with a later horizon_minutes"),
+            )
+        }
+        Rejection::Scheduled { vm } => ErrorBody::new(
+            Code::InvalidConfiguration,
+            format!("VM {vm} has a schedule that changes its allocation: `allocate` would contradict it; create a VM without one"),
+        ),
+        Rejection::AboveMost { resource, requested, most } => figures(
+            ErrorBody::new(
+                Code::ResourceAllocation,
+                format!(
+                    "{} of {} is more than this VM may hold, which is {}: ask for less",
+                    name(*resource), shown(*resource, *requested), shown(*resource, *most)
+                ),
+            ),
+            *resource, *most, None, *requested,
+        ),
+        Rejection::AboveAnyWorker { requested, most } => figures(
+            ErrorBody::new(
+                Code::ResourceAllocation,
+                format!("{requested} ribosome units are more than any worker may hold, which is {most}: ask for less"),
+            ),
+            Resource::Ribosomes, *most, None, *requested,
+        ),
+        Rejection::FleetSlots { limit, used } => figures(
+            ErrorBody::new(
+                Code::HypervisorOverload,
+                format!("the fleet runs {used} of {limit} VMs: wait for one to be destroyed, or create with on_full queue"),
+            ),
+            Resource::Vms, *limit, Some(*used), 1,
+        ),
+        Rejection::User { resource, limit, used, requested } => figures(
+            ErrorBody::new(Code::QuotaExceeded, quota_message(user, *resource, *limit, *used, *requested)),
+            *resource, *limit, Some(*used), *requested,
+        ),
+        Rejection::Fleet { resource, limit, used, requested } => figures(
+            ErrorBody::new(
+                Code::ResourceExhaustion,
+                format!(
+                    "the fleet's {} is used up: {} of {} are held, {} more were asked for; wait, ask for less, or create with on_full queue",
+                    name(*resource), shown(*resource, *used), shown(*resource, *limit), shown(*resource, *requested)
+                ),
+            ),
+            *resource, *limit, Some(*used), *requested,
+        ),
+        Rejection::NoWorker { reasons } => no_worker(reasons),
+    }
+}
+
+fn quota_message(user: &str, resource: Resource, limit: u64, used: u64, requested: u64) -> String {
+    let advice = match resource {
+        Resource::Queued => "wait for waiting VMs to start",
+        Resource::Vms => "destroy a VM, or create with on_full queue",
+        _ => "ask for less, stop a VM, or create with on_full queue",
+    };
+    format!(
+        "user {user} holds {} of {} {}, {} more were asked for: {advice}, or have an operator raise the quota",
+        shown(resource, used), shown(resource, limit), name(resource), shown(resource, requested)
+    )
+}
+
+fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
+    let from = match verb {
+        Verb::Start => "created, stopped or failed",
+        Verb::Pause => "starting or running",
+        Verb::Resume => "paused",
+        Verb::Allocate => "created, starting, running or paused",
+        _ => "queued, starting, running, paused or unknown",
+    };
+    ErrorBody::new(Code::VmState, format!("VM {vm} is {state}: {verb} needs it {from}")).with(|details| {
+        details.state = Some(state);
+        details.expected = Some(from.to_owned());
+    })
+}
+
+fn no_worker(reasons: &[(bioxen_protocol::id::WorkerId, NoRoom)]) -> ErrorBody {
+    let workers: Vec<WorkerRefusal> = reasons
+        .iter()
+        .map(|(worker, reason)| WorkerRefusal { worker: worker.to_string(), reason: reason_text(*reason) })
+        .collect();
+    let told = match workers.as_slice() {
+        [] => "no worker is registered: start one".to_owned(),
+        several => {
+            let each: Vec<_> = several.iter().map(|it| format!("{} {}", it.worker, it.reason)).collect();
+            format!("no worker has room ({}): wait, add a worker, or use on_full queue", each.join("; "))
+        }
+    };
+    ErrorBody::new(Code::NoWorker, told).with(|details| {
+        details.workers = workers;
+        details.retry_after_ms = Some(RETRY_AFTER_MS);
+    })
+}
+
+fn reason_text(reason: NoRoom) -> String {
+    match reason {
+        NoRoom::Expired => "is out of reach (its lease is over)".to_owned(),
+        NoRoom::VmType => "does not run this vm_type".to_owned(),
+        NoRoom::Vms { used, max } => format!("has {used} of {max} VMs"),
+        NoRoom::Ribosomes { used, usable, requested } => {
+            format!("has {used} of {usable} ribosome units in use, {requested} more do not fit")
+        }
+    }
+}
+
+fn figures(error: ErrorBody, resource: Resource, limit: u64, used: Option<u64>, requested: u64) -> ErrorBody {
+    error.with(|details| {
+        details.resource = Some(field(resource).to_owned());
+        details.limit = Some(amount(resource, limit));
+        details.used = used.map(|used| amount(resource, used));
+        details.requested = Some(amount(resource, requested));
+        details.retry_after_ms = used.map(|_| RETRY_AFTER_MS);
+    })
+}
+
+fn amount(resource: Resource, value: u64) -> Amount {
+    match resource {
+        Resource::Atp => Amount::Percent(AtpPercent(value).percent()),
+        _ => Amount::Count(value),
+    }
+}
+
+fn shown(resource: Resource, value: u64) -> String {
+    match resource {
+        Resource::Atp => format!("{} %", AtpPercent(value).percent()),
+        Resource::MemoryKb => format!("{value} KiB"),
+        _ => value.to_string(),
+    }
+}
+
+fn name(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Vms => "VMs",
+        Resource::Queued => "waiting VMs",
+        Resource::Atp => "ATP",
+        Resource::Ribosomes => "ribosome units",
+        Resource::MemoryKb => "memory",
+    }
+}
+
+fn field(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Vms => "vms",
+        Resource::Queued => "queued",
+        Resource::Atp => "atp_percentage",
+        Resource::Ribosomes => "ribosomes",
+        Resource::MemoryKb => "memory_kb",
+    }
+}

@@ -1,0 +1,177 @@
+//! Answers that need more than the fleet: a worker's word on a running cell, or the cell library's on one at rest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::Client;
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::reply::{Predicted, Resources, Status, Usage};
+use bioxen_protocol::subject::Subject;
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, VmQueryReply, WorkerCommand};
+
+use super::Reply;
+use super::reads::{allocation, reservation};
+use crate::cell;
+use crate::fleet::vm::Vm;
+
+/// A worker answers from memory; later than this it is out of reach.
+const WORKER_ANSWER: Duration = Duration::from_millis(1500);
+/// Predictions kept; when there are more, all are dropped and made again.
+const PREDICTIONS: usize = 10_000;
+
+/// Predictions that were made before: they depend on chassis, parameters and allocation alone.
+#[derive(Debug, Default)]
+pub(crate) struct Predictions {
+    known: Mutex<BTreeMap<String, Option<Predicted>>>,
+}
+
+impl Predictions {
+    pub(crate) fn known(&self, order: &CellOrder, now: CellAllocation) -> Option<Option<Predicted>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key(order, now)).copied()
+    }
+
+    /// The prediction, or None where it is not ready within `wait`; it is kept for the next who asks.
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        order: &Arc<CellOrder>,
+        now: CellAllocation,
+        wait: Duration,
+    ) -> Option<Predicted> {
+        if let Some(known) = self.known(order, now) {
+            return known;
+        }
+        let (all, order) = (Arc::clone(self), Arc::clone(order));
+        let made = tokio::task::spawn_blocking(move || {
+            let predicted = cell::predict(&order, now);
+            let mut known = all.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= PREDICTIONS {
+                known.clear();
+            }
+            known.insert(key(&order, now), predicted);
+            predicted
+        });
+        tokio::time::timeout(wait, made).await.ok()?.ok()?
+    }
+}
+
+fn key(order: &CellOrder, now: CellAllocation) -> String {
+    let parameters: Vec<String> =
+        order.parameters.iter().map(|(name, value)| format!("{name}={:x}", value.to_bits())).collect();
+    format!("{} {} {} {}", order.biological_type, now.atp_millipercent, now.ribosomes, parameters.join(","))
+}
+
+/// Asks the VM's worker how it stands now; None where it has no worker or none answers.
+pub(crate) async fn ask_worker(client: &Client, vm: &Vm) -> Option<LiveVm> {
+    let at = vm.placement.as_ref()?;
+    let subject = Subject::WorkerCommand { worker: at.worker.clone(), boot: at.boot.clone() };
+    let query = WorkerCommand::Query { key: vm.key.clone(), generation: at.generation };
+    let payload = rmp_serde::to_vec_named(&query).ok()?;
+    let answer = client.request(subject.to_string(), payload.into());
+    let message = tokio::time::timeout(WORKER_ANSWER, answer).await.ok()?.ok()?;
+    match rmp_serde::from_slice(&message.payload).ok()? {
+        VmQueryReply::Vm(live) => Some(*live),
+        VmQueryReply::Absent => None,
+    }
+}
+
+/// Where a cell is that no worker has to be asked about.
+fn is_at_rest(state: VmState) -> bool {
+    matches!(state, VmState::Created | VmState::Queued | VmState::Stopped | VmState::Destroyed | VmState::Failed)
+}
+
+pub(crate) async fn metrics(client: &Client, vm: Vm) -> Reply {
+    match figures(client, &vm).await {
+        Ok(mut map) => {
+            map.insert("vm_id".to_owned(), vm.key.vm.to_string().into());
+            map.insert("biological_type".to_owned(), vm.order.biological_type.clone().into());
+            Reply::Metrics(map)
+        }
+        Err(error) => Reply::Error(error),
+    }
+}
+
+async fn figures(
+    client: &Client,
+    vm: &Vm,
+) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
+    if let Some(live) = ask_worker(client, vm).await {
+        return Ok(live.metrics);
+    }
+    let never_ran = vm.state == VmState::Starting && vm.checkpoint.is_none() && vm.tick == 0;
+    if !is_at_rest(vm.state) && !never_ran {
+        return Err(ErrorBody::new(
+            Code::Timeout,
+            format!("VM {} is {}, and its worker does not answer: ask again", vm.key.vm, vm.state),
+        )
+        .with(|details| details.retry_after_ms = Some(1000)));
+    }
+    let (order, checkpoint) = (Arc::clone(&vm.order), vm.checkpoint.clone());
+    let computed = tokio::task::spawn_blocking(move || {
+        let metrics = cell::at_rest(&order, checkpoint.as_deref())?;
+        cell::to_map(&metrics).map_err(|error| ErrorBody::new(Code::Timeout, error.to_string()))
+    });
+    computed.await.map_err(|error| ErrorBody::new(Code::Timeout, format!("the metrics were not computed: {error}")))?
+}
+
+pub(crate) async fn status(
+    client: &Client,
+    predictions: &Arc<Predictions>,
+    vm: Vm,
+    queue_position: Option<u64>,
+    wait: Duration,
+) -> Reply {
+    let live = ask_worker(client, &vm).await;
+    let health = match (vm.state, &live) {
+        (VmState::Failed, _) => "failed",
+        (_, Some(_)) => "healthy",
+        (state, None) if is_at_rest(state) => "idle",
+        (_, None) => "unreachable",
+    };
+    let tick = live.as_ref().map_or(vm.tick, |live| live.tick);
+    let predicted = predictions.get(&vm.order, vm.allocation, wait).await;
+    let shown = allocation(vm.allocation);
+    Reply::Status(Box::new(Status {
+        vm_id: vm.key.vm.clone(),
+        state: vm.state,
+        reason: vm.reason.clone(),
+        biological_type: vm.order.biological_type.clone(),
+        vm_type: vm.order.vm_type,
+        uptime_seconds: live.as_ref().map_or(0.0, |live| live.uptime_seconds),
+        cpu_time_used: live.as_ref().map_or(0.0, |live| live.cpu_seconds),
+        ribosome_allocation: shown.ribosomes,
+        atp_percentage: shown.atp_percentage,
+        memory_kb: shown.memory_kb,
+        priority: vm.order.priority,
+        health_status: health.to_owned(),
+        worker: vm.placement.as_ref().map(|at| at.worker.clone()),
+        generation: vm.placement.as_ref().map(|at| at.generation),
+        simulated_minutes: bioxen_protocol::quantity::SimulatedTime { ticks: tick }.minutes(),
+        lag_minutes: live.as_ref().map_or(0.0, |live| live.lag_minutes),
+        queue_position,
+        seed: vm.order.seed,
+        predicted,
+        labels: vm.labels,
+    }))
+}
+
+pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
+    let (memory_kb, figures) = match ask_worker(client, &vm).await {
+        Some(live) => (live.memory_kb, Some(live.metrics)),
+        None => (0, figures(client, &vm).await.ok()),
+    };
+    let figure = |name: &str| figures.as_ref().and_then(|map| map.get(name)).and_then(serde_json::Value::as_f64);
+    Reply::Resources(Box::new(Resources {
+        vm_id: vm.key.vm.clone(),
+        allocation: allocation(vm.allocation),
+        most: allocation(vm.most),
+        usage: Usage {
+            ribosomes_active: figure("ribosomes_active"),
+            ribosomes_total: figure("ribosomes_total"),
+            atp_level: figure("atp_level"),
+            memory_kb,
+        },
+        reservation: reservation(vm.held),
+    }))
+}

@@ -1,0 +1,182 @@
+//! The outbox: publishes what acknowledged batches released, in their order; what has to ask first does so beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use bioxen_protocol::command::Records;
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::{BootId, UserId, VmId, WorkerId};
+use bioxen_protocol::limits::{LIST_VMS_DEFAULT, RECORDS};
+use bioxen_protocol::reply::Created;
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::subject::Subject;
+use bioxen_protocol::worker::WorkerCommand;
+use tokio::sync::mpsc;
+
+use super::live::{self, Predictions};
+use super::{Reply, ReplyTo};
+use crate::fleet::vm::Vm;
+use crate::projector::records::{read_audit, read_events};
+use crate::verify::Verifier;
+
+/// Something to send.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Reply(ReplyTo, Reply),
+    /// `create`'s answer, which waits a little for the prediction.
+    Created { reply_to: ReplyTo, vm: Box<Vm>, answer: CreatedAnswer },
+    Status { reply_to: ReplyTo, vm: Box<Vm>, queue_position: Option<u64>, wait: Duration },
+    Metrics(ReplyTo, Box<Vm>),
+    Resources(ReplyTo, Box<Vm>),
+    Events(ReplyTo, UserId, Records),
+    Audit(ReplyTo, UserId, Records),
+    Verify(ReplyTo),
+    Worker { worker: WorkerId, boot: BootId, command: WorkerCommand },
+}
+
+/// What a `create` was answered, apart from the prediction.
+#[derive(Debug)]
+pub(crate) struct CreatedAnswer {
+    pub(crate) vm: VmId,
+    pub(crate) state: VmState,
+    pub(crate) queue_position: Option<u64>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) wait: Duration,
+}
+
+impl Outgoing {
+    /// Who waits for it, where somebody does.
+    pub(crate) fn into_reply_to(self) -> Option<ReplyTo> {
+        match self {
+            Self::Reply(to, _)
+            | Self::Created { reply_to: to, .. }
+            | Self::Status { reply_to: to, .. }
+            | Self::Metrics(to, _)
+            | Self::Resources(to, _)
+            | Self::Events(to, ..)
+            | Self::Audit(to, ..)
+            | Self::Verify(to) => Some(to),
+            Self::Worker { .. } => None,
+        }
+    }
+}
+
+/// Sends until the driver is gone.
+pub(crate) async fn run(client: Client, verifier: Verifier, mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>) {
+    let predictions = Arc::new(Predictions::default());
+    while let Some(batch) = outgoing.recv().await {
+        for one in batch {
+            send(&client, &predictions, &verifier, one).await;
+        }
+    }
+}
+
+async fn send(client: &Client, predictions: &Arc<Predictions>, verifier: &Verifier, one: Outgoing) {
+    let client = client.clone();
+    match one {
+        Outgoing::Reply(to, reply) => to.send(&client, &reply).await,
+        Outgoing::Worker { worker, boot, command } => tell(&client, worker, boot, &command).await,
+        Outgoing::Created { reply_to, vm, answer } => {
+            if reply_to.subject.is_none() {
+                return;
+            }
+            if let Some(predicted) = predictions.known(&vm.order, vm.order.allocation) {
+                reply_to.send(&client, &created(&vm, answer, predicted)).await;
+                return;
+            }
+            let predictions = Arc::clone(predictions);
+            tokio::spawn(async move {
+                let predicted = predictions.get(&vm.order, vm.order.allocation, answer.wait).await;
+                reply_to.send(&client, &created(&vm, answer, predicted)).await;
+            });
+        }
+        Outgoing::Status { reply_to, vm, queue_position, wait } => {
+            let predictions = Arc::clone(predictions);
+            tokio::spawn(async move {
+                let reply = live::status(&client, &predictions, *vm, queue_position, wait).await;
+                reply_to.send(&client, &reply).await;
+            });
+        }
+        Outgoing::Metrics(reply_to, vm) => {
+            tokio::spawn(async move { reply_to.send(&client, &live::metrics(&client, *vm).await).await });
+        }
+        Outgoing::Resources(reply_to, vm) => {
+            tokio::spawn(async move { reply_to.send(&client, &live::resources(&client, *vm).await).await });
+        }
+        Outgoing::Verify(reply_to) => {
+            let verifier = verifier.clone();
+            tokio::spawn(async move { reply_to.send(&client, &verifier.reply().await).await });
+        }
+        Outgoing::Events(reply_to, user, ask) => {
+            tokio::spawn(async move {
+                reply_to.send(&client, &events(&client, &user, &ask).await).await;
+            });
+        }
+        Outgoing::Audit(reply_to, user, ask) => {
+            tokio::spawn(async move {
+                reply_to.send(&client, &audit(&client, &user, &ask).await).await;
+            });
+        }
+    }
+}
+
+fn created(vm: &Vm, answer: CreatedAnswer, predicted: Option<bioxen_protocol::reply::Predicted>) -> Reply {
+    Reply::Created(Box::new(Created {
+        vm_id: answer.vm,
+        status: "created".to_owned(),
+        state: answer.state,
+        biological_type: vm.order.biological_type.clone(),
+        vm_type: vm.order.vm_type,
+        seed: vm.order.seed,
+        queue_position: answer.queue_position,
+        predicted,
+        warnings: answer.warnings,
+    }))
+}
+
+async fn tell(client: &Client, worker: WorkerId, boot: BootId, command: &WorkerCommand) {
+    let subject = Subject::WorkerCommand { worker, boot };
+    match rmp_serde::to_vec_named(command) {
+        Ok(payload) => {
+            if let Err(error) = client.publish(subject.to_string(), payload.into()).await {
+                tracing::warn!(%error, %subject, "a worker was not told; it will be told again");
+            }
+        }
+        Err(error) => tracing::error!(%error, %subject, "a worker's command cannot be encoded"),
+    }
+}
+
+/// How long one request to a stream may take.
+const STREAM_ANSWER: Duration = Duration::from_secs(2);
+
+async fn events(client: &Client, user: &UserId, ask: &Records) -> Reply {
+    match limit(ask) {
+        Ok(limit) => match read_events(client, user, ask.since, limit, STREAM_ANSWER).await {
+            Ok(events) => Reply::Events { events },
+            Err(error) => unread(&error.to_string()),
+        },
+        Err(error) => Reply::Error(error),
+    }
+}
+
+async fn audit(client: &Client, user: &UserId, ask: &Records) -> Reply {
+    match limit(ask) {
+        Ok(limit) => match read_audit(client, user, ask.since, limit, STREAM_ANSWER).await {
+            Ok(audit) => Reply::Audit { audit },
+            Err(error) => unread(&error.to_string()),
+        },
+        Err(error) => Reply::Error(error),
+    }
+}
+
+fn limit(ask: &Records) -> Result<usize, ErrorBody> {
+    let asked = ask.limit.map_or(Some(LIST_VMS_DEFAULT), |limit| usize::try_from(limit).ok());
+    asked.filter(|limit| (1..=RECORDS).contains(limit)).ok_or_else(|| {
+        ErrorBody::new(Code::ApiValidation, format!("limit is {}: expected 1 to {RECORDS}", ask.limit.unwrap_or(0)))
+    })
+}
+
+fn unread(reason: &str) -> Reply {
+    Reply::Error(ErrorBody::new(Code::Timeout, format!("the stream was not read: {reason}; ask again")))
+}

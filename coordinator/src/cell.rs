@@ -1,0 +1,78 @@
+//! What the edge asks of the cell library: whether an order is sound, what a steady state predicts, how a cell that no
+//! worker has stands. The fleet core never does.
+
+use bioxen_hypervisor::{
+    Allocation, Cell, CellSpec, Change, Metrics, RibosomeCap, Tolerance, steady_state,
+};
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::reply::Predicted;
+use bioxen_protocol::worker::{CellAllocation, CellOrder};
+use serde_json::{Map, Value};
+
+/// The specification that an order stands for.
+pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
+    let chassis = order
+        .biological_type
+        .parse()
+        .map_err(|error: bioxen_hypervisor::SpecError| ErrorBody::new(Code::ChassisInitialization, error.to_string()))?;
+    let schedule = order.schedule.iter().map(|change| {
+        let allocation = change.allocation.map(allocation).transpose()?;
+        Ok(Change {
+            tick: change.tick,
+            parameters: change.parameters.clone(),
+            atp_milli_percent: allocation.map(|allocation| allocation.atp_milli_percent),
+            ribosomes: allocation.map(|allocation| allocation.ribosomes),
+        })
+    });
+    Ok(CellSpec {
+        chassis,
+        parameters: order.parameters.clone(),
+        allocation: allocation(order.allocation)?,
+        schedule: schedule.collect::<Result<_, ErrorBody>>()?,
+        tolerance: Tolerance::default(),
+    })
+}
+
+fn allocation(amounts: CellAllocation) -> Result<Allocation, ErrorBody> {
+    let narrow = |amount: u64| {
+        u32::try_from(amount)
+            .map_err(|_| ErrorBody::new(Code::ResourceAllocation, format!("{amount} is more than any cell may have")))
+    };
+    Ok(Allocation {
+        atp_milli_percent: narrow(amounts.atp_millipercent)?,
+        ribosomes: RibosomeCap::Units(narrow(amounts.ribosomes)?),
+    })
+}
+
+/// The doubling times that the model predicts at this allocation and without one; None where it finds no steady state.
+pub(crate) fn predict(order: &CellOrder, now: CellAllocation) -> Option<Predicted> {
+    let mut limited = spec(order).ok()?;
+    limited.schedule.clear();
+    limited.allocation = allocation(now).ok()?;
+    let unlimited = CellSpec { allocation: Allocation::UNLIMITED, ..limited.clone() };
+    let doubling = |spec: &CellSpec| steady_state(spec).ok().and_then(|metrics| metrics.doubling_time_min);
+    Some(Predicted {
+        doubling_time_min: doubling(&limited),
+        unlimited_doubling_time_min: doubling(&unlimited),
+    })
+}
+
+/// The metrics of a cell that stands still: at its checkpoint, or at minute 0.
+pub(crate) fn at_rest(order: &CellOrder, checkpoint: Option<&[u8]>) -> Result<Metrics, ErrorBody> {
+    let broken = |error: String| {
+        ErrorBody::new(Code::ChassisInitialization, format!("the cell cannot be read: {error}; create it anew"))
+    };
+    let cell = match checkpoint {
+        Some(bytes) => Cell::restore(bytes).map_err(|error| broken(error.to_string()))?,
+        None => Cell::new(&spec(order)?).map_err(|error| broken(error.to_string()))?,
+    };
+    Ok(cell.metrics())
+}
+
+/// Metrics as the wire has them.
+pub(crate) fn to_map(metrics: &Metrics) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::to_value(metrics)? {
+        Value::Object(map) => Ok(map),
+        _ => Ok(Map::new()),
+    }
+}

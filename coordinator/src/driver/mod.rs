@@ -1,0 +1,315 @@
+//! The driver: the one task that owns the fleet.
+//!
+//! ```text
+//!   lanes --take--> decide, evolve --> Filling --seal--> Sealed --append (one in flight)--> acknowledged
+//!                                        |                                                     |
+//!                 a batch of reads alone needs no append; it is released with the one before   |
+//!                                                                                              v
+//!                         ledger (committer), projector, outbox (replies, workers), waiters <--
+//! ```
+//!
+//! While one append is in flight, the next batch is decided on the state so reached. That is safe because nothing leaves
+//! before its own batch's acknowledgement, and a leader that loses the journal drops everything and stops.
+
+mod batch;
+mod changes;
+mod leases;
+mod readings;
+mod refusals;
+mod reports;
+mod seal;
+pub(crate) mod stats;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_nats::Client;
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::{UserId, WorkerId};
+use bioxen_protocol::limits::TICK;
+use bioxen_telemetry::{Health, Readiness};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::answer::Reply;
+use crate::answer::outbox::Outgoing;
+use crate::connection::Connection;
+use crate::fleet::Fleet;
+use crate::fleet::entry::Entry;
+use crate::intake::Lanes;
+use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
+use crate::ledger::{Committer, LedgerError};
+use crate::projector::Progress;
+use batch::{Filling, Sealed};
+use leases::Leases;
+use refusals::Refusals;
+use stats::Stats;
+use waiting::Waiting;
+
+/// The ledger may lag by this much before admission waits.
+const LEDGER_LAG: Duration = Duration::from_secs(1);
+/// Commands taken in one go before the append's acknowledgement is looked at again.
+const TAKEN_AT_ONCE: usize = 256;
+
+/// Why the driver ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error("this coordinator no longer leads, or its journal changed behind its back: {0}")]
+    Journal(#[from] AppendError),
+    #[error("the ledger failed and nothing more may be accepted: {0}")]
+    Ledger(#[from] LedgerError),
+    #[error("a batch cannot be written: {0}")]
+    Batch(#[from] crate::journal::BatchError),
+    #[error("{0}")]
+    Rows(#[from] crate::rows::RowsError),
+    #[error("the projector of events and audit ended: {0}")]
+    Projector(String),
+}
+
+/// Everything that the driver needs; made by `run`.
+pub(crate) struct Driver {
+    pub(crate) client: Client,
+    pub(crate) connection: Connection,
+    pub(crate) journal: Journal,
+    pub(crate) fleet: Fleet,
+    pub(crate) fleet_id: String,
+    pub(crate) position: Position,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) ledger_fatal: oneshot::Receiver<LedgerError>,
+    pub(crate) projector: mpsc::Sender<Arc<JournalBatch>>,
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) outbox: mpsc::UnboundedSender<Vec<Outgoing>>,
+    pub(crate) lanes: Lanes,
+    /// How far the submit stream was decided on.
+    pub(crate) decided: watch::Sender<u64>,
+    pub(crate) stats: Stats,
+    pub(crate) health: Health,
+    pub(crate) readiness: Readiness,
+}
+
+/// The driver's own state beside the fleet.
+struct State {
+    filling: Filling,
+    /// What the append in flight will release.
+    in_flight: Option<Sealed>,
+    waiting: Waiting,
+    leases: Leases,
+    refusals: Refusals,
+    rates: BTreeMap<UserId, (u64, u64)>,
+    inventories: BTreeMap<WorkerId, reports::Inventory>,
+    sent: Instant,
+    last_append: Instant,
+    epoch: u64,
+}
+
+type Append = std::pin::Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send>>;
+
+impl Driver {
+    /// Leads until told to stop, or until it may not lead any more.
+    pub(crate) async fn run(mut self, config: Vec<Entry>, mut stop: watch::Receiver<bool>) -> Result<(), DriverError> {
+        let now = Instant::now();
+        let mut state = State {
+            filling: Filling::default(),
+            in_flight: None,
+            waiting: Waiting::default(),
+            leases: Leases::default(),
+            refusals: Refusals::default(),
+            rates: BTreeMap::new(),
+            inventories: BTreeMap::new(),
+            sent: now,
+            last_append: now,
+            epoch: self.fleet.epoch + 1,
+        };
+        for entry in config {
+            self.evolve(&mut state, entry)?;
+        }
+        let led = self.lead(&mut state, &mut stop).await;
+        self.step_down(&mut state, &led).await;
+        led
+    }
+
+    async fn lead(&mut self, state: &mut State, stop: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
+        let mut append: Option<Append> = None;
+        let mut ticks = tokio::time::interval(TICK / 2);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let commands = Arc::clone(&self.lanes.commands);
+        loop {
+            self.health.beat();
+            if append.is_none() {
+                append = self.send_next(state)?;
+            }
+            let open = self.may_take(state);
+            if open && self.take_waiting(state)? {
+                // More may wait; but an acknowledgement goes first.
+                tokio::task::yield_now().await;
+            }
+            if append.is_none() && (state.filling.needs_append() || state.filling.has_effects()) {
+                continue;
+            }
+            let deadline = state.waiting.next_deadline();
+            tokio::select! {
+                biased;
+                acknowledged = async { match append.as_mut() { Some(append) => append.await, None => std::future::pending().await } } => {
+                    append = None;
+                    self.acknowledged(state, acknowledged?).await?;
+                }
+                failed = &mut self.ledger_fatal => {
+                    return Err(failed.unwrap_or(LedgerError::Ended).into());
+                }
+                changed = stop.changed() => {
+                    if changed.is_err() || *stop.borrow() {
+                        return self.finish(state, append).await;
+                    }
+                }
+                Some(report) = self.lanes.reports.recv(), if open => self.take_report(state, report)?,
+                Some(submitted) = self.lanes.submits.recv(), if open => self.take_command(state, submitted)?,
+                () = commands.bell.notified(), if open => {}
+                () = until(deadline) => {
+                    let stats = self.stats.clone();
+                    let due = state.waiting.overdue(Instant::now(), &mut |waiter| stats.note(Some(waiter.verb), waiter.received, None));
+                    self.send(due);
+                }
+                _ = ticks.tick() => self.tick(state)?,
+            }
+        }
+    }
+
+    /// Whether more may be decided now.
+    fn may_take(&self, state: &State) -> bool {
+        !state.filling.is_full() && self.committer.lag().age <= LEDGER_LAG
+    }
+
+    /// Takes what waits in the lanes; true where it stopped for its own bound.
+    fn take_waiting(&mut self, state: &mut State) -> Result<bool, DriverError> {
+        for _ in 0..TAKEN_AT_ONCE {
+            if state.filling.is_full() {
+                return Ok(false);
+            }
+            let Some(incoming) = self.lanes.commands.lock().pop() else { return Ok(false) };
+            self.take_command(state, incoming)?;
+        }
+        Ok(true)
+    }
+
+    /// Adds an entry to the batch and to the fleet.
+    fn evolve(&mut self, state: &mut State, entry: Entry) -> Result<(), DriverError> {
+        if state.filling.entries.is_empty() {
+            state.filling.time_ms = self.now_ms();
+        }
+        state.filling.bytes += Batch::entry_bytes(&entry)?;
+        self.fleet.evolve(state.filling.time_ms, &entry);
+        state.filling.entries.push(entry);
+        Ok(())
+    }
+
+    /// Time of the next entry: the wall clock, but never earlier than the entry before.
+    fn now_ms(&self) -> u64 {
+        wall_ms().max(self.fleet.time_ms)
+    }
+
+    fn send(&self, outgoing: Vec<Outgoing>) {
+        if !outgoing.is_empty() && self.outbox.send(outgoing).is_err() {
+            tracing::error!("the outbox is gone: answers are lost");
+        }
+    }
+
+    /// Twice a tick: verdicts, counted refusals, a sign of life, figures.
+    fn tick(&mut self, state: &mut State) -> Result<(), DriverError> {
+        let now_ms = self.now_ms();
+        for (user, count) in self.lanes.commands.lock().take_refused() {
+            state.refusals.note_unseen(now_ms, user, count);
+        }
+        for entry in state.refusals.take_counted(now_ms) {
+            self.evolve(state, entry)?;
+        }
+        self.expire_workers(state)?;
+        if state.last_append.elapsed() >= TICK && state.in_flight.is_none() && !state.filling.needs_append() {
+            self.evolve(state, Entry::Tick)?;
+        }
+        self.show_figures();
+        Ok(())
+    }
+
+    fn show_figures(&self) {
+        use crate::metrics as name;
+        let lag = self.committer.lag();
+        metrics::gauge!(name::LEDGER_LAG_BYTES).set(lag.bytes as f64);
+        metrics::gauge!(name::LEDGER_LAG_SECONDS).set(lag.age.as_secs_f64());
+        metrics::gauge!(name::WAITING_COMMANDS).set(self.lanes.commands.lock().len() as f64);
+        metrics::gauge!(name::QUEUED_VMS).set(self.fleet.queued() as f64);
+        metrics::gauge!(name::INDEX).set(self.position.index as f64);
+        let progress = self.progress.borrow();
+        let told = progress.events_index.min(progress.audit_index);
+        metrics::gauge!(name::PROJECTOR_LAG).set(self.position.index.saturating_sub(told) as f64);
+        let live = self.fleet.workers.values().filter(|worker| worker.live).count();
+        metrics::gauge!(name::WORKERS).set(live as f64);
+        let totals = crate::answer::reads::totals(&self.fleet);
+        for state in bioxen_protocol::state::VmState::ALL {
+            let count = totals.states.get(&state).copied().unwrap_or_default();
+            metrics::gauge!(name::VMS, "state" => state.as_str()).set(count as f64);
+        }
+        let held = self.fleet.held;
+        let amounts = [
+            ("vms", held.slots as f64, totals.max_concurrent_vms as f64),
+            ("atp_percent", totals.global_atp_used.percent(), totals.global_atp_limit.percent()),
+            ("ribosomes", held.ribosomes as f64, totals.global_ribosome_limit as f64),
+        ];
+        for (resource, used, limit) in amounts {
+            metrics::gauge!(name::RESERVED, "resource" => resource).set(used);
+            metrics::gauge!(name::LIMIT, "resource" => resource).set(limit);
+        }
+        metrics::gauge!(name::RESERVED, "resource" => "memory_kb").set(held.memory_kb as f64);
+    }
+
+    /// Appends and answers what was decided, then hands the ledger over complete.
+    async fn finish(&mut self, state: &mut State, mut append: Option<Append>) -> Result<(), DriverError> {
+        loop {
+            if let Some(append) = append.take() {
+                let sequence = append.await?;
+                self.acknowledged(state, sequence).await?;
+            }
+            append = self.send_next(state)?;
+            if append.is_none() && !state.filling.needs_append() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells everybody whose command was not acknowledged that its outcome is unknown.
+    async fn step_down(&mut self, state: &mut State, led: &Result<(), DriverError>) {
+        self.readiness.not_ready("leads", "it has stepped down");
+        let unknown = || {
+            let message = "outcome unknown: the coordinator stepped down; retry with the same request_id";
+            Reply::Error(ErrorBody::new(Code::Timeout, message))
+        };
+        if let Err(error) = led {
+            tracing::error!(%error, "the driver ends");
+        }
+        let sealed = state.in_flight.take().map(|sealed| sealed.released).unwrap_or_default();
+        let filling = std::mem::take(&mut state.filling);
+        let effects = sealed.effects.into_iter().chain(filling.effects);
+        let waiters = sealed.waiters.into_iter().chain(filling.waiters);
+        let unanswered = effects
+            .filter_map(Outgoing::into_reply_to)
+            .chain(waiters.map(|waiter| waiter.reply_to))
+            .chain(state.waiting.drain());
+        for reply_to in unanswered {
+            reply_to.send(&self.client, &unknown()).await;
+        }
+        self.client.flush().await.ok();
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

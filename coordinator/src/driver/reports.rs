@@ -1,0 +1,200 @@
+//! What workers report: registration, heartbeats, how their VMs stand.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::limits::LEASE;
+use bioxen_protocol::worker::{Observation, ObservedState, Register, WorkerCommand, WorkerReport};
+
+use super::seal::absent;
+use super::{Driver, DriverError, State};
+use crate::answer::outbox::Outgoing;
+use crate::fleet::Forget;
+use crate::fleet::command::Command;
+use crate::intake::Report;
+
+/// An inventory of which not every part has come.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    boot: BootId,
+    number: u64,
+    holds: BTreeSet<VmKey>,
+}
+
+impl Driver {
+    pub(super) fn take_report(&mut self, state: &mut State, report: Report) -> Result<(), DriverError> {
+        let Report { worker, boot, report } = report;
+        match report {
+            WorkerReport::Register(register) => self.register(state, worker, boot, &register),
+            WorkerReport::Heartbeat(heartbeat) => {
+                if !self.is_registered(&worker, &boot) {
+                    let command = WorkerCommand::RegisterAgain { epoch: state.epoch };
+                    state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+                    return Ok(());
+                }
+                self.grant(state, &worker, &boot, heartbeat.number);
+                if heartbeat.inventory != self.fleet.inventory_of(&worker, &boot) {
+                    let command = WorkerCommand::SendInventory { epoch: state.epoch };
+                    state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+                }
+                Ok(())
+            }
+            WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
+            WorkerReport::Inventory { number, last, vms, .. } => {
+                self.take_inventory(state, worker, boot, number, last, vms)
+            }
+        }
+    }
+
+    fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
+        self.fleet.workers.get(worker).is_some_and(|known| known.boot == *boot && known.live)
+    }
+
+    fn register(
+        &mut self,
+        state: &mut State,
+        worker: WorkerId,
+        boot: BootId,
+        register: &Register,
+    ) -> Result<(), DriverError> {
+        let now = Instant::now();
+        if let Some((holder, left)) = state.leases.held_by_other(&worker, &boot, now) {
+            let retry_after_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            let command =
+                WorkerCommand::BootRefused { epoch: state.epoch, holder: holder.to_string(), retry_after_ms };
+            state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+            return Ok(());
+        }
+        let capacity = register.capacity.clone();
+        tracing::info!(worker.id = %worker, boot.id = %boot, max_vms = capacity.max_vms, usable_ribosomes = capacity.usable_ribosomes, "worker registers");
+        let command = Command::Register { worker: worker.clone(), boot: boot.clone(), capacity };
+        self.take(state, &command)?;
+        self.grant(state, &worker, &boot, register.number);
+        Ok(())
+    }
+
+    /// Given with the batch, so only after the append that is in flight now.
+    fn grant(&self, state: &mut State, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
+        state.leases.heard(worker.clone(), boot.clone(), Instant::now());
+        let command = WorkerCommand::Grant {
+            incarnation: self.fleet.incarnation,
+            epoch: state.epoch,
+            heartbeat,
+            lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
+        };
+        state.filling.effects.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
+    }
+
+    fn observe_all(
+        &mut self,
+        state: &mut State,
+        worker: &WorkerId,
+        boot: &BootId,
+        vms: Vec<Observation>,
+    ) -> Result<(), DriverError> {
+        for observation in vms {
+            self.observe(state, worker, boot, observation)?;
+        }
+        Ok(())
+    }
+
+    fn observe(
+        &mut self,
+        state: &mut State,
+        worker: &WorkerId,
+        boot: &BootId,
+        observation: Observation,
+    ) -> Result<(), DriverError> {
+        let (key, generation) = (observation.key.clone(), observation.generation);
+        if !self.fleet.is_current(worker, boot, &key, generation) {
+            if observation.state != ObservedState::Absent {
+                let (worker, boot) = (worker.clone(), boot.clone());
+                let gone = Forget { worker: worker.clone(), boot: boot.clone(), key, generation };
+                let command = WorkerCommand::Desire { epoch: state.epoch, vms: vec![absent(&gone)] };
+                state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+            }
+            return Ok(());
+        }
+        if !observation.applied_at.is_empty() {
+            state.filling.tell_again.insert(key);
+        }
+        let (worker, boot) = (worker.clone(), boot.clone());
+        self.take(state, &Command::Observe { worker, boot, observation: Box::new(observation) })
+    }
+
+    fn take_inventory(
+        &mut self,
+        state: &mut State,
+        worker: WorkerId,
+        boot: BootId,
+        number: u64,
+        last: bool,
+        vms: Vec<Observation>,
+    ) -> Result<(), DriverError> {
+        if !self.is_registered(&worker, &boot) {
+            return Ok(());
+        }
+        let fresh = || Inventory { boot: boot.clone(), number, holds: BTreeSet::new() };
+        let mut inventory = state
+            .inventories
+            .remove(&worker)
+            .filter(|known| known.boot == boot && known.number == number)
+            .unwrap_or_else(fresh);
+        inventory.holds.extend(vms.iter().map(|seen| seen.key.clone()));
+        self.observe_all(state, &worker, &boot, vms)?;
+        if !last {
+            state.inventories.insert(worker, inventory);
+            return Ok(());
+        }
+        let given_up: Vec<Observation> = self
+            .fleet
+            .given_up(&worker, &boot, |key| inventory.holds.contains(key))
+            .filter_map(|vm| {
+                let at = vm.placement.as_ref()?;
+                Some(Observation {
+                    key: vm.key.clone(),
+                    generation: at.generation,
+                    state: ObservedState::Absent,
+                    tick: vm.tick,
+                    applied: at.applied,
+                    applied_at: Vec::new(),
+                    checkpoint: None,
+                    reason: None,
+                })
+            })
+            .collect();
+        self.observe_all(state, &worker, &boot, given_up)?;
+        // Whatever still differs was lost on the way: the level is told again.
+        let unsettled = self.fleet.placed_on(&worker, &boot).filter(|vm| !vm.is_settled());
+        state.filling.tell_again.extend(unsettled.map(|vm| vm.key.clone()));
+        Ok(())
+    }
+
+    /// Boots whose lease and grace are over.
+    pub(super) fn expire_workers(&mut self, state: &mut State) -> Result<(), DriverError> {
+        for (worker, boot) in state.leases.expired(Instant::now(), self.connection.healthy_since()) {
+            tracing::warn!(worker.id = %worker, boot.id = %boot, "the worker's lease and grace are over");
+            self.take(state, &Command::Expire { worker, boot })?;
+        }
+        Ok(())
+    }
+
+    /// A new leader counts every lease anew: it does not know what the one before granted.
+    pub(super) fn count_leases_anew(&self, state: &mut State) {
+        let now = Instant::now();
+        for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
+            state.leases.heard(worker.clone(), known.boot.clone(), now);
+        }
+    }
+
+    /// Decides on what nobody waits for. The core never refuses a report.
+    fn take(&mut self, state: &mut State, command: &Command) -> Result<(), DriverError> {
+        if let Ok(decided) = self.fleet.decide(self.now_ms(), command) {
+            for entry in decided.entries {
+                self.evolve(state, entry)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Sealing a batch, sending it, and what its acknowledgement releases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::worker::{Desired, DesiredState, WorkerCommand};
+
+use super::batch::{Filling, Released, Sealed};
+use super::{Append, Driver, DriverError, State};
+use crate::answer::outbox::Outgoing;
+use crate::fleet::entry::Entry;
+use crate::fleet::vm::Vm;
+use crate::fleet::{Forget, Touched};
+use crate::journal::batch::FORMAT;
+use crate::journal::{AppendError, Batch, JournalBatch, Position};
+use crate::ledger::LedgerWrite;
+use crate::rows;
+
+/// VMs in one message to a worker: bounds the message far below the bus's own limit.
+const LEVELS_PER_MESSAGE: usize = 16;
+
+impl Driver {
+    /// Sends the batch that was filled; releases at once what needs no append.
+    pub(super) fn send_next(&mut self, state: &mut State) -> Result<Option<Append>, DriverError> {
+        if !state.filling.needs_append() {
+            let released = self.release_reads(state);
+            self.release(state, released);
+            return Ok(None);
+        }
+        let sealed = self.seal(state)?;
+        metrics::histogram!(crate::metrics::BATCH_ENTRIES).record(sealed.batch.entries.len() as f64);
+        metrics::histogram!(crate::metrics::BATCH_BYTES).record(sealed.payload.len() as f64);
+        let (journal, payload, hash) = (self.journal.clone(), sealed.payload.clone(), sealed.hash);
+        let fence = self.position.sequence;
+        state.in_flight = Some(sealed);
+        state.sent = Instant::now();
+        Ok(Some(Box::pin(async move {
+            loop {
+                match journal.append(payload.clone(), &hash, fence).await {
+                    // Behind the same fence no other batch of ours can land, so the same bytes may be sent again.
+                    Err(AppendError::Unknown { waited_ms, last }) => {
+                        tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
+                    }
+                    decided => return decided,
+                }
+            }
+        })))
+    }
+
+    fn seal(&mut self, state: &mut State) -> Result<Sealed, DriverError> {
+        while !state.filling.is_full()
+            && let Some(entry) = self.fleet.next_from_queue()
+        {
+            self.evolve(state, entry)?;
+        }
+        if !state.filling.is_full() {
+            self.fleet.queue_is_blocked();
+        }
+        if state.filling.entries.is_empty() {
+            self.evolve(state, Entry::Tick)?;
+        }
+        let filling = std::mem::take(&mut state.filling);
+        if let Some(sequence) = filling.submit_sequence {
+            self.fleet.submit_sequence = sequence;
+        }
+        let touched = self.fleet.take_touched();
+        let batch = Batch {
+            format: FORMAT,
+            fleet: self.fleet_id.clone(),
+            incarnation: self.fleet.incarnation,
+            epoch: state.epoch,
+            first_index: self.position.index + 1,
+            time_ms: filling.time_ms,
+            previous_hash: self.position.hash,
+            submit_sequence: self.fleet.submit_sequence,
+            entries: filling.entries,
+        };
+        let (payload, hash) = batch.encode()?;
+        let rows = rows::changed(&self.fleet, &touched)?;
+        let levels: BTreeSet<VmKey> = touched.levels.iter().chain(&filling.tell_again).cloned().collect();
+        let mut effects = filling.effects;
+        effects.extend(self.levels(state.epoch, &levels, &touched.forget));
+        let states = self.states(&touched, &filling.waiters);
+        let released = Released { effects, waiters: filling.waiters, states };
+        Ok(Sealed { batch, payload, hash, rows, released })
+    }
+
+    /// The effects of a batch without entries. It is called only while no append is in flight.
+    fn release_reads(&mut self, state: &mut State) -> Released {
+        let Filling { effects, waiters, tell_again, .. } = std::mem::take(&mut state.filling);
+        let mut effects = effects;
+        effects.extend(self.levels(state.epoch, &tell_again, &[]));
+        let states = self.states(&Touched::default(), &waiters);
+        Released { effects, waiters, states }
+    }
+
+    fn states(
+        &self,
+        touched: &Touched,
+        waiters: &[super::waiting::Waiter],
+    ) -> BTreeMap<VmKey, bioxen_protocol::state::VmState> {
+        let keys = touched.vms.iter().chain(waiters.iter().map(|waiter| &waiter.key));
+        keys.filter_map(|key| Some((key.clone(), self.fleet.vm(key)?.state))).collect()
+    }
+
+    /// What workers are told of these VMs, and of generations that they shall give up.
+    fn levels(&self, epoch: u64, keys: &BTreeSet<VmKey>, forget: &[Forget]) -> Vec<Outgoing> {
+        let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
+        for key in keys {
+            let Some((at, level)) = self.fleet.vm(key).and_then(placed_level) else { continue };
+            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
+        }
+        for gone in forget {
+            let boot = (gone.worker.clone(), gone.boot.clone());
+            by_boot.entry(boot).or_default().push(absent(gone));
+        }
+        let mut messages = Vec::new();
+        for ((worker, boot), mut levels) in by_boot {
+            while !levels.is_empty() {
+                let rest = levels.split_off(levels.len().min(LEVELS_PER_MESSAGE));
+                let command = WorkerCommand::Desire { epoch, vms: std::mem::replace(&mut levels, rest) };
+                messages.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
+            }
+        }
+        messages
+    }
+
+    /// The journal has the batch: everything that waited for that may happen.
+    pub(super) async fn acknowledged(&mut self, state: &mut State, sequence: u64) -> Result<(), DriverError> {
+        let Some(sealed) = state.in_flight.take() else { return Ok(()) };
+        metrics::histogram!(crate::metrics::APPEND_SECONDS).record(state.sent.elapsed().as_secs_f64());
+        state.last_append = Instant::now();
+        let Sealed { batch, payload, hash, rows, released } = sealed;
+        self.position = Position { sequence, index: batch.last_index(), hash };
+        if let Some(Entry::Leader { epoch, .. }) = batch.entries.first() {
+            self.count_leases_anew(state);
+            self.readiness.ready("leads");
+            crate::say_leads(*epoch, batch.incarnation, batch.first_index);
+        }
+        self.release(state, released);
+        self.decided.send_replace(batch.submit_sequence);
+        let write = LedgerWrite::new(&batch, sequence, hash, payload.clone(), rows);
+        let batch = Arc::new(JournalBatch { sequence, hash, payload, batch });
+        // A projector that is behind reads the journal for what it misses here.
+        if let Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) = self.projector.try_send(batch) {
+            return Err(DriverError::Projector("its channel is closed".to_owned()));
+        }
+        self.committer.submit(write).await?;
+        Ok(())
+    }
+
+    fn release(&mut self, state: &mut State, released: Released) {
+        let Released { effects, waiters, states } = released;
+        self.send(effects);
+        let stats = self.stats.clone();
+        let answers = state
+            .waiting
+            .acknowledged(waiters, &states, &mut |waiter| stats.note(Some(waiter.verb), waiter.received, None));
+        self.send(answers);
+    }
+}
+
+fn placed_level(vm: &Vm) -> Option<(&crate::fleet::vm::Placement, Desired)> {
+    let at = vm.placement.as_ref()?;
+    Some((at, vm.desired_level(at.generation)))
+}
+
+pub(super) fn absent(gone: &Forget) -> Desired {
+    Desired {
+        key: gone.key.clone(),
+        generation: gone.generation,
+        state: DesiredState::Absent,
+        order: None,
+        changes: Vec::new(),
+        checkpoint: None,
+        checkpoint_applied: 0,
+        horizon_tick: None,
+    }
+}

@@ -1,0 +1,30 @@
+//! The chassis as admission knows them: default allocation and most, in whole numbers.
+//!
+//! Defaults and mosts are BioXen's own figures (docs/allocation.md); what they do to a cell is the hypervisor's business.
+
+use bioxen_protocol::worker::CellAllocation;
+
+/// Default and most of one chassis.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chassis {
+    pub(crate) name: &'static str,
+    pub(crate) default: CellAllocation,
+    pub(crate) most: CellAllocation,
+}
+
+const MB: u64 = 1024;
+
+const fn amounts(atp_percent: u64, ribosomes: u64, memory_mb: u64) -> CellAllocation {
+    CellAllocation { atp_millipercent: atp_percent * 1000, ribosomes, memory_kb: memory_mb * MB }
+}
+
+pub(crate) const ALL: [Chassis; 4] = [
+    Chassis { name: "syn3a", default: amounts(60, 10, 512), most: amounts(70, 15, 512) },
+    Chassis { name: "ecoli", default: amounts(80, 25, 1024), most: amounts(90, 30, 1024) },
+    Chassis { name: "minimal_cell", default: amounts(50, 8, 256), most: amounts(60, 12, 256) },
+    Chassis { name: "weisse2015", default: amounts(100, 15, 256), most: amounts(100, 15, 256) },
+];
+
+pub(crate) fn find(name: &str) -> Option<&'static Chassis> {
+    ALL.iter().find(|chassis| chassis.name == name)
+}

@@ -1,0 +1,421 @@
+//! From a message to what is asked: subject, encoding, ids and body, each refusal as the error that clients see.
+
+use std::time::{Duration, Instant};
+
+use async_nats::Message;
+use bioxen_protocol::codec::{self, DecodeLimits, Encoding, Value};
+use bioxen_protocol::command::{
+    Allocate, Create, List, OperatorVerb, Plain, Records, SetQuota, Start, Verb, VerbKind, Waiting,
+};
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId, random_token};
+use bioxen_protocol::limits::{WAIT_MS, WAIT_MS_DEFAULT};
+use bioxen_protocol::subject::{InvalidSubject, Subject};
+use bioxen_protocol::worker::WorkerReport;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::order::new_vm;
+use super::{Asked, FALLBACK, Incoming, Read, Report};
+use crate::answer::ReplyTo;
+use crate::fleet::command::Ask;
+use crate::fleet::entry::{Cause, Request};
+
+/// Whose lane takes what names no valid user.
+const NOBODY: &str = "bioxen-nobody";
+/// A worker's report: an inventory part of full observations with checkpoints stays below it.
+const REPORT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Deeper than any report.
+const REPORT_DEPTH: usize = 24;
+
+/// Who asks, through which door.
+struct Caller {
+    user: UserId,
+    operator: Option<OperatorId>,
+}
+
+/// The parts of a command before its body is read by its verb's type.
+struct Raw {
+    caller: Caller,
+    verb: Verb,
+    vm: Option<VmId>,
+    body: Value,
+    request_id: Option<RequestId>,
+}
+
+/// Decodes a command of either plain door. It never fails: what is wrong becomes `Asked::Refused`.
+pub(crate) fn command(message: &Message, reply: Option<async_nats::Subject>) -> Incoming {
+    let content_type = header(message, "Content-Type");
+    let encoding = Encoding::detect(content_type, &message.payload);
+    let answer_in = encoding.as_ref().copied().unwrap_or(FALLBACK);
+    let mut incoming = Incoming::new(ReplyTo { subject: reply, encoding: answer_in });
+    let subject = message.subject.parse::<Subject>();
+    note_subject(&mut incoming, &message.subject, subject.as_ref().ok());
+    let asked = subject.map_err(subject_error).and_then(|subject| {
+        let body = encoding.and_then(|encoding| {
+            codec::decode_value(encoding, &message.payload, &DecodeLimits::default())
+        });
+        let body = body.inspect_err(|_| incoming.reply_to.encoding = FALLBACK)?;
+        let alias = header(message, "Nats-Msg-Id");
+        asked(&mut incoming, subject, body, alias)
+    });
+    incoming.asked = asked.unwrap_or_else(Asked::Refused);
+    incoming
+}
+
+/// Decodes a durable command: the verb and the VM stand in the body.
+pub(crate) fn submitted(
+    subject: &str,
+    headers: Option<&async_nats::HeaderMap>,
+    payload: &[u8],
+    sequence: u64,
+) -> Incoming {
+    let mut incoming = Incoming::new(ReplyTo { subject: None, encoding: FALLBACK });
+    incoming.submit_sequence = Some(sequence);
+    let find = |name: &str| headers.and_then(|headers| headers.get(name)).map(async_nats::HeaderValue::as_str);
+    let parsed = subject.parse::<Subject>();
+    note_subject(&mut incoming, subject, parsed.as_ref().ok());
+    let asked = parsed.map_err(subject_error).and_then(|subject| {
+        let encoding = Encoding::detect(find("Content-Type"), payload)?;
+        let mut body = codec::decode_value(encoding, payload, &DecodeLimits::default())?;
+        let Subject::Submit { user } = subject else {
+            return Err(ErrorBody::new(Code::ApiValidation, "not a submit subject"));
+        };
+        let verb = match body.remove("verb") {
+            Some(Value::Text(verb)) => verb,
+            _ => return Err(field("verb", "a durable command needs its verb: for example {\"verb\": \"start\", \"vm_id\": \"c1\"}")),
+        };
+        let verb = format!("{}.cmd.{user}.{verb}", bioxen_protocol::subject::PREFIX).parse::<Subject>();
+        let subject = verb.map_err(subject_error)?;
+        asked(&mut incoming, subject, body, find("Nats-Msg-Id"))
+    });
+    incoming.asked = asked.unwrap_or_else(Asked::Refused);
+    incoming
+}
+
+/// Decodes a worker's report.
+pub(crate) fn report(message: &Message) -> Result<Report, String> {
+    let subject = message.subject.parse::<Subject>().map_err(|error| error.to_string())?;
+    let Subject::WorkerReport { worker, boot } = subject else {
+        return Err("not a report subject".to_owned());
+    };
+    if message.payload.len() > REPORT_BYTES {
+        return Err(format!("{} bytes, at most {REPORT_BYTES} are accepted", message.payload.len()));
+    }
+    let mut reader = rmp_serde::Deserializer::new(std::io::Cursor::new(&message.payload));
+    reader.set_max_depth(REPORT_DEPTH);
+    let report = WorkerReport::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    if usize::try_from(reader.position()) != Ok(message.payload.len()) {
+        return Err("bytes follow the report".to_owned());
+    }
+    Ok(Report { worker, boot, report })
+}
+
+impl Incoming {
+    fn new(reply_to: ReplyTo) -> Self {
+        Self {
+            user: nobody(),
+            operator: None,
+            verb: None,
+            vm: None,
+            request_id: None,
+            asked: Asked::Refused(ErrorBody::new(Code::ApiValidation, "not decoded")),
+            reply_to,
+            received: Instant::now(),
+            submit_sequence: None,
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a literal that is a valid id, as a test holds")]
+fn nobody() -> UserId {
+    NOBODY.parse().expect("a valid id")
+}
+
+/// Who asked, as far as the subject tells; also where it is none of ours.
+fn note_subject(incoming: &mut Incoming, text: &str, subject: Option<&Subject>) {
+    match subject {
+        Some(Subject::Command { user, verb, vm }) => {
+            (incoming.user, incoming.verb, incoming.vm) = (user.clone(), Some(*verb), vm.clone());
+        }
+        Some(Subject::Submit { user }) => incoming.user = user.clone(),
+        Some(Subject::Operator { operator, vm, target, .. }) => {
+            incoming.operator = Some(operator.clone());
+            incoming.vm.clone_from(vm);
+            let target = target.as_deref().and_then(|target| target.parse().ok());
+            incoming.user = target.unwrap_or_else(|| operator.as_str().parse().unwrap_or_else(|_| nobody()));
+        }
+        _ => {
+            let token = text.split('.').nth(3);
+            incoming.user = token.and_then(|token| token.parse().ok()).unwrap_or_else(nobody);
+        }
+    }
+}
+
+fn asked(
+    incoming: &mut Incoming,
+    subject: Subject,
+    mut body: Value,
+    alias: Option<&str>,
+) -> Result<Asked, ErrorBody> {
+    if !matches!(body, Value::Map(_)) {
+        return Err(ErrorBody::new(Code::ApiValidation, "the body is not an object: expected fields and values"));
+    }
+    if let Some((path, number)) = negative(&body, "") {
+        return Err(field(&path, &format!("{number} is negative: expected a number of at least 0")));
+    }
+    let request_id = request_id(&mut body, alias)?;
+    incoming.request_id.clone_from(&request_id);
+    let (caller, verb, vm) = match subject {
+        Subject::Command { user, verb, vm } => (Caller { user, operator: None }, verb, vm),
+        Subject::Operator { operator, verb, target, vm } => {
+            if let Ok(own) = verb.parse::<OperatorVerb>() {
+                return operator_asked(own, target.as_deref(), &body, operator);
+            }
+            let (caller, verb) = on_behalf(operator, &verb, target.as_deref())?;
+            (caller, verb, vm)
+        }
+        _ => return Err(ErrorBody::new(Code::ApiValidation, "this subject takes no commands")),
+    };
+    incoming.user = caller.user.clone();
+    incoming.verb = Some(verb);
+    let vm = vm_id(verb, vm, &mut body)?;
+    incoming.vm.clone_from(&vm);
+    if verb.kind() == VerbKind::NotYet {
+        return Err(not_yet(&format!("the verb {verb}")));
+    }
+    by_verb(Raw { caller, verb, vm, body, request_id })
+}
+
+fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
+    let Raw { verb, body, .. } = &raw;
+    let verb = *verb;
+    match verb {
+        Verb::Create => {
+            let create: Create = codec::from_value(body)?;
+            let digest = digest(verb, raw.vm.as_ref(), &create)?;
+            let vm = raw.vm.clone().map_or_else(generated_vm_id, Ok)?;
+            let wait = wait(create.wait_ms)?;
+            let (new, warnings) = new_vm(create)?;
+            Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
+        }
+        Verb::Start => {
+            let start: Start = codec::from_value(body)?;
+            let ask = Ask::Start {
+                on_full: start.on_full,
+                horizon_tick: start.horizon_minutes.map(|horizon| horizon.ticks),
+            };
+            waiting(raw, &start, start.wait_ms, ask)
+        }
+        Verb::Pause | Verb::Resume | Verb::Stop | Verb::Destroy => {
+            let plain: Waiting = codec::from_value(body)?;
+            let ask = match verb {
+                Verb::Pause => Ask::Pause,
+                Verb::Resume => Ask::Resume,
+                Verb::Stop => Ask::Stop,
+                _ => Ask::Destroy,
+            };
+            waiting(raw, &plain, plain.wait_ms, ask)
+        }
+        Verb::Allocate => {
+            let allocate: Allocate = codec::from_value(body)?;
+            let amounts = allocate.amounts();
+            if amounts == Default::default() {
+                return Err(ErrorBody::new(
+                    Code::ApiValidation,
+                    "nothing to allocate: give at least one of atp_percentage, ribosomes, memory_kb",
+                ));
+            }
+            super::order::not_zero(&amounts)?;
+            waiting(raw, &allocate, None, Ask::Allocate(amounts))
+        }
+        _ => read(&raw).map(Asked::Read),
+    }
+}
+
+fn read(raw: &Raw) -> Result<Read, ErrorBody> {
+    let Raw { caller, verb, vm, body, .. } = raw;
+    let vm = || vm.clone().ok_or_else(|| field("vm_id", "the verb needs a VM: name it in the subject"));
+    Ok(match verb {
+        Verb::List => Read::List(codec::from_value::<List>(body)?),
+        Verb::Events => Read::Events(codec::from_value::<Records>(body)?),
+        Verb::Audit => Read::Audit(codec::from_value::<Records>(body)?),
+        Verb::Status => {
+            let body: Waiting = codec::from_value(body)?;
+            Read::Status { vm: vm()?, wait: wait(body.wait_ms)? }
+        }
+        verb => {
+            let Plain { .. } = codec::from_value(body)?;
+            match verb {
+                Verb::Resources => Read::Resources(vm()?),
+                Verb::Metrics => Read::Metrics(vm()?),
+                Verb::Quota => Read::Quota(caller.user.clone()),
+                Verb::Fleet => Read::Fleet,
+                Verb::Performance => Read::Performance,
+                verb => return Err(not_yet(&format!("the verb {verb}"))),
+            }
+        }
+    })
+}
+
+fn operator_asked(
+    verb: OperatorVerb,
+    target: Option<&str>,
+    body: &Value,
+    operator: OperatorId,
+) -> Result<Asked, ErrorBody> {
+    let target = target.map(str::parse::<UserId>).transpose().map_err(invalid_id)?;
+    Ok(match (verb, target) {
+        (OperatorVerb::Quota, Some(user)) => {
+            let quota: SetQuota = codec::from_value(body)?;
+            if quota == SetQuota::default() { Asked::Read(Read::Quota(user)) } else { Asked::SetQuota { user, quota } }
+        }
+        (OperatorVerb::Quota, None) => {
+            let message = format!("quota needs a user: bioxen.v1.ops.{operator}.quota.<user>");
+            return Err(ErrorBody::new(Code::ApiValidation, message));
+        }
+        (verb, _) => {
+            let Plain { .. } = codec::from_value(body)?;
+            Asked::Read(match verb {
+                OperatorVerb::Workers => Read::Workers,
+                OperatorVerb::Users => Read::Users,
+                OperatorVerb::Verify => Read::Verify,
+                OperatorVerb::Config | OperatorVerb::Quota => Read::Config,
+            })
+        }
+    })
+}
+
+/// A user's verb by an operator: the target is the user whose VM it is.
+fn on_behalf(operator: OperatorId, verb: &str, target: Option<&str>) -> Result<(Caller, Verb), ErrorBody> {
+    const LATER: [&str; 7] = ["cordon", "uncordon", "drain", "move", "backup", "snapshot", "rebalance"];
+    if LATER.contains(&verb) {
+        return Err(not_yet(&format!("the operators' verb {verb}")));
+    }
+    let known = verb.parse::<Verb>().map_err(|_| {
+        let names = Verb::ALL.iter().map(|verb| verb.as_str());
+        let nearest = bioxen_protocol::error::nearest(verb, names.chain(["workers", "users", "verify", "config"]));
+        let message = format!("unknown operators' verb {verb:?}; {}", match &nearest {
+            Some(nearest) => format!("the nearest known verb is {nearest}"),
+            None => "known are quota, workers, users, verify, config and every user's verb".to_owned(),
+        });
+        ErrorBody::new(Code::ApiValidation, message).with(|details| details.nearest = nearest.into_iter().collect())
+    })?;
+    let user = match target {
+        Some(target) => target.parse().map_err(invalid_id)?,
+        None if matches!(known, Verb::Fleet | Verb::Performance) => {
+            operator.as_str().parse().map_err(invalid_id)?
+        }
+        None => {
+            let message = format!("{verb} needs a user: bioxen.v1.ops.{operator}.{verb}.<user>[.<vm>]");
+            return Err(ErrorBody::new(Code::ApiValidation, message));
+        }
+    };
+    Ok((Caller { user, operator: Some(operator) }, known))
+}
+
+fn waiting<T: Serialize>(raw: Raw, body: &T, wait_ms: Option<u64>, ask: Ask) -> Result<Asked, ErrorBody> {
+    let digest = digest(raw.verb, raw.vm.as_ref(), body)?;
+    let wait = wait(wait_ms)?;
+    let vm = raw.vm.clone().ok_or_else(|| field("vm_id", "the verb needs a VM: name it in the subject"))?;
+    Ok(change(raw, digest, vm, ask, wait, Vec::new()))
+}
+
+fn change(raw: Raw, digest: String, vm: VmId, ask: Ask, wait: Duration, warnings: Vec<String>) -> Asked {
+    let Raw { caller: Caller { user, operator }, verb, request_id, .. } = raw;
+    let request = request_id.map(|id| Request { id, digest });
+    Asked::Change { cause: Cause { user, operator, verb, request }, vm, ask, wait, warnings }
+}
+
+fn wait(wait_ms: Option<u64>) -> Result<Duration, ErrorBody> {
+    match wait_ms.unwrap_or(WAIT_MS_DEFAULT) {
+        wait_ms if wait_ms <= WAIT_MS => Ok(Duration::from_millis(wait_ms)),
+        wait_ms => Err(field("wait_ms", &format!("wait_ms is {wait_ms}: at most {WAIT_MS} are waited"))),
+    }
+}
+
+/// What makes two requests the same: verb, target and decoded fields, without the request id itself.
+fn digest<T: Serialize>(verb: Verb, vm: Option<&VmId>, body: &T) -> Result<String, ErrorBody> {
+    let internal = |error: serde_json::Error| ErrorBody::new(Code::ApiValidation, format!("the body cannot be read again: {error}"));
+    let bytes = serde_json::to_vec(&(verb, vm, body)).map_err(internal)?;
+    Ok(Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn vm_id(verb: Verb, subject: Option<VmId>, body: &mut Value) -> Result<Option<VmId>, ErrorBody> {
+    let named = match body.remove("vm_id") {
+        None | Some(Value::Null) => None,
+        Some(Value::Text(text)) => Some(text.parse::<VmId>().map_err(|error| field("vm_id", &error.to_string()))?),
+        Some(_) => return Err(field("vm_id", "vm_id is not text")),
+    };
+    match (&subject, &named) {
+        (Some(a), Some(b)) if a != b => {
+            Err(field("vm_id", &format!("the subject names VM {a}, the body {b}: they must agree")))
+        }
+        (None, None) if verb.needs_vm() => {
+            Err(field("vm_id", &format!("{verb} needs a VM: name it at the end of the subject, or as vm_id in the body")))
+        }
+        _ => Ok(subject.or(named)),
+    }
+}
+
+fn request_id(body: &mut Value, alias: Option<&str>) -> Result<Option<RequestId>, ErrorBody> {
+    let named = match body.remove("request_id") {
+        None | Some(Value::Null) => None,
+        Some(Value::Text(text)) => Some(text),
+        Some(_) => return Err(field("request_id", "request_id is not text")),
+    };
+    match (named, alias) {
+        (Some(named), Some(alias)) if named != alias => Err(field(
+            "request_id",
+            &format!("request_id is {named:?}, the header Nats-Msg-Id {alias:?}: give one, or the same twice"),
+        )),
+        (Some(text), _) => text.parse().map(Some).map_err(|error| field("request_id", &format!("{error}"))),
+        (None, Some(alias)) => alias.parse().map(Some).map_err(|error| field("request_id", &format!("{error}"))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn generated_vm_id() -> Result<VmId, ErrorBody> {
+    let failed = |reason: String| ErrorBody::new(Code::VmCreationFailed, format!("no VM id could be made: {reason}"));
+    let token = random_token(8).map_err(|error| failed(error.to_string()))?;
+    format!("vm-{token}").parse().map_err(|error| failed(format!("{error}")))
+}
+
+/// The first negative number, with the path of its field.
+fn negative(value: &Value, path: &str) -> Option<(String, String)> {
+    let deeper = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Int(number) if *number < 0 => Some((path.to_owned(), number.to_string())),
+        Value::Float(number) if *number < 0.0 => Some((path.to_owned(), number.to_string())),
+        Value::List(items) => {
+            items.iter().enumerate().find_map(|(at, item)| negative(item, &deeper(&at.to_string())))
+        }
+        Value::Map(fields) => fields.iter().find_map(|(name, value)| negative(value, &deeper(name))),
+        _ => None,
+    }
+}
+
+fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
+    message.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str)
+}
+
+fn subject_error(error: InvalidSubject) -> ErrorBody {
+    let nearest = match &error {
+        InvalidSubject::Verb { nearest, .. } => nearest.clone(),
+        _ => None,
+    };
+    ErrorBody::new(Code::ApiValidation, error.to_string()).with(|details| details.nearest.extend(nearest))
+}
+
+fn invalid_id(error: bioxen_protocol::id::InvalidId) -> ErrorBody {
+    ErrorBody::new(Code::ApiValidation, error.to_string())
+}
+
+fn field(name: &str, message: &str) -> ErrorBody {
+    ErrorBody::new(Code::ApiValidation, message).with(|details| details.field = Some(name.to_owned()))
+}
+
+fn not_yet(what: &str) -> ErrorBody {
+    ErrorBody::new(Code::ApiValidation, format!("{what} is not served by this version"))
+}

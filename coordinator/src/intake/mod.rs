@@ -1,0 +1,186 @@
+//! Intake: from the bus to bounded queues. It decodes and sorts, never decides, and never waits.
+//!
+//! ```text
+//!  bioxen.v1.cmd.>  bioxen.v1.ops.>  --decode--> FairQueues --\
+//!  BIOXEN_SUBMIT (in order)          --decode--> one lane   ---> driver
+//!  worker reports                    --decode--> one lane   --/
+//! ```
+
+pub(crate) mod chassis;
+pub(crate) mod decode;
+mod order;
+pub(crate) mod queues;
+pub(crate) mod services;
+pub(crate) mod submit;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, Message, Subject as NatsSubject};
+use bioxen_protocol::codec::Encoding;
+use bioxen_protocol::command::{SetQuota, Verb};
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, WorkerId};
+use bioxen_protocol::limits::RETRY_AFTER_MS;
+use bioxen_protocol::subject;
+use bioxen_protocol::worker::WorkerReport;
+use futures::StreamExt;
+use tokio::sync::{Notify, mpsc};
+
+use crate::answer::{ReplyTo, Reply};
+use crate::fleet::command::Ask;
+use crate::fleet::entry::Cause;
+use queues::FairQueues;
+
+/// Reports that may wait; what finds it full is dropped, for reports tell levels and come again.
+const WAITING_REPORTS: usize = 16_384;
+/// Durable commands read ahead of the driver.
+const WAITING_SUBMITS: usize = 256;
+
+/// One message for the driver.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) user: UserId,
+    pub(crate) operator: Option<OperatorId>,
+    pub(crate) verb: Option<Verb>,
+    pub(crate) vm: Option<VmId>,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) asked: Asked,
+    pub(crate) reply_to: ReplyTo,
+    pub(crate) received: Instant,
+    /// Its sequence, where it came through the submit stream.
+    pub(crate) submit_sequence: Option<u64>,
+}
+
+/// What was asked, decoded.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Change { cause: Cause, vm: VmId, ask: Ask, wait: Duration, warnings: Vec<String> },
+    Read(Read),
+    SetQuota { user: UserId, quota: SetQuota },
+    /// It did not get past decoding.
+    Refused(ErrorBody),
+}
+
+/// A question that changes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Read {
+    Status { vm: VmId, wait: Duration },
+    Resources(VmId),
+    Metrics(VmId),
+    List(bioxen_protocol::command::List),
+    Events(bioxen_protocol::command::Records),
+    Audit(bioxen_protocol::command::Records),
+    Quota(UserId),
+    Fleet,
+    Performance,
+    Workers,
+    Users,
+    Verify,
+    Config,
+}
+
+/// What a worker told.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) worker: WorkerId,
+    pub(crate) boot: BootId,
+    pub(crate) report: WorkerReport,
+}
+
+/// The lanes between the bus and the driver.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) reports: mpsc::Receiver<Report>,
+    pub(crate) submits: mpsc::Receiver<Incoming>,
+}
+
+/// The users' queues, and the bell that says that one is not empty.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    queues: Mutex<FairQueues<Incoming>>,
+    pub(crate) bell: Notify,
+}
+
+impl Commands {
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, FairQueues<Incoming>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Subscribes to everything that a leader hears. Ends with an error only where the connection is gone for good.
+pub(crate) async fn start(client: &Client) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
+    let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new() });
+    let queue = subject::COORDINATOR_QUEUE.to_owned();
+    for all in [subject::ALL_COMMANDS, subject::ALL_OPERATORS] {
+        let mut messages = client.queue_subscribe(all, queue.clone()).await?;
+        let (commands, client) = (Arc::clone(&commands), client.clone());
+        tokio::spawn(async move {
+            while let Some(message) = messages.next().await {
+                take(&commands, &client, message).await;
+            }
+        });
+    }
+    let (report_sender, reports) = mpsc::channel(WAITING_REPORTS);
+    let mut messages = client.subscribe(subject::ALL_REPORTS).await?;
+    tokio::spawn(async move {
+        while let Some(message) = messages.next().await {
+            match decode::report(&message) {
+                Ok(report) => {
+                    if report_sender.try_send(report).is_err() {
+                        tracing::warn!("a worker's report was dropped: the driver is behind; it will be told again");
+                    }
+                }
+                Err(reason) => {
+                    tracing::warn!(subject = %message.subject, %reason, "a worker's report was not understood");
+                }
+            }
+        }
+    });
+    client.flush().await.ok();
+    let (submit_sender, submits) = mpsc::channel(WAITING_SUBMITS);
+    Ok((Lanes { commands, reports, submits }, submit_sender))
+}
+
+/// Sorts one message into its user's queue; answers at once what cannot wait there.
+async fn take(commands: &Commands, client: &Client, message: Message) {
+    let reply_to = match reply_of(&message) {
+        Ok(reply) => reply,
+        Err(reserved) => {
+            metrics::counter!(crate::metrics::RESERVED_REPLIES).increment(1);
+            tracing::warn!(reply = %reserved, "a command was dropped: its reply subject is reserved");
+            return;
+        }
+    };
+    let incoming = decode::command(&message, reply_to);
+    let user = incoming.user.clone();
+    let pushed = commands.lock().push(&user, incoming);
+    match pushed {
+        Ok(()) => commands.bell.notify_one(),
+        Err(refused) => {
+            let error = ErrorBody::new(
+                Code::QuotaExceeded,
+                format!("{user} has {} commands waiting, as many as may: wait for their answers", bioxen_protocol::limits::INTAKE_PER_USER),
+            )
+            .with(|details| {
+                details.resource = Some("waiting_commands".to_owned());
+                details.retry_after_ms = Some(RETRY_AFTER_MS);
+            });
+            refused.reply_to.send(client, &Reply::Error(error)).await;
+        }
+    }
+}
+
+/// The reply subject, unless it is one of ours or the server's: whoever could name those would make us write them.
+fn reply_of(message: &Message) -> Result<Option<NatsSubject>, NatsSubject> {
+    match &message.reply {
+        Some(reply) if subject::RESERVED_REPLY_PREFIXES.iter().any(|prefix| reply.starts_with(prefix)) => {
+            Err(reply.clone())
+        }
+        reply => Ok(reply.clone()),
+    }
+}
+
+/// The encoding of an answer to a question that could not be decoded.
+pub(crate) const FALLBACK: Encoding = Encoding::Json;

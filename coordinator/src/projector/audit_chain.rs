@@ -1,0 +1,212 @@
+//! Audit records: who did what, with which outcome, of one entry; and the chain that joins them. Pure.
+//!
+//! Records are hashed, and verified against this fold for ever: what an entry of an old kind gives must never change.
+//!
+//! What concerns the fleet and no user stands under the name [`FLEET`], which is no user's: intake refuses it.
+//!
+//! | entry | action | whose |
+//! |---|---|---|
+//! | with a cause | the verb | the user's |
+//! | Rejected | the verb, or `unknown` | the user's |
+//! | Placed | `placement` | the user's |
+//! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
+//! | LimitsSet | `quota` | the user's, by the operator |
+//! | Registered, Expired, Leader, Configured | `sign-in`, `expiry`, `leader`, `config` | the fleet's |
+//! | Tick | none | |
+
+use std::sync::LazyLock;
+
+use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
+use bioxen_protocol::id::UserId;
+
+use super::fold::{Change, Step};
+use super::words;
+use crate::fleet::account::UserLimits;
+use crate::fleet::entry::{Cause, Entry};
+
+/// Under which name the audit stream records what concerns no user.
+pub const FLEET: &str = "bioxen-fleet";
+
+#[expect(clippy::expect_used, reason = "a constant that the tests parse")]
+static FLEET_USER: LazyLock<UserId> = LazyLock::new(|| FLEET.parse().expect("FLEET is an id"));
+
+/// The last record of the audit stream, as far as the next one needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    pub number: u64,
+    pub hash: String,
+}
+
+impl Chain {
+    /// Before the first record.
+    pub fn start() -> Self {
+        Self { number: 0, hash: NO_HASH.to_owned() }
+    }
+
+    /// Numbers, joins and seals the next record.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn seal(&mut self, record: AuditRecord) -> Result<AuditRecord, serde_json::Error> {
+        let record = AuditRecord { number: self.number + 1, ..record }.sealed(&self.hash)?;
+        *self = Self { number: record.number, hash: record.hash.clone() };
+        Ok(record)
+    }
+}
+
+/// The records of one entry, in order, not yet numbered and sealed.
+pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
+    match step.entry {
+        Entry::Tick => Vec::new(),
+        Entry::Leader { epoch, coordinator } => {
+            vec![of_fleet(step, "leader", Outcome::Accepted, format!("{coordinator} leads in epoch {epoch}"))]
+        }
+        Entry::Configured { config } => {
+            let note = format!(
+                "{} VMs, ATP {} %, {} ribosomes in all; {} VMs for each user",
+                config.max_concurrent_vms,
+                words::percent(config.global_atp_limit.0),
+                config.global_ribosome_limit,
+                config.max_vms_per_user
+            );
+            vec![of_fleet(step, "config", Outcome::Accepted, note)]
+        }
+        Entry::Registered { worker, boot, capacity } => {
+            let note = format!(
+                "worker {worker}, boot {boot}: {} VMs, {} of {} ribosomes usable",
+                capacity.max_vms, capacity.usable_ribosomes, capacity.total_ribosomes
+            );
+            vec![of_fleet(step, "sign-in", Outcome::Accepted, note)]
+        }
+        Entry::Expired { worker, boot } => {
+            let note = format!("worker {worker}, boot {boot}: lease and grace are over");
+            let expiry = of_fleet(step, "expiry", Outcome::Observed, note);
+            let unknown = step.changes.iter().filter_map(|change| observed(step, change));
+            std::iter::once(expiry).chain(unknown).collect()
+        }
+        Entry::LimitsSet { operator, user, limits } => vec![AuditRecord {
+            operator: Some(operator.clone()),
+            ..bare(step, user, "quota", Outcome::Accepted, limits_in_words(limits))
+        }],
+        Entry::Rejected(rejected) => vec![AuditRecord {
+            operator: rejected.operator.clone(),
+            vm_id: rejected.vm.clone(),
+            code: Some(rejected.code),
+            request_id: rejected.request_id.clone(),
+            count: rejected.count,
+            ..bare(
+                step,
+                &rejected.user,
+                rejected.verb.map_or("unknown", |verb| verb.as_str()),
+                Outcome::Rejected,
+                rejected.message.clone(),
+            )
+        }],
+        Entry::Observed(_) => step.changes.iter().filter_map(|change| observed(step, change)).collect(),
+        Entry::Placed { key, worker, boot, .. } => {
+            let generation = format!("{}.{}", step.incarnation, step.index);
+            let note = format!("on worker {worker}, boot {boot}, generation {generation}");
+            let bare = bare(step, &key.user, "placement", Outcome::Accepted, note);
+            vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
+        }
+        Entry::Created(_)
+        | Entry::Queued { .. }
+        | Entry::Started { .. }
+        | Entry::Desired { .. }
+        | Entry::Allocated { .. } => {
+            step.entry.cause().map(|cause| accepted(step, cause)).into_iter().collect()
+        }
+    }
+}
+
+fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
+    let note = match step.entry {
+        Entry::Created(created) => {
+            let order = &created.order;
+            format!("{}, seed {}: {}", order.biological_type, order.seed, words::amounts(order.allocation))
+        }
+        Entry::Allocated { allocation, ordinal: 0, .. } => words::amounts(*allocation),
+        Entry::Allocated { allocation, ordinal, .. } => {
+            format!("change {ordinal}: {}", words::amounts(*allocation))
+        }
+        _ => String::new(),
+    };
+    let states = step.changes.first().and_then(in_words);
+    let note = [Some(note).filter(|note| !note.is_empty()), states].into_iter().flatten();
+    AuditRecord {
+        operator: cause.operator.clone(),
+        vm_id: step.entry.key().map(|key| key.vm.clone()),
+        request_id: cause.request.as_ref().map(|request| request.id.clone()),
+        ..bare(
+            step,
+            &cause.user,
+            cause.verb.as_str(),
+            Outcome::Accepted,
+            note.collect::<Vec<String>>().join("; "),
+        )
+    }
+}
+
+/// None where nothing happened that a user could have seen.
+fn observed(step: &Step<'_>, change: &Change) -> Option<AuditRecord> {
+    let effects = step.confirmed().into_iter().map(|confirmed| {
+        let at = confirmed.tick.map(|tick| format!(" from minute {}", words::minutes(tick)));
+        format!("change {} in effect{}", confirmed.ordinal, at.unwrap_or_default())
+    });
+    let note: Vec<String> = effects.chain(in_words(change)).collect();
+    if note.is_empty() {
+        return None;
+    }
+    let bare = bare(step, &change.key.user, "observed", Outcome::Observed, note.join("; "));
+    Some(AuditRecord { vm_id: Some(change.key.vm.clone()), ..bare })
+}
+
+/// `running to stopped at minute 12.3 (completed)`, where the state changed.
+fn in_words(change: &Change) -> Option<String> {
+    change.new_state()?;
+    let after = change.after.as_ref()?;
+    let from = change.before.as_ref().map_or("absent", |before| before.state.as_str());
+    let reason = after.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    Some(format!("{from} to {} at minute {}{reason}", after.state, words::minutes(after.tick)))
+}
+
+fn limits_in_words(limits: &UserLimits) -> String {
+    let UserLimits { max_vms, max_queued, max_atp, max_ribosomes, max_commands_per_second } = limits;
+    let amount = |name: &str, limit: Option<u64>| limit.map(|limit| format!("{name} {limit}"));
+    let set: Vec<String> = [
+        amount("max_vms", *max_vms),
+        amount("max_queued", *max_queued),
+        max_atp.map(|atp| format!("max_atp_percentage {}", words::percent(atp.0))),
+        amount("max_ribosomes", *max_ribosomes),
+        amount("max_commands_per_second", *max_commands_per_second),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if set.is_empty() { "the fleet's defaults".to_owned() } else { set.join(", ") }
+}
+
+fn of_fleet(step: &Step<'_>, action: &str, outcome: Outcome, note: String) -> AuditRecord {
+    bare(step, &FLEET_USER, action, outcome, note)
+}
+
+fn bare(step: &Step<'_>, user: &UserId, action: &str, outcome: Outcome, note: String) -> AuditRecord {
+    AuditRecord {
+        number: 0,
+        index: step.index,
+        incarnation: step.incarnation,
+        time_ms: step.time_ms,
+        time: words::rfc3339(step.time_ms),
+        user: user.clone(),
+        operator: None,
+        action: action.to_owned(),
+        vm_id: None,
+        outcome,
+        code: None,
+        request_id: None,
+        count: 1,
+        note,
+        previous_hash: String::new(),
+        hash: String::new(),
+    }
+}

@@ -1,0 +1,140 @@
+//! Events: what users are told of one entry. Pure; the order of an entry's events is theirs for ever, because each is
+//! known by its place in it.
+//!
+//! ```text
+//!   Created    accepted, created | queued          Placed    starting
+//!   Queued     accepted, queued                    Observed  running | resumed | paused | stopped | failed | destroyed,
+//!   Started    accepted                                      completed (and destroyed), allocated per change
+//!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
+//!              | destroyed)                        Rejected  rejected
+//!   Allocated  accepted (, allocated)              the rest  nothing
+//! ```
+
+use bioxen_protocol::event::{Event, EventName};
+use bioxen_protocol::id::{UserId, VmId};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::ObservedState;
+
+use super::fold::{Change, Confirmed, Step};
+use super::words;
+use crate::fleet::entry::{Cause, Entry, Observed, Rejected};
+
+/// The events of one entry, in order.
+pub(super) fn events(step: &Step<'_>) -> Vec<Event> {
+    match (step.entry, &step.changes[..]) {
+        (Entry::Rejected(rejected), changes) => vec![refusal(step, rejected, changes.first())],
+        (Entry::Expired { .. }, changes) => {
+            changes.iter().filter_map(|change| state_event(step, change)).collect()
+        }
+        (Entry::Observed(seen), [change]) => observed(step, seen, change),
+        (_, [change]) => {
+            let accepted = step.entry.cause().map(|cause| accepted(step, cause, change));
+            let state = state_event(step, change).map(|event| caused(event, step.entry.cause()));
+            accepted.into_iter().chain(state).chain(allocated_at_once(step, change)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn observed(step: &Step<'_>, seen: &Observed, change: &Change) -> Vec<Event> {
+    let allocated = step.confirmed().into_iter().map(|confirmed| {
+        let from = confirmed.tick.map(|tick| format!(" from minute {}", words::minutes(tick)));
+        let reason = in_effect(&from.unwrap_or_default(), &confirmed);
+        Event { reason: Some(reason), ..about(step, change, EventName::Allocated) }
+    });
+    let Some(state) = state_event(step, change) else { return allocated.collect() };
+    // A change takes effect in a cell that runs: after it starts to, before it ends.
+    if state.state == Some(VmState::Running) {
+        return std::iter::once(state).chain(allocated).collect();
+    }
+    let released = seen.state == ObservedState::Completed && state.event == EventName::Destroyed;
+    let completed = released.then(|| Event { event: EventName::Completed, ..state.clone() });
+    allocated.chain(completed).chain([state]).collect()
+}
+
+/// The event that tells the state that the entry brought about.
+fn state_event(step: &Step<'_>, change: &Change) -> Option<Event> {
+    let before = change.before.as_ref().map(|before| before.state);
+    let after = change.after.as_ref()?;
+    let name = match change.new_state()? {
+        VmState::Created => EventName::Created,
+        VmState::Queued => EventName::Queued,
+        VmState::Starting => EventName::Starting,
+        VmState::Running if before == Some(VmState::Paused) => EventName::Resumed,
+        VmState::Running => EventName::Running,
+        VmState::Paused => EventName::Paused,
+        VmState::Stopping => EventName::Stopping,
+        VmState::Stopped if after.is_completed() => EventName::Completed,
+        VmState::Stopped => EventName::Stopped,
+        VmState::Failed => EventName::Failed,
+        VmState::Unknown => EventName::Unknown,
+        VmState::Destroyed => EventName::Destroyed,
+        // Told by `accepted`, whose state it is; there is no event of that name.
+        VmState::Destroying => return None,
+    };
+    Some(Event { reason: after.reason.clone(), ..about(step, change, name) })
+}
+
+fn accepted(step: &Step<'_>, cause: &Cause, change: &Change) -> Event {
+    caused(about(step, change, EventName::Accepted), Some(cause))
+}
+
+/// A change of a VM that no worker has yet is in effect at once.
+fn allocated_at_once(step: &Step<'_>, change: &Change) -> Option<Event> {
+    let Entry::Allocated { cause, ordinal: 0, allocation, .. } = step.entry else { return None };
+    let tick = change.after.as_ref()?.tick;
+    let confirmed = Confirmed { ordinal: 0, allocation: *allocation, tick: Some(tick) };
+    let reason = in_effect(&format!(" from minute {}", words::minutes(tick)), &confirmed);
+    let event = Event { reason: Some(reason), ..about(step, change, EventName::Allocated) };
+    Some(caused(event, Some(cause)))
+}
+
+fn in_effect(from: &str, confirmed: &Confirmed) -> String {
+    format!("in effect{from}: {}", words::amounts(confirmed.allocation))
+}
+
+fn refusal(step: &Step<'_>, rejected: &Rejected, vm: Option<&Change>) -> Event {
+    let after = vm.and_then(|change| change.after.as_ref());
+    Event {
+        verb: rejected.verb,
+        request_id: rejected.request_id.clone(),
+        state: after.map(|after| after.state),
+        reason: Some(rejected.message.clone()),
+        generation: after.and_then(|after| after.generation),
+        code: Some(rejected.code),
+        count: Some(rejected.count),
+        ..bare(step, EventName::Rejected, &rejected.user, rejected.vm.as_ref())
+    }
+}
+
+fn caused(event: Event, cause: Option<&Cause>) -> Event {
+    let Some(cause) = cause else { return event };
+    let request_id = cause.request.as_ref().map(|request| request.id.clone());
+    Event { verb: Some(cause.verb), request_id, ..event }
+}
+
+fn about(step: &Step<'_>, change: &Change, name: EventName) -> Event {
+    Event {
+        state: change.after.as_ref().map(|after| after.state),
+        generation: change.generation(),
+        ..bare(step, name, &change.key.user, Some(&change.key.vm))
+    }
+}
+
+fn bare(step: &Step<'_>, event: EventName, user: &UserId, vm: Option<&VmId>) -> Event {
+    Event {
+        event,
+        user: user.clone(),
+        vm_id: vm.cloned(),
+        verb: None,
+        request_id: None,
+        index: step.index,
+        time_ms: step.time_ms,
+        time: words::rfc3339(step.time_ms),
+        state: None,
+        reason: None,
+        generation: None,
+        code: None,
+        count: None,
+    }
+}

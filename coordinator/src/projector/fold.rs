@@ -1,0 +1,129 @@
+//! The projector's own fold of the journal: entry by entry, with the VMs that each entry changes, before and after.
+//! Nothing here publishes.
+
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{CellAllocation, NumberedChange};
+
+use crate::fleet::Fleet;
+use crate::fleet::entry::Entry;
+use crate::fleet::vm::{COMPLETED, Vm};
+
+/// What events and audit records tell of a VM.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Glance {
+    pub(super) state: VmState,
+    pub(super) reason: Option<String>,
+    pub(super) generation: Option<Generation>,
+    /// The highest ordinal that its worker has confirmed, while it is placed.
+    pub(super) applied: u64,
+    pub(super) changes: Vec<NumberedChange>,
+    pub(super) tick: u64,
+}
+
+impl Glance {
+    fn of(vm: &Vm) -> Self {
+        Self {
+            state: vm.state,
+            reason: vm.reason.clone(),
+            generation: vm.placement.as_ref().map(|at| at.generation),
+            applied: vm.placement.as_ref().map_or(0, |at| at.applied),
+            changes: vm.changes.clone(),
+            tick: vm.tick,
+        }
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.state == VmState::Stopped && self.reason.as_deref() == Some(COMPLETED)
+    }
+}
+
+/// A VM before and after an entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    pub(super) key: VmKey,
+    pub(super) before: Option<Glance>,
+    pub(super) after: Option<Glance>,
+}
+
+impl Change {
+    /// The state that the entry brought about, where it brought one.
+    pub(super) fn new_state(&self) -> Option<VmState> {
+        let state = |glance: &Option<Glance>| glance.as_ref().map(|glance| glance.state);
+        state(&self.after).filter(|after| state(&self.before) != Some(*after))
+    }
+
+    /// The placement that the entry is about: where it ended with the entry, the one that ended.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        let of = |glance: &Option<Glance>| glance.as_ref().and_then(|glance| glance.generation);
+        of(&self.after).or_else(|| of(&self.before))
+    }
+}
+
+/// One entry, where it stands, and what it changed.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    pub(super) incarnation: u64,
+    pub(super) index: u64,
+    pub(super) time_ms: u64,
+    pub(super) entry: &'a Entry,
+    /// In the order of user and VM; of one VM but for `Expired`.
+    pub(super) changes: Vec<Change>,
+}
+
+/// A change of a VM that its worker says is in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Confirmed {
+    pub(super) ordinal: u64,
+    pub(super) allocation: CellAllocation,
+    /// The grid point, where the worker named it.
+    pub(super) tick: Option<u64>,
+}
+
+impl Step<'_> {
+    /// The changes that the entry confirms as in effect for the first time, in order.
+    pub(super) fn confirmed(&self) -> Vec<Confirmed> {
+        let (Entry::Observed(seen), [Change { before: Some(before), .. }]) = (self.entry, &self.changes[..])
+        else {
+            return Vec::new();
+        };
+        if before.generation != Some(seen.generation) {
+            return Vec::new();
+        }
+        let tick_of = |ordinal| seen.applied_at.iter().find(|(at, _)| *at == ordinal).map(|(_, tick)| *tick);
+        // A change with a tick was confirmed in a placement before this one, and is only carried out again.
+        let is_new = |change: &&NumberedChange| {
+            change.tick.is_none() && change.ordinal > before.applied && change.ordinal <= seen.applied
+        };
+        let confirmed = before.changes.iter().filter(is_new).map(|change| Confirmed {
+            ordinal: change.ordinal,
+            allocation: change.allocation,
+            tick: tick_of(change.ordinal),
+        });
+        confirmed.collect()
+    }
+}
+
+/// Applies the next entry to the fleet.
+pub(super) fn step<'a>(fleet: &mut Fleet, time_ms: u64, entry: &'a Entry) -> Step<'a> {
+    let keys: Vec<VmKey> = match entry {
+        Entry::Expired { worker, boot } => fleet.placed_on(worker, boot).map(|vm| vm.key.clone()).collect(),
+        Entry::Rejected(rejected) => {
+            let key = |vm: &_| VmKey { user: rejected.user.clone(), vm: Clone::clone(vm) };
+            rejected.vm.iter().map(key).collect()
+        }
+        _ => entry.key().cloned().into_iter().collect(),
+    };
+    let glance = |fleet: &Fleet, key: &VmKey| fleet.vm(key).map(Glance::of);
+    let before: Vec<Option<Glance>> = keys.iter().map(|key| glance(fleet, key)).collect();
+    let index = fleet.next_index;
+    fleet.evolve(time_ms, entry);
+    // Rows and levels are others' business.
+    drop(fleet.take_touched());
+    let changes = keys
+        .into_iter()
+        .zip(before)
+        .map(|(key, before)| Change { after: glance(fleet, &key), key, before })
+        .collect();
+    Step { incarnation: fleet.incarnation, index, time_ms: fleet.time_ms, entry, changes }
+}

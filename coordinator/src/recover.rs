@@ -1,0 +1,142 @@
+//! Starting: ledger and journal are joined, healed where one lost its end, and folded into the fleet.
+
+use std::path::Path;
+
+use crate::fleet::Fleet;
+use crate::journal::{AppendError, Difference, JoinError, Joining, Journal, JournalBatch, Position, ReadError, Refold};
+use crate::ledger::{Ledger, LedgerError, LedgerWrite, set_aside};
+use crate::rows::{self, RowsError};
+
+/// Batches written to the ledger at once while it is rebuilt.
+const REBUILD_STEP: usize = 512;
+
+/// Where a coordinator continues.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) fleet: Fleet,
+    /// None where the journal is empty: a new fleet.
+    pub(crate) fleet_id: Option<String>,
+    /// The fold's position; its sequence is the fence of the next append.
+    pub(crate) position: Position,
+    pub(crate) ledger: Ledger,
+}
+
+/// Why a coordinator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error("the journal cannot be read: {0}")]
+    Read(#[from] ReadError),
+    #[error("what the journal lost cannot be appended again: {0}")]
+    Append(#[from] AppendError),
+    #[error("{}", diverged(.0))]
+    Diverged(Vec<Difference>),
+}
+
+fn diverged(differences: &[Difference]) -> String {
+    let list: Vec<_> = differences.iter().map(|one| format!("  {one}")).collect();
+    format!(
+        "the ledger and the journal tell different stories, so nothing was started:\n{}\nfind out which is right; --accept-journal sets the ledger aside and believes the journal",
+        list.join("\n")
+    )
+}
+
+/// Joins what is in `data` with the journal.
+pub(crate) async fn recover(
+    journal: &Journal,
+    data: &Path,
+    accept_journal: bool,
+) -> Result<Recovered, RecoverError> {
+    let mut ledger = Ledger::open(data)?;
+    match journal.join(&ledger).await? {
+        Joining::Joined { after } => from_ledger(journal, ledger, after).await,
+        Joining::JournalLost { missing, journal_end, expected_sequence } => {
+            tracing::warn!(
+                batches = missing.len(),
+                journal_index = journal_end.index,
+                ledger_index = ledger.applied().map_or(0, |applied| applied.index),
+                "the journal lost its end (or an older copy of it was put back): healing it from the ledger"
+            );
+            let healed = journal.reappend(&missing, expected_sequence).await?;
+            tracing::warn!(batches = healed.batches, sequence = healed.last_sequence, "the journal is healed");
+            let after = ledger.applied().map_or(Position::START, |applied| applied.position());
+            from_ledger(journal, ledger, Position { sequence: healed.last_sequence, ..after }).await
+        }
+        Joining::LedgerBehindOrGone { reason } => {
+            if reason != Refold::LedgerEmpty {
+                drop(ledger);
+                let aside = set_aside(data)?;
+                tracing::warn!(aside = %aside.display(), ?reason, "the ledger is too old to join: set aside");
+                ledger = Ledger::open(data)?;
+            }
+            from_journal(journal, ledger).await
+        }
+        Joining::Diverged { differences } if accept_journal => {
+            drop(ledger);
+            let aside = set_aside(data)?;
+            for difference in &differences {
+                tracing::warn!(%difference, "the ledger differs from the journal");
+            }
+            tracing::warn!(aside = %aside.display(), "the ledger is set aside, the journal is believed");
+            from_journal(journal, Ledger::open(data)?).await
+        }
+        Joining::Diverged { differences } => Err(RecoverError::Diverged(differences)),
+    }
+}
+
+async fn from_ledger(journal: &Journal, ledger: Ledger, after: Position) -> Result<Recovered, RecoverError> {
+    let fleet = rows::load(ledger.rows())?;
+    let fleet_id = ledger.applied().map(|applied| applied.fleet.clone());
+    continue_from(journal, ledger, fleet, fleet_id, after).await
+}
+
+async fn from_journal(journal: &Journal, ledger: Ledger) -> Result<Recovered, RecoverError> {
+    let recovered = continue_from(journal, ledger, Fleet::new(1), None, Position::START).await?;
+    if recovered.position.index > 0 {
+        tracing::warn!(index = recovered.position.index, "the ledger was empty: rebuilt from the journal");
+    }
+    Ok(recovered)
+}
+
+/// Folds everything after `after`, and brings the ledger there.
+async fn continue_from(
+    journal: &Journal,
+    mut ledger: Ledger,
+    mut fleet: Fleet,
+    mut fleet_id: Option<String>,
+    after: Position,
+) -> Result<Recovered, RecoverError> {
+    let mut writes: Vec<LedgerWrite> = Vec::new();
+    let mut failed: Option<RecoverError> = None;
+    let end = journal
+        .read_after(after, |batch: JournalBatch| {
+            if failed.is_some() {
+                return;
+            }
+            fleet_id.get_or_insert_with(|| batch.batch.fleet.clone());
+            let touched = rows::fold(&mut fleet, &batch.batch);
+            match rows::changed(&fleet, &touched) {
+                Ok(rows) => {
+                    writes.push(LedgerWrite::new(&batch.batch, batch.sequence, batch.hash, batch.payload, rows));
+                }
+                Err(error) => failed = Some(error.into()),
+            }
+            if writes.len() >= REBUILD_STEP
+                && let Err(error) = ledger.commit(&std::mem::take(&mut writes))
+            {
+                failed = Some(error.into());
+            }
+        })
+        .await?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    ledger.commit(&writes)?;
+    let position = Position { sequence: end.fence(), ..end.position };
+    Ok(Recovered { fleet, fleet_id, position, ledger })
+}

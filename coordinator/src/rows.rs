@@ -1,0 +1,138 @@
+//! The fleet's rows as the ledger keys them: which changed with a batch, and the fleet from all of them.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::fleet::Fleet;
+use crate::fleet::Touched;
+use crate::fleet::rows::{Head, Rows, RowsDisagree};
+use crate::journal::Batch;
+use crate::ledger::{LedgerError, RowKey};
+
+const HEAD: &str = "head";
+
+/// A row and its new value; None where it is gone.
+pub type RowChange = (RowKey, Option<Vec<u8>>);
+
+/// Why rows are not a fleet.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("row {key:?} of the ledger cannot be read ({reason}); delete the ledger's directory, it is rebuilt from the journal")]
+    Undecodable { key: RowKey, reason: String },
+    #[error("{0}; delete the ledger's directory, it is rebuilt from the journal")]
+    Disagree(#[from] RowsDisagree),
+    #[error("a row cannot be encoded: {0}")]
+    Unencodable(#[from] rmp_serde::encode::Error),
+}
+
+/// Folds one batch, and tells what it touched.
+pub fn fold(fleet: &mut Fleet, batch: &Batch) -> Touched {
+    fleet.incarnation = batch.incarnation;
+    for entry in &batch.entries {
+        fleet.evolve(batch.time_ms, entry);
+    }
+    fleet.submit_sequence = batch.submit_sequence;
+    fleet.take_touched()
+}
+
+/// The rows that a batch changed.
+pub fn changed(fleet: &Fleet, touched: &Touched) -> Result<Vec<RowChange>, RowsError> {
+    let mut rows = vec![(RowKey::Meta(HEAD.to_owned()), Some(encode(&fleet.head())?))];
+    for user in &touched.accounts {
+        let row = fleet.account_row(user).map(|row| encode(&row)).transpose()?;
+        rows.push((RowKey::Account(user.to_string()), row));
+    }
+    for key in touched.vms.iter().chain(&touched.gone_vms) {
+        let row = fleet.vm(key).map(encode).transpose()?;
+        rows.push((RowKey::Vm { user: key.user.to_string(), vm: key.vm.to_string() }, row));
+    }
+    for worker in &touched.workers {
+        let row = fleet.workers.get(worker).map(encode).transpose()?;
+        rows.push((RowKey::Worker(worker.to_string()), row));
+    }
+    for (user, request) in &touched.requests {
+        let account = fleet.accounts.get(user);
+        let known = account.and_then(|account| account.requests.find(request));
+        let key = RowKey::Request { user: user.to_string(), request: request.to_string() };
+        rows.push((key, known.map(encode).transpose()?));
+    }
+    Ok(rows)
+}
+
+/// Every row of a fleet, as the ledger must hold it.
+pub fn all(fleet: &Fleet) -> Result<Vec<RowChange>, RowsError> {
+    let mut touched = Touched::default();
+    for (user, account) in &fleet.accounts {
+        touched.accounts.insert(user.clone());
+        touched.vms.extend(account.vms.values().map(|vm| vm.key.clone()));
+        touched.requests.extend(account.requests.iter().map(|(id, _)| (user.clone(), id.clone())));
+    }
+    touched.workers.extend(fleet.workers.keys().cloned());
+    changed(fleet, &touched)
+}
+
+/// The fleet that the ledger's rows describe.
+pub fn load(rows: impl Iterator<Item = Result<(RowKey, Vec<u8>), LedgerError>>) -> Result<Fleet, RowsError> {
+    let mut all = Rows::default();
+    for row in rows {
+        let (key, value) = row?;
+        let id_error = |reason: bioxen_protocol::id::InvalidId| RowsError::Undecodable {
+            key: key.clone(),
+            reason: reason.to_string(),
+        };
+        match &key {
+            RowKey::Meta(name) if name == HEAD => all.head = Some(decode::<Head>(&key, &value)?),
+            RowKey::Meta(_) => {}
+            RowKey::Account(user) => {
+                all.accounts.push((user.parse().map_err(id_error)?, decode(&key, &value)?));
+            }
+            RowKey::Vm { .. } => all.vms.push(decode(&key, &value)?),
+            RowKey::Worker(worker) => {
+                all.workers.push((worker.parse().map_err(id_error)?, decode(&key, &value)?));
+            }
+            RowKey::Request { user, request } => {
+                let (user, request) = (user.parse().map_err(id_error)?, request.parse().map_err(id_error)?);
+                all.requests.push((user, request, decode(&key, &value)?));
+            }
+        }
+    }
+    Ok(Fleet::restore(all)?)
+}
+
+fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, RowsError> {
+    Ok(rmp_serde::to_vec_named(row)?)
+}
+
+fn decode<T: DeserializeOwned>(key: &RowKey, value: &[u8]) -> Result<T, RowsError> {
+    rmp_serde::from_slice(value)
+        .map_err(|error| RowsError::Undecodable { key: key.clone(), reason: error.to_string() })
+}
+
+/// A row for people: what differs is found by reading both.
+pub fn show(key: &RowKey, value: &[u8]) -> String {
+    const SHOWN_CHARS: usize = 2_000;
+    let decoded = rmp_serde::from_slice::<serde_json::Value>(value);
+    let text = decoded.map_or_else(|error| format!("unreadable: {error}"), |row| row.to_string());
+    let name = match key {
+        RowKey::Vm { vm, .. } => format!("VM {vm}"),
+        RowKey::Account(_) => "account".to_owned(),
+        RowKey::Request { request, .. } => format!("request {request}"),
+        RowKey::Worker(_) => "worker".to_owned(),
+        RowKey::Meta(name) => name.clone(),
+    };
+    format!("{name} {}", text.chars().take(SHOWN_CHARS).collect::<String>())
+}
+
+/// The index of the last entry about what a row describes.
+pub fn index_of(fleet: &Fleet, key: &RowKey) -> Option<u64> {
+    let account = |user: &String| fleet.accounts.get(&user.parse().ok()?);
+    match key {
+        RowKey::Vm { user, vm } => Some(account(user)?.vms.get(&vm.parse().ok()?)?.index),
+        RowKey::Account(user) => account(user)?.vms.values().map(|vm| vm.index).max(),
+        RowKey::Request { user, request } => Some(account(user)?.requests.find(&request.parse().ok()?)?.index),
+        RowKey::Worker(worker) => Some(fleet.workers.get(&worker.parse().ok()?)?.index),
+        RowKey::Meta(_) => None,
+    }
+}

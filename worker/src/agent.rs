@@ -1,0 +1,347 @@
+//! The one task that talks to the bus: it registers, beats, takes commands, reports.
+//!
+//! ```text
+//!   registering --grant--> registered --RegisterAgain--> registering      VMs are kept throughout
+//!        \---BootRefused--> refused --after the time given--> registering
+//! ```
+//!
+//! What was lost on the way is made good by the next heartbeat's digest, so a report is sent once and never
+//! queued for long: while there is no connection it is dropped. It owns lease and VMs, and computes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use bioxen_protocol::id::{BootId, WorkerId, random_token};
+use bioxen_protocol::limits::HEARTBEAT;
+use bioxen_protocol::subject::{RESERVED_REPLY_PREFIXES, Subject};
+use bioxen_protocol::worker::{
+    Capacity, Desired, Heartbeat, Observation, Register, VmQueryReply, WorkerCommand, WorkerReport,
+};
+use bioxen_telemetry::{Health, Readiness};
+use futures::StreamExt;
+use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::parts::parts;
+use crate::backend::Backend;
+use crate::lease::{Ignored, Lease};
+use crate::settings::Settings;
+use crate::vms::Vms;
+use crate::{WorkerError, clock, metrics, wire};
+
+mod parts;
+mod telemetry;
+
+/// A publish waits only while the connection's queue is full: then it is dropped.
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(500);
+/// Finds a connection that is dead without having been closed.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// A quantum takes a tenth of a second; one in work for so long is stuck.
+const STUCK_QUANTUM: Duration = Duration::from_secs(60);
+
+const BUS: &str = "bus";
+const LEASE: &str = "lease";
+
+/// How others see whether the worker lives and is ready.
+#[derive(Debug, Clone)]
+pub struct Probes {
+    pub health: Health,
+    pub readiness: Readiness,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Registering,
+    /// Another boot holds the name; ask again at this time.
+    Refused(Duration),
+    Registered,
+}
+
+/// One boot of a worker.
+#[derive(Debug)]
+pub struct Agent {
+    worker: WorkerId,
+    boot: BootId,
+    client: Client,
+    commands: Subscriber,
+    report_subject: String,
+    capacity: Capacity,
+    backend: Arc<dyn Backend>,
+    vms: Vms,
+    lease: Lease,
+    phase: Phase,
+    /// Of the last heartbeat or registration.
+    number: u64,
+    probes: Probes,
+    frames: telemetry::Frames,
+}
+
+impl Agent {
+    /// Makes a boot id and connects; a bus that is not there yet is waited for.
+    ///
+    /// # Errors
+    /// An address that cannot be one, figures that do not fit, no randomness.
+    pub async fn connect(
+        settings: &Settings,
+        backend: Arc<dyn Backend>,
+        probes: Probes,
+    ) -> Result<Self, WorkerError> {
+        let capacity = Capacity {
+            max_vms: settings.worker.max_vms,
+            total_ribosomes: settings.worker.total_ribosomes,
+            usable_ribosomes: settings.worker.usable_ribosomes()?,
+            vm_types: vec![backend.vm_type()],
+        };
+        let worker = settings.name.clone();
+        let boot: BootId = random_token(8)?.parse().map_err(crate::settings::BadSettings::Name)?;
+        let url = settings.url.clone();
+        let client = ConnectOptions::new()
+            .name(format!("bioxen-worker {worker}"))
+            .retry_on_initial_connect()
+            .ping_interval(PING_INTERVAL)
+            .reconnect_delay_callback(|_| RECONNECT_DELAY)
+            .event_callback(log_event)
+            .connect(&url)
+            .await
+            .map_err(|source| WorkerError::Connect { url: url.clone(), source })?;
+        let subject = Subject::WorkerCommand { worker: worker.clone(), boot: boot.clone() };
+        let commands = client.subscribe(subject.to_string()).await?;
+        let report = Subject::WorkerReport { worker: worker.clone(), boot: boot.clone() };
+        tracing::info!(worker.id = %worker, worker.boot = %boot, bus.url = url, "worker starts");
+        probes.readiness.not_ready(BUS, "not connected yet");
+        probes.readiness.not_ready(LEASE, "no grant yet");
+        Ok(Self {
+            vms: Vms::new(Arc::clone(&backend), capacity.max_vms),
+            frames: telemetry::Frames::new(&worker, settings.worker.resource_warning_threshold),
+            worker,
+            boot,
+            client,
+            commands,
+            report_subject: report.to_string(),
+            capacity,
+            backend,
+            lease: Lease::default(),
+            phase: Phase::Registering,
+            number: 0,
+            probes,
+        })
+    }
+
+    /// Works until something makes that impossible. Dropping the future stops the worker.
+    ///
+    /// # Errors
+    /// The connection was closed for good, or the backend no longer runs.
+    pub async fn run(mut self) -> Result<(), WorkerError> {
+        let backend = Arc::clone(&self.backend);
+        let mut beat = interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = self.commands.next() => {
+                    let message = command.ok_or(WorkerError::Closed)?;
+                    self.receive(message).await;
+                }
+                () = backend.changed().notified() => self.report_changes().await?,
+                _ = beat.tick() => self.beat().await,
+            }
+        }
+    }
+
+    async fn beat(&mut self) {
+        let figures = self.backend.figures();
+        if figures.longest_in_work < STUCK_QUANTUM {
+            self.probes.health.beat();
+        }
+        self.announce().await;
+        let now = clock::boot_time();
+        self.show_readiness(now);
+        metrics::record(&figures, self.lease.remaining(now));
+        self.frames.check_threshold(&figures, self.capacity.usable_ribosomes);
+        let frame = self.frames.frame(&self.boot, &figures, self.capacity.usable_ribosomes);
+        if let Ok(json) = serde_json::to_vec(&frame) {
+            self.publish(self.frames.subject(), json).await;
+        }
+    }
+
+    /// The second's registration or heartbeat.
+    async fn announce(&mut self) {
+        let now = clock::boot_time();
+        if let Phase::Refused(until) = self.phase {
+            if now < until {
+                return;
+            }
+            self.phase = Phase::Registering;
+        }
+        if !self.is_connected() {
+            return;
+        }
+        self.number += 1;
+        let number = self.number;
+        let report = match self.phase {
+            Phase::Registered => {
+                let (epoch, inventory) = (self.lease.epoch(), self.vms.digest());
+                WorkerReport::Heartbeat(Heartbeat { number, epoch, inventory })
+            }
+            Phase::Registering | Phase::Refused(_) => WorkerReport::Register(Register {
+                capacity: self.capacity.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                number,
+            }),
+        };
+        self.lease.sent(number, now);
+        self.report(&report).await;
+    }
+
+    fn show_readiness(&self, now: Duration) {
+        let readiness = &self.probes.readiness;
+        if self.is_connected() {
+            readiness.ready(BUS);
+        } else {
+            readiness.not_ready(BUS, "not connected; is nats-server running, and is --url right?");
+        }
+        if self.lease.stands(now) {
+            readiness.ready(LEASE);
+        } else {
+            readiness.not_ready(LEASE, "no leader has granted one lately; is a coordinator running?");
+        }
+    }
+
+    async fn receive(&mut self, message: Message) {
+        let command = match wire::decode(&message.payload) {
+            Ok(command) => command,
+            Err(error) => return drop_message(&error),
+        };
+        if let WorkerCommand::Query { key, generation } = command {
+            let live = self.vms.query(&key, generation);
+            let reply = live.map_or(VmQueryReply::Absent, |live| VmQueryReply::Vm(Box::new(live)));
+            return self.answer(&message, &reply).await;
+        }
+        if let Err(ignored) = self.obey(command).await {
+            drop_message(&ignored);
+        }
+    }
+
+    async fn obey(&mut self, command: WorkerCommand) -> Result<(), Ignored> {
+        match command {
+            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
+                let lease = Duration::from_millis(lease_ms);
+                let until = self.lease.grant(incarnation, epoch, heartbeat, lease)?;
+                self.backend.lease(until);
+                if self.phase != Phase::Registered {
+                    tracing::info!(leader.epoch = epoch, "registered: the lease stands");
+                    self.phase = Phase::Registered;
+                }
+                self.show_readiness(clock::boot_time());
+            }
+            WorkerCommand::BootRefused { epoch, holder, retry_after_ms } => {
+                self.lease.hear(epoch)?;
+                tracing::warn!(
+                    worker.id = %self.worker, holder, retry_after_ms,
+                    "refused: another boot of this name holds the lease; if it is to go on, choose another --name"
+                );
+                self.phase =
+                    Phase::Refused(clock::boot_time() + Duration::from_millis(retry_after_ms.min(60_000)));
+            }
+            WorkerCommand::RegisterAgain { epoch } => {
+                self.lease.hear(epoch)?;
+                self.phase = Phase::Registering;
+                self.announce().await;
+            }
+            WorkerCommand::Desire { epoch, vms } => {
+                self.lease.hear(epoch)?;
+                self.desire(vms).await;
+            }
+            WorkerCommand::SendInventory { epoch } => {
+                self.lease.hear(epoch)?;
+                self.send_inventory().await;
+            }
+            // Answered before.
+            WorkerCommand::Query { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn desire(&mut self, vms: Vec<Desired>) {
+        let told: Vec<Observation> = vms.into_iter().filter_map(|desired| self.vms.desire(desired)).collect();
+        self.report_observed(told).await;
+    }
+
+    async fn report_changes(&mut self) -> Result<(), WorkerError> {
+        if let Some(reason) = self.backend.broken() {
+            return Err(WorkerError::Broken(reason));
+        }
+        let observed = self.vms.observe();
+        self.report_observed(observed).await;
+        Ok(())
+    }
+
+    async fn report_observed(&self, vms: Vec<Observation>) {
+        for vms in parts(vms) {
+            let incarnation = self.lease.incarnation();
+            self.report(&WorkerReport::Observed { incarnation, vms }).await;
+        }
+    }
+
+    async fn send_inventory(&self) {
+        let mut parts = parts(self.vms.inventory().cloned().collect());
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        let number = self.number;
+        let last = parts.len() - 1;
+        for (index, vms) in parts.into_iter().enumerate() {
+            let part = u32::try_from(index).unwrap_or(u32::MAX);
+            self.report(&WorkerReport::Inventory { number, part, last: index == last, vms }).await;
+        }
+    }
+
+    async fn report(&self, report: &WorkerReport) {
+        match wire::encode(report) {
+            Ok(bytes) => self.publish(&self.report_subject, bytes).await,
+            Err(error) => tracing::error!(%error, "a report could not be written"),
+        }
+    }
+
+    async fn answer<T: Serialize>(&self, message: &Message, reply: &T) {
+        let Some(subject) = &message.reply else { return };
+        if RESERVED_REPLY_PREFIXES.iter().any(|reserved| subject.starts_with(reserved)) {
+            return drop_message(&"its reply subject is one of the system's own");
+        }
+        match wire::encode(reply) {
+            Ok(bytes) => self.publish(subject, bytes).await,
+            Err(error) => tracing::error!(%error, "an answer could not be written"),
+        }
+    }
+
+    async fn publish(&self, subject: &str, bytes: Vec<u8>) {
+        if !self.is_connected() {
+            return;
+        }
+        let publish = self.client.publish(subject.to_owned(), bytes.into());
+        match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, bus.subject = subject, "not published"),
+            Err(_) => tracing::warn!(bus.subject = subject, "not published: the connection's queue is full"),
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
+fn drop_message(why: &dyn std::fmt::Display) {
+    ::metrics::counter!(metrics::BAD_MESSAGES.name).increment(1);
+    tracing::warn!(%why, "a message from the bus was dropped");
+}
+
+async fn log_event(event: Event) {
+    match event {
+        Event::Connected => tracing::info!("connected to the bus"),
+        Event::Disconnected => tracing::warn!("the connection to the bus is lost; trying again"),
+        event => tracing::warn!(%event, "the bus"),
+    }
+}

@@ -1,0 +1,129 @@
+//! `vm_type: basic`: cells in this process, on a fixed number of simulation threads.
+//!
+//! ```text
+//!   agent --place, adjust, forget, lease--> pool <--take, commit-- simulation threads
+//!         <--observe, query, figures------   |
+//!                                            vm (pacing), scheduler        quantum: the cell library
+//! ```
+//!
+//! | file | job |
+//! |---|---|
+//! | `pool` | all VMs, and what a commit means |
+//! | `vm`, `pacing`, `scheduler` | one VM; when it is due; who is next |
+//! | `quantum`, `order` | a stretch of simulated time; from the wire's order to a cell |
+//! | `threads` | who computes, and who sleeps |
+
+mod order;
+mod pacing;
+mod pool;
+mod quantum;
+mod scheduler;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod vm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bioxen_protocol::command::VmType;
+use bioxen_protocol::id::VmKey;
+use bioxen_protocol::limits::TICKS_PER_MINUTE;
+use bioxen_protocol::worker::{Desired, LiveVm, Observation};
+use tokio::sync::Notify;
+
+use self::pool::{Pool, Seen};
+use self::threads::{Shared, Threads};
+use super::{Backend, Figures};
+use crate::clock;
+
+/// Resident memory of a VM, as measured over 1,000 of them (see the measurement in `tests`). A cell of the ODE engine
+/// neither grows nor records, so all take the same.
+const VM_MEMORY_KB: u64 = 4;
+
+/// Cells in this process. Dropping it ends the threads.
+#[derive(Debug)]
+pub struct Basic {
+    shared: Arc<Shared>,
+    _threads: Threads,
+}
+
+impl Basic {
+    /// Starts `threads` simulation threads with quanta of `quantum`.
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn start(threads: usize, quantum: Duration) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(Pool::new(clock::nanoseconds(quantum)), threads));
+        let threads = Threads::start(&shared)?;
+        Ok(Self { shared, _threads: threads })
+    }
+}
+
+impl Backend for Basic {
+    fn vm_type(&self) -> VmType {
+        VmType::Basic
+    }
+
+    fn place(&self, desired: Desired) {
+        self.shared.change(|pool, now_ns| pool.place(desired, now_ns));
+    }
+
+    fn adjust(&self, desired: &Desired) {
+        self.shared.change(|pool, now_ns| pool.adjust(desired, now_ns));
+    }
+
+    fn forget(&self, key: &VmKey) {
+        self.shared.change(|pool, _| pool.forget(key));
+    }
+
+    fn lease(&self, until: Duration) {
+        let until_ns = clock::nanoseconds(until);
+        if self.shared.change(|pool, now_ns| pool.lease(until_ns, now_ns)) {
+            self.shared.wake_all();
+        }
+    }
+
+    fn observe(&self) -> Vec<Observation> {
+        self.shared.lock().pool.observe()
+    }
+
+    fn changed(&self) -> &Notify {
+        &self.shared.changed
+    }
+
+    fn query(&self, key: &VmKey) -> Option<LiveVm> {
+        let now_ns = clock::boot_time_ns();
+        let seen = self.shared.lock().pool.see(key, now_ns)?;
+        Some(live(&seen))
+    }
+
+    fn figures(&self) -> Figures {
+        let now_ns = clock::boot_time_ns();
+        let figures = self.shared.lock().pool.figures(now_ns);
+        Figures { longest_in_work: self.shared.longest_in_work(), ..figures }
+    }
+
+    fn broken(&self) -> Option<String> {
+        self.shared.lock().broken.clone()
+    }
+}
+
+fn live(seen: &Seen) -> LiveVm {
+    let mut metrics = match serde_json::to_value(seen.cell.metrics()) {
+        Ok(serde_json::Value::Object(metrics)) => metrics,
+        // Metrics are a struct of numbers and names: a map in any encoding.
+        Ok(_) | Err(_) => serde_json::Map::new(),
+    };
+    metrics.insert("vm_id".to_owned(), seen.observation.key.vm.as_str().into());
+    metrics.insert("biological_type".to_owned(), seen.biological_type.as_str().into());
+    LiveVm {
+        state: seen.observation.state,
+        tick: seen.observation.tick,
+        lag_minutes: seen.lag_ticks as f64 / TICKS_PER_MINUTE as f64,
+        uptime_seconds: seen.uptime.as_secs_f64(),
+        cpu_seconds: seen.cpu.as_secs_f64(),
+        memory_kb: VM_MEMORY_KB,
+        metrics,
+    }
+}

@@ -1,0 +1,102 @@
+//! From the wire's order to the cell library's specification. It validates what the library does not, and builds.
+
+use bioxen_hypervisor::{
+    Allocation, Cell, CellSpec, Change, CheckpointError, RibosomeCap, SpecError, Tolerance,
+};
+use bioxen_protocol::command::{Engine, VmType};
+use bioxen_protocol::limits::{CHECKPOINT_BYTES, PARAMETERS, SCHEDULE_CHANGES};
+use bioxen_protocol::worker::{CellAllocation, CellOrder, Desired, NumberedChange, OrderedChange};
+
+/// Why no cell can be made of an order.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadOrder {
+    #[error("the order to make the cell is missing; it comes with what is desired of a new VM")]
+    Missing,
+    #[error("vm_type {0:?} is not in this version of the worker; expected basic")]
+    VmType(VmType),
+    #[error("engine {0:?} is not in this version of the worker; expected ode")]
+    Engine(Engine),
+    #[error("{what} is {value}; expected at most {most}")]
+    TooMuch { what: &'static str, value: u64, most: u64 },
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// The cell that `desired` starts from: its checkpoint where there is one, else minute 0.
+pub(super) fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
+    let order = desired.order.as_deref().ok_or(BadOrder::Missing)?;
+    // Also beside a checkpoint: an order that this worker cannot follow fails wherever the VM stands.
+    let spec = spec(order)?;
+    match &desired.checkpoint {
+        None => Ok(Cell::new(&spec)?),
+        Some(bytes) => {
+            at_most("the checkpoint's bytes", bytes.len(), CHECKPOINT_BYTES)?;
+            Ok(Cell::restore(bytes)?)
+        }
+    }
+}
+
+fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
+    if order.vm_type != VmType::Basic {
+        return Err(BadOrder::VmType(order.vm_type));
+    }
+    if order.engine != Engine::Ode {
+        return Err(BadOrder::Engine(order.engine));
+    }
+    at_most("the number of parameters", order.parameters.len(), PARAMETERS)?;
+    at_most("the number of scheduled changes", order.schedule.len(), SCHEDULE_CHANGES)?;
+    let schedule = order.schedule.iter().map(scheduled).collect::<Result<_, _>>()?;
+    let spec = CellSpec {
+        chassis: order.biological_type.parse()?,
+        parameters: order.parameters.clone(),
+        allocation: Allocation {
+            atp_milli_percent: atp(&order.allocation)?,
+            ribosomes: ribosomes(&order.allocation)?,
+        },
+        schedule,
+        tolerance: Tolerance::default(),
+    };
+    Ok(spec)
+}
+
+fn scheduled(change: &OrderedChange) -> Result<Change, BadOrder> {
+    at_most("the number of parameters of a scheduled change", change.parameters.len(), PARAMETERS)?;
+    let allocation = change.allocation.as_ref();
+    Ok(Change {
+        tick: change.tick,
+        parameters: change.parameters.clone(),
+        atp_milli_percent: allocation.map(atp).transpose()?,
+        ribosomes: allocation.map(ribosomes).transpose()?,
+    })
+}
+
+/// The change that a command asked for, at the grid point where the cell stands.
+pub(super) fn change(change: &NumberedChange, tick: u64) -> Result<Change, BadOrder> {
+    Ok(Change {
+        tick,
+        atp_milli_percent: Some(atp(&change.allocation)?),
+        ribosomes: Some(ribosomes(&change.allocation)?),
+        ..Change::default()
+    })
+}
+
+fn atp(allocation: &CellAllocation) -> Result<u32, BadOrder> {
+    narrow("atp_percentage in thousandths", allocation.atp_millipercent)
+}
+
+fn ribosomes(allocation: &CellAllocation) -> Result<RibosomeCap, BadOrder> {
+    Ok(RibosomeCap::Units(narrow("ribosomes", allocation.ribosomes)?))
+}
+
+fn narrow(what: &'static str, value: u64) -> Result<u32, BadOrder> {
+    u32::try_from(value).map_err(|_| BadOrder::TooMuch { what, value, most: u32::MAX.into() })
+}
+
+fn at_most(what: &'static str, value: usize, most: usize) -> Result<(), BadOrder> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(BadOrder::TooMuch { what, value: value as u64, most: most as u64 })
+}

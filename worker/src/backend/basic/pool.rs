@@ -1,0 +1,240 @@
+//! The VMs of this process and who runs next: all state of the backend, behind one lock that is held briefly.
+//!
+//! ```text
+//!   place --> made --> running <--> paused        a thread: take -> (compute on a copy, lock free) -> commit
+//!               \         \           /
+//!                `---------`--- stopped / completed / failed: told of once, then no longer held
+//! ```
+//!
+//! A quantum commits only if the lease stands when it has been computed; otherwise it is dropped, the cell stays as
+//! it was, and nobody is taken until the lease stands again. No clock is read and nothing is computed here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bioxen_protocol::id::VmKey;
+use bioxen_protocol::worker::{Desired, Observation, ObservedState};
+
+use super::quantum::{Assignment, Failure, Origin, Outcome};
+use super::scheduler::{Number, Scheduler};
+use super::vm::{Need, Vm};
+use crate::backend::Figures;
+
+/// All VMs.
+#[derive(Debug)]
+pub(super) struct Pool {
+    quantum_ns: u64,
+    vms: HashMap<Number, Vm>,
+    numbers: HashMap<VmKey, Number>,
+    next_number: u64,
+    scheduler: Scheduler,
+    lease_until_ns: u64,
+    /// To be told of.
+    changed: BTreeSet<Number>,
+    ended: Vec<Observation>,
+    totals: Figures,
+}
+
+/// A VM as a query finds it; its metrics are computed outside the lock.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) observation: Observation,
+    pub(super) biological_type: String,
+    pub(super) cell: Arc<bioxen_hypervisor::Cell>,
+    pub(super) lag_ticks: u64,
+    pub(super) uptime: Duration,
+    pub(super) cpu: Duration,
+}
+
+impl Pool {
+    pub(super) fn new(quantum_ns: u64) -> Self {
+        Self {
+            quantum_ns,
+            vms: HashMap::new(),
+            numbers: HashMap::new(),
+            next_number: 0,
+            scheduler: Scheduler::default(),
+            lease_until_ns: 0,
+            changed: BTreeSet::new(),
+            ended: Vec::new(),
+            totals: Figures::default(),
+        }
+    }
+
+    pub(super) fn place(&mut self, desired: Desired, now_ns: u64) {
+        self.forget(&desired.key);
+        let number = Number(self.next_number);
+        self.next_number += 1;
+        let priority = desired.order.as_ref().map_or(5, |order| order.priority);
+        self.scheduler.add(number, priority);
+        self.numbers.insert(desired.key.clone(), number);
+        self.vms.insert(number, Vm::new(desired, self.quantum_ns, now_ns));
+        self.settle(number, now_ns);
+    }
+
+    pub(super) fn adjust(&mut self, desired: &Desired, now_ns: u64) {
+        let Some(&number) = self.numbers.get(&desired.key) else { return };
+        let Some(vm) = self.vms.get_mut(&number) else { return };
+        vm.desire(desired, self.quantum_ns, now_ns);
+        if vm.state.is_some() {
+            self.changed.insert(number);
+        }
+        if let Some(order) = &desired.order {
+            self.scheduler.set_priority(number, order.priority);
+        }
+        self.settle(number, now_ns);
+    }
+
+    pub(super) fn forget(&mut self, key: &VmKey) {
+        if let Some(number) = self.numbers.remove(key) {
+            self.vms.remove(&number);
+            self.scheduler.remove(number);
+            self.changed.remove(&number);
+        }
+        self.ended.retain(|observation| observation.key != *key);
+    }
+
+    /// The lease stands until `until_ns`; whether threads that waited for it have to be woken.
+    pub(super) fn lease(&mut self, until_ns: u64, now_ns: u64) -> bool {
+        let before_ns = std::mem::replace(&mut self.lease_until_ns, until_ns);
+        let has_lapsed = before_ns <= now_ns;
+        if has_lapsed && self.lease_stands(now_ns) {
+            for vm in self.vms.values_mut().filter(|vm| vm.state == Some(ObservedState::Running)) {
+                vm.pacing.skip(before_ns, now_ns);
+            }
+        }
+        has_lapsed
+    }
+
+    pub(super) fn lease_stands(&self, now_ns: u64) -> bool {
+        now_ns < self.lease_until_ns
+    }
+
+    /// The next quantum for a thread; none while the lease does not stand or nobody is due.
+    pub(super) fn take(&mut self, now_ns: u64) -> Option<(Number, Assignment)> {
+        if !self.lease_stands(now_ns) {
+            return None;
+        }
+        let (number, ready_at_ns) = self.scheduler.next(now_ns)?;
+        self.totals.scheduler_lag = Duration::from_nanos(now_ns.saturating_sub(ready_at_ns));
+        let vm = self.vms.get_mut(&number)?;
+        vm.is_in_work = true;
+        Some((number, vm.assignment(now_ns, Duration::from_nanos(self.quantum_ns))))
+    }
+
+    /// When the next quantum is due; none while the lease does not stand: its renewal wakes.
+    pub(super) fn wake_ns(&self, now_ns: u64) -> Option<u64> {
+        if self.lease_stands(now_ns) { self.scheduler.wake_ns() } else { None }
+    }
+
+    /// A quantum has been computed and took `used_ns` of CPU time.
+    pub(super) fn commit(
+        &mut self,
+        number: Number,
+        outcome: Result<Outcome, Failure>,
+        used_ns: u64,
+        now_ns: u64,
+    ) {
+        self.totals.cpu += Duration::from_nanos(used_ns);
+        self.scheduler.charge(number, used_ns);
+        let stands = self.lease_stands(now_ns);
+        // Forgotten meanwhile: nobody is to hear of it.
+        let Some(vm) = self.vms.get_mut(&number) else { return };
+        vm.is_in_work = false;
+        vm.cpu_ns += used_ns;
+        if !stands {
+            self.totals.quanta_discarded += 1;
+            return self.settle(number, now_ns);
+        }
+        self.totals.quanta += 1;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => return self.end(number, ObservedState::Failed, None, Some(failure.to_string())),
+        };
+        vm.commit(&outcome, now_ns);
+        self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
+        if !outcome.applied_ticks.is_empty() {
+            self.changed.insert(number);
+        }
+        match (vm.ending(), outcome.checkpoint) {
+            (Some(state), Some(Ok(bytes))) => self.end(number, state, Some(bytes), None),
+            (Some(state), Some(Err(reason))) => self.end(number, state, None, Some(reason)),
+            _ => self.settle(number, now_ns),
+        }
+    }
+
+    /// Gives a VM that is not in work its state and its place in the queues.
+    fn settle(&mut self, number: Number, now_ns: u64) {
+        let Some(vm) = self.vms.get_mut(&number) else { return };
+        if vm.is_in_work {
+            return;
+        }
+        if matches!(vm.origin, Origin::Cell(_)) && vm.settle_state(now_ns) {
+            self.changed.insert(number);
+        }
+        match vm.need(now_ns) {
+            Need::Urgent => self.scheduler.urgent(number, now_ns),
+            Need::At(due_ns) => self.scheduler.at(number, due_ns, now_ns),
+            Need::Nothing => self.scheduler.idle(number),
+        }
+    }
+
+    fn end(
+        &mut self,
+        number: Number,
+        state: ObservedState,
+        checkpoint: Option<Vec<u8>>,
+        reason: Option<String>,
+    ) {
+        let Some(vm) = self.vms.remove(&number) else { return };
+        self.scheduler.remove(number);
+        self.numbers.remove(&vm.key);
+        self.changed.remove(&number);
+        self.ended.push(Observation { checkpoint, reason, ..vm.observation(state) });
+    }
+
+    pub(super) fn observe(&mut self) -> Vec<Observation> {
+        let mut told = std::mem::take(&mut self.ended);
+        for number in std::mem::take(&mut self.changed) {
+            if let Some(vm) = self.vms.get(&number)
+                && let Some(state) = vm.state
+            {
+                told.push(vm.observation(state));
+            }
+        }
+        told
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.ended.is_empty() || !self.changed.is_empty()
+    }
+
+    pub(super) fn see(&self, key: &VmKey, now_ns: u64) -> Option<Seen> {
+        let vm = self.vms.get(self.numbers.get(key)?)?;
+        let Origin::Cell(cell) = &vm.origin else { return None };
+        Some(Seen {
+            observation: vm.observation(vm.state?),
+            biological_type: vm.biological_type.clone(),
+            cell: Arc::clone(cell),
+            lag_ticks: vm.lag_ticks(now_ns),
+            uptime: Duration::from_nanos(now_ns.saturating_sub(vm.placed_at_ns)),
+            cpu: Duration::from_nanos(vm.cpu_ns),
+        })
+    }
+
+    pub(super) fn figures(&self, now_ns: u64) -> Figures {
+        let mut figures = self.totals;
+        for vm in self.vms.values() {
+            figures.vms += 1;
+            figures.ribosomes = figures.ribosomes.saturating_add(vm.ribosomes);
+            match vm.state {
+                None => figures.starting += 1,
+                Some(ObservedState::Paused) => figures.paused += 1,
+                Some(_) => figures.running += 1,
+            }
+            figures.worst_lag_ticks = figures.worst_lag_ticks.max(vm.lag_ticks(now_ns));
+        }
+        figures
+    }
+}

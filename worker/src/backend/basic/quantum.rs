@@ -1,0 +1,124 @@
+//! One quantum: a stretch of one cell's simulated time, computed on a copy by a simulation thread.
+//!
+//! It ends at a grid point: the target, or the last one reached when the time is over. Which one makes no
+//! difference to the trajectory. It neither commits nor knows whether it will be: `pool` does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bioxen_hypervisor::{Cell, MAX_TICK, SimulationError};
+use bioxen_protocol::limits::CHECKPOINT_BYTES;
+use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
+
+use super::order::{self, BadOrder};
+
+/// Solver steps between two looks at the clock: about a millisecond.
+const STEPS_PER_LOOK: u32 = 200;
+
+/// What the quantum begins with.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Still to be made.
+    Order(Arc<Desired>),
+    /// As last committed.
+    Cell(Arc<Cell>),
+}
+
+/// One quantum's work.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) origin: Origin,
+    /// Changes not yet in effect, in order.
+    pub(super) changes: VecDeque<NumberedChange>,
+    /// How far it may go; beyond the horizon it never does.
+    pub(super) target_tick: u64,
+    pub(super) horizon_tick: Option<u64>,
+    pub(super) desired: DesiredState,
+    /// A quantum lasts about this long at most.
+    pub(super) time: Duration,
+}
+
+/// What a quantum came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) cell: Arc<Cell>,
+    /// Where it began: ticks before were not simulated here.
+    pub(super) from_tick: u64,
+    /// The grid points at which the first changes took effect.
+    pub(super) applied_ticks: Vec<u64>,
+    /// Where it completed or is to stop.
+    pub(super) checkpoint: Option<Checkpoint>,
+}
+
+/// A checkpoint that can travel, or why there is none.
+pub(super) type Checkpoint = Result<Vec<u8>, String>;
+
+/// Why a cell cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Order(#[from] BadOrder),
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    #[error(
+        "change {ordinal} took effect at tick {tick} once, and the cell already stands at tick {now}: the VM has to be placed anew"
+    )]
+    Past { ordinal: u64, tick: u64, now: u64 },
+}
+
+impl Assignment {
+    /// Computes it.
+    pub(super) fn run(mut self) -> Result<Outcome, Failure> {
+        let begun = Instant::now();
+        let mut cell = match &self.origin {
+            Origin::Order(desired) => order::cell(desired)?,
+            Origin::Cell(cell) => Cell::clone(cell),
+        };
+        let from_tick = cell.tick();
+        let target_tick =
+            self.target_tick.min(self.horizon_tick.unwrap_or(MAX_TICK)).min(MAX_TICK).max(from_tick);
+        let mut applied_ticks = Vec::new();
+        loop {
+            self.apply_due(&mut cell, &mut applied_ticks)?;
+            let next_change = self.changes.front().and_then(|change| change.tick).unwrap_or(u64::MAX);
+            if cell.tick() >= target_tick || begun.elapsed() >= self.time {
+                break;
+            }
+            cell.advance_for(target_tick.min(next_change), STEPS_PER_LOOK)?;
+        }
+        let ends = match self.desired {
+            DesiredState::Running => self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon),
+            DesiredState::Stopped => true,
+            DesiredState::Paused | DesiredState::Absent => false,
+        };
+        let checkpoint = ends.then(|| checkpoint(&cell));
+        Ok(Outcome { cell: Arc::new(cell), from_tick, applied_ticks, checkpoint })
+    }
+
+    fn apply_due(&mut self, cell: &mut Cell, applied_ticks: &mut Vec<u64>) -> Result<(), Failure> {
+        let now = cell.tick();
+        while let Some(change) = self.changes.front() {
+            match change.tick {
+                Some(tick) if tick > now => break,
+                Some(tick) if tick < now => return Err(Failure::Past { ordinal: change.ordinal, tick, now }),
+                Some(_) | None => {}
+            }
+            cell.apply(&order::change(change, now)?).map_err(BadOrder::from)?;
+            applied_ticks.push(now);
+            self.changes.pop_front();
+        }
+        Ok(())
+    }
+}
+
+fn checkpoint(cell: &Cell) -> Checkpoint {
+    let bytes = cell.checkpoint();
+    if bytes.len() <= CHECKPOINT_BYTES {
+        return Ok(bytes);
+    }
+    Err(format!(
+        "the checkpoint has {} bytes and at most {CHECKPOINT_BYTES} are kept: a start computes the cell again from its order",
+        bytes.len()
+    ))
+}

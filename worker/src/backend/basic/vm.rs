@@ -1,0 +1,214 @@
+//! One VM in the pool: what is held of it between quanta, and what it needs next. It runs nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::quantity::Pace;
+use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange, Observation, ObservedState};
+
+use super::pacing::Pacing;
+use super::quantum::{Assignment, Origin, Outcome};
+
+/// A VM. Its trajectory hangs on `origin` and `changes` alone; all else is when and for whom.
+#[derive(Debug)]
+pub(super) struct Vm {
+    pub(super) key: VmKey,
+    pub(super) generation: Generation,
+    pub(super) origin: Origin,
+    /// Running or paused; none until its cell is made.
+    pub(super) state: Option<ObservedState>,
+    pub(super) desired: DesiredState,
+    pub(super) tick: u64,
+    pub(super) horizon_tick: Option<u64>,
+    /// Not yet in effect, in order.
+    changes: VecDeque<NumberedChange>,
+    pub(super) applied: u64,
+    applied_at: Vec<(u64, u64)>,
+    /// Past changes are made good up to here as fast as it can: the VM had already come this far elsewhere.
+    replay_tick: u64,
+    pub(super) pacing: Pacing,
+    pub(super) paused_since_ns: Option<u64>,
+    pub(super) is_in_work: bool,
+    pub(super) ribosomes: u64,
+    pub(super) biological_type: String,
+    pub(super) placed_at_ns: u64,
+    pub(super) cpu_ns: u64,
+}
+
+/// What a VM needs of the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// A quantum at once: to be made, to apply a change, to stop, to complete.
+    Urgent,
+    At(u64),
+    Nothing,
+}
+
+impl Vm {
+    pub(super) fn new(desired: Desired, quantum_ns: u64, now_ns: u64) -> Self {
+        let order = desired.order.as_deref();
+        let mut vm = Self {
+            key: desired.key.clone(),
+            generation: desired.generation,
+            state: None,
+            desired: desired.state,
+            tick: 0,
+            horizon_tick: desired.horizon_tick,
+            changes: VecDeque::new(),
+            applied: desired.checkpoint_applied,
+            applied_at: Vec::new(),
+            replay_tick: 0,
+            pacing: Pacing::new(order.map_or(Pace::Max, |order| order.pace), quantum_ns, now_ns, 0),
+            paused_since_ns: None,
+            is_in_work: false,
+            ribosomes: order.map_or(0, |order| order.allocation.ribosomes),
+            biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
+            placed_at_ns: now_ns,
+            cpu_ns: 0,
+            origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
+        };
+        vm.take_changes(&desired.changes);
+        vm
+    }
+
+    /// Takes over what is desired now of the same generation.
+    pub(super) fn desire(&mut self, desired: &Desired, quantum_ns: u64, now_ns: u64) {
+        self.desired = desired.state;
+        self.horizon_tick = desired.horizon_tick;
+        self.take_changes(&desired.changes);
+        if let Some(order) = &desired.order
+            && !self.pacing.has_pace(order.pace)
+        {
+            self.pacing = Pacing::new(order.pace, quantum_ns, now_ns, self.tick);
+            self.paused_since_ns = self.paused_since_ns.map(|_| now_ns);
+        }
+    }
+
+    /// Appends changes that are new, and forgets grid points that the leader has confirmed.
+    fn take_changes(&mut self, changes: &[NumberedChange]) {
+        let mut sorted: Vec<&NumberedChange> = changes.iter().collect();
+        sorted.sort_by_key(|change| change.ordinal);
+        for change in sorted {
+            let last = self.changes.back().map_or(self.applied, |last| last.ordinal);
+            if change.ordinal > last {
+                self.replay_tick = self.replay_tick.max(change.tick.unwrap_or(0));
+                self.changes.push_back(change.clone());
+            } else if let Some(tick) = change.tick {
+                self.applied_at.retain(|told| *told != (change.ordinal, tick));
+            }
+        }
+    }
+
+    /// What it needs, seen from between two quanta.
+    pub(super) fn need(&self, now_ns: u64) -> Need {
+        match (self.state, self.desired) {
+            (None, _) | (_, DesiredState::Stopped) => Need::Urgent,
+            _ if self.is_change_due() => Need::Urgent,
+            (_, DesiredState::Running) if self.is_at_horizon() => Need::Urgent,
+            (_, DesiredState::Running) if self.tick < self.replay_tick => Need::At(now_ns),
+            (_, DesiredState::Running) => Need::At(self.pacing.next_due_ns(now_ns, self.tick)),
+            (_, DesiredState::Paused | DesiredState::Absent) => Need::Nothing,
+        }
+    }
+
+    /// The next quantum.
+    pub(super) fn assignment(&self, now_ns: u64, time: Duration) -> Assignment {
+        let target_tick = match (self.state, self.desired) {
+            // A cell is made and told of before it runs.
+            (None, _) | (_, DesiredState::Stopped | DesiredState::Paused | DesiredState::Absent) => self.tick,
+            _ if self.tick < self.replay_tick => self.replay_tick,
+            (_, DesiredState::Running) => self.pacing.target(now_ns, self.tick),
+        };
+        Assignment {
+            origin: self.origin.clone(),
+            changes: self.changes.clone(),
+            target_tick,
+            horizon_tick: self.horizon_tick,
+            desired: self.desired,
+            time,
+        }
+    }
+
+    /// Takes over a quantum that commits.
+    pub(super) fn commit(&mut self, outcome: &Outcome, now_ns: u64) {
+        let was_replaying = self.state.is_none() || self.tick < self.replay_tick;
+        self.tick = outcome.cell.tick();
+        self.origin = Origin::Cell(Arc::clone(&outcome.cell));
+        if was_replaying {
+            self.pacing.restart(now_ns, self.tick);
+        } else {
+            self.pacing.advanced(now_ns, self.tick.saturating_sub(outcome.from_tick));
+        }
+        for tick in &outcome.applied_ticks {
+            let Some(change) = self.changes.pop_front() else { break };
+            self.applied = change.ordinal;
+            self.ribosomes = change.allocation.ribosomes;
+            if change.tick.is_none() {
+                self.applied_at.push((change.ordinal, *tick));
+            }
+        }
+    }
+
+    /// How it ends with the checkpoint that a quantum left, if nothing else is to be done first.
+    pub(super) fn ending(&self) -> Option<ObservedState> {
+        match self.desired {
+            _ if self.is_change_due() => None,
+            DesiredState::Stopped => Some(ObservedState::Stopped),
+            DesiredState::Running if self.is_at_horizon() => Some(ObservedState::Completed),
+            _ => None,
+        }
+    }
+
+    fn is_change_due(&self) -> bool {
+        self.changes.front().is_some_and(|change| change.tick.is_none_or(|tick| tick <= self.tick))
+    }
+
+    fn is_at_horizon(&self) -> bool {
+        self.horizon_tick.is_some_and(|horizon| self.tick >= horizon)
+    }
+
+    /// Becomes running or paused, as desired; whether that is new.
+    pub(super) fn settle_state(&mut self, now_ns: u64) -> bool {
+        let state = match self.desired {
+            DesiredState::Running => ObservedState::Running,
+            DesiredState::Paused => ObservedState::Paused,
+            DesiredState::Stopped | DesiredState::Absent => return false,
+        };
+        if self.state == Some(state) {
+            return false;
+        }
+        match state {
+            ObservedState::Paused => self.paused_since_ns = Some(now_ns),
+            _ => {
+                if let Some(since_ns) = self.paused_since_ns.take() {
+                    self.pacing.skip(since_ns, now_ns);
+                }
+            }
+        }
+        self.state = Some(state);
+        true
+    }
+
+    /// Grid points by which it lags behind its pace.
+    pub(super) fn lag_ticks(&self, now_ns: u64) -> u64 {
+        match self.state {
+            None => 0,
+            Some(_) => self.pacing.lag_ticks(self.paused_since_ns.unwrap_or(now_ns), self.tick),
+        }
+    }
+
+    pub(super) fn observation(&self, state: ObservedState) -> Observation {
+        Observation {
+            key: self.key.clone(),
+            generation: self.generation,
+            state,
+            tick: self.tick,
+            applied: self.applied,
+            applied_at: self.applied_at.clone(),
+            checkpoint: None,
+            reason: None,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What runs VMs, behind one small trait: `basic` has the cells in this process.
+//!
+//! A second kind, `xcpng`, comes in a later version; until then a worker registers for `basic` alone, so that the
+//! leader places nothing else here. A backend knows nothing of the bus, and decides neither what is admitted nor
+//! which generation is the right one: `vms` does.
+
+pub mod basic;
+
+use std::fmt;
+use std::time::Duration;
+
+use bioxen_protocol::command::VmType;
+use bioxen_protocol::id::VmKey;
+use bioxen_protocol::worker::{Desired, LiveVm, Observation};
+use tokio::sync::Notify;
+
+/// What a worker asks of the thing that runs its VMs. No call waits: effects are told by [`Backend::observe`].
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// The kind of VM that it runs.
+    fn vm_type(&self) -> VmType;
+
+    /// Begins to hold a VM that it does not hold, from its order and past changes.
+    fn place(&self, desired: Desired);
+
+    /// Brings a VM that it holds to what is desired, and tells how it then stands, also where nothing changed.
+    fn adjust(&self, desired: &Desired);
+
+    /// Forgets a VM; what was being computed for it is dropped, and nothing more is told of it.
+    fn forget(&self, key: &VmKey);
+
+    /// Nothing commits at or after `until` (on the clock that counts sleep) unless the lease is prolonged.
+    fn lease(&self, until: Duration);
+
+    /// The VMs whose observation changed since the last call. A VM that stopped, completed or failed is told of
+    /// once and is no longer held.
+    fn observe(&self) -> Vec<Observation>;
+
+    /// Notified when [`Backend::observe`] or [`Backend::broken`] has something to tell.
+    fn changed(&self) -> &Notify;
+
+    /// A VM at its last committed grid point; none where it is not held.
+    fn query(&self, key: &VmKey) -> Option<LiveVm>;
+
+    /// Counts for telemetry.
+    fn figures(&self) -> Figures;
+
+    /// Why the backend no longer runs; the process has to stop then.
+    fn broken(&self) -> Option<String>;
+}
+
+/// What a backend did since the start of the process, and how it stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub vms: u64,
+    pub running: u64,
+    pub paused: u64,
+    /// Ordered and not made yet.
+    pub starting: u64,
+    /// Allocation units of all VMs held.
+    pub ribosomes: u64,
+    pub committed_ticks: u64,
+    pub quanta: u64,
+    pub quanta_discarded: u64,
+    /// Grid points by which the latest VM lags behind its pace.
+    pub worst_lag_ticks: u64,
+    /// CPU time of the simulation threads.
+    pub cpu: Duration,
+    /// For how long the longest quantum in work has been computed.
+    pub longest_in_work: Duration,
+    /// By how much the thread that took work last was late for it.
+    pub scheduler_lag: Duration,
+}

@@ -1,0 +1,182 @@
+//! Desired against held: what the leader wants of each VM, brought to the backend level by level.
+//!
+//! ```text
+//!   Desired --generation lower than seen--> refused: told Absent
+//!           --new-------------------------> placed
+//!           --held, live------------------> adjusted (state, changes, horizon)
+//!           --held, ended-----------------> its last observation once more
+//!           --Absent----------------------> forgotten
+//! ```
+//!
+//! A VM that stopped, completed or failed stays here as its last observation, checkpoint included, until the leader
+//! desires it Absent or places it anew: a lost report costs a delay, not a checkpoint. Repeats change nothing. The
+//! agent owns this; it knows no bus and no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::worker::{Desired, DesiredState, LiveVm, Observation, ObservedState, inventory_digest};
+
+use crate::backend::Backend;
+
+/// VMs that were forgotten and whose generation is still remembered, so that a stale order cannot bring one back.
+/// Orders are stale for seconds; the oldest are dropped first.
+const REMEMBERED_GENERATIONS: usize = 65_536;
+
+/// The VMs of this boot.
+#[derive(Debug)]
+pub struct Vms {
+    backend: Arc<dyn Backend>,
+    max_vms: u64,
+    held: BTreeMap<VmKey, Held>,
+    gone: BTreeMap<VmKey, Generation>,
+    gone_by_age: BTreeSet<(Generation, VmKey)>,
+}
+
+#[derive(Debug)]
+struct Held {
+    generation: Generation,
+    /// As last told; none until its cell is made.
+    observation: Option<Observation>,
+    /// Whether the backend holds it.
+    is_live: bool,
+}
+
+impl Vms {
+    pub fn new(backend: Arc<dyn Backend>, max_vms: u64) -> Self {
+        let (held, gone, gone_by_age) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { backend, max_vms, held, gone, gone_by_age }
+    }
+
+    /// Takes up what is desired of one VM; returns what can be told at once.
+    pub fn desire(&mut self, desired: Desired) -> Option<Observation> {
+        let (key, generation) = (desired.key.clone(), desired.generation);
+        let highest = self.held.get(&key).map(|held| held.generation).max(self.gone.get(&key).copied());
+        if highest.is_some_and(|highest| generation < highest) {
+            tracing::warn!(vm.id = %key, vm.generation = %generation, "refused: a higher generation was seen");
+            return Some(absent(key, generation));
+        }
+        if self.held.get(&key).is_some_and(|held| held.generation < generation) {
+            self.forget(&key);
+        }
+        match (self.held.get(&key), desired.state) {
+            (_, DesiredState::Absent) => {
+                self.forget(&key);
+                self.remember(key.clone(), generation);
+                Some(absent(key, generation))
+            }
+            (Some(held), _) if held.is_live => {
+                self.backend.adjust(&desired);
+                None
+            }
+            (Some(held), _) => held.observation.clone(),
+            (None, DesiredState::Running | DesiredState::Paused) if desired.order.is_some() => {
+                self.place(desired)
+            }
+            // Nothing to make it from, or nothing to stop: the leader sees that it is not here.
+            (None, _) => Some(absent(key, generation)),
+        }
+    }
+
+    fn place(&mut self, desired: Desired) -> Option<Observation> {
+        let (key, generation) = (desired.key.clone(), desired.generation);
+        if self.gone.get(&key) == Some(&generation) {
+            return Some(absent(key, generation));
+        }
+        self.forget(&key);
+        if self.live() >= self.max_vms {
+            let max_vms = self.max_vms;
+            let reason = format!("this worker holds its max_vms of {max_vms}; place it on another worker");
+            let failed = Observation {
+                state: ObservedState::Failed,
+                reason: Some(reason),
+                ..absent(key.clone(), generation)
+            };
+            self.held.insert(key, Held { generation, observation: Some(failed.clone()), is_live: false });
+            return Some(failed);
+        }
+        tracing::info!(vm.id = %key, vm.generation = %generation, "placed");
+        self.held.insert(key, Held { generation, observation: None, is_live: true });
+        self.backend.place(desired);
+        None
+    }
+
+    /// What the backend observed since the last call, to be told to the leader.
+    pub fn observe(&mut self) -> Vec<Observation> {
+        let mut told = self.backend.observe();
+        told.retain(|observation| self.take(observation));
+        told
+    }
+
+    fn take(&mut self, observation: &Observation) -> bool {
+        let Some(held) = self.held.get_mut(&observation.key) else { return false };
+        if held.generation != observation.generation {
+            return false;
+        }
+        let is_new_state = held.observation.as_ref().map(|before| before.state) != Some(observation.state);
+        if is_new_state {
+            let Observation { key, generation, state, tick, reason, .. } = observation;
+            tracing::info!(vm.id = %key, vm.generation = %generation, vm.tick = tick, reason, "{state:?}");
+        }
+        held.is_live = matches!(observation.state, ObservedState::Running | ObservedState::Paused);
+        held.observation = Some(observation.clone());
+        true
+    }
+
+    /// Everything held, as last observed.
+    pub fn inventory(&self) -> impl Iterator<Item = &Observation> {
+        self.held.values().filter_map(|held| held.observation.as_ref())
+    }
+
+    /// The digest of [`Self::inventory`].
+    pub fn digest(&self) -> u64 {
+        inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied)))
+    }
+
+    /// A VM as it stands; none where it is not held in that generation.
+    pub fn query(&self, key: &VmKey, generation: Generation) -> Option<LiveVm> {
+        self.held.get(key).filter(|held| held.generation == generation)?;
+        self.backend.query(key)
+    }
+
+    /// VMs that the backend runs or will.
+    pub fn live(&self) -> u64 {
+        self.held.values().filter(|held| held.is_live).count() as u64
+    }
+
+    fn forget(&mut self, key: &VmKey) {
+        if let Some(held) = self.held.remove(key) {
+            self.backend.forget(key);
+            self.remember(key.clone(), held.generation);
+        }
+    }
+
+    fn remember(&mut self, key: VmKey, generation: Generation) {
+        if let Some(before) = self.gone.insert(key.clone(), generation) {
+            self.gone_by_age.remove(&(before, key.clone()));
+        }
+        self.gone_by_age.insert((generation, key));
+        if self.gone_by_age.len() > REMEMBERED_GENERATIONS
+            && let Some((_, key)) = self.gone_by_age.pop_first()
+        {
+            self.gone.remove(&key);
+        }
+    }
+}
+
+fn absent(key: VmKey, generation: Generation) -> Observation {
+    Observation {
+        key,
+        generation,
+        state: ObservedState::Absent,
+        tick: 0,
+        applied: 0,
+        applied_at: Vec::new(),
+        checkpoint: None,
+        reason: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

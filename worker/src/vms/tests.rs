@@ -1,0 +1,203 @@
+//! Levels against a backend that only notes what it is asked.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bioxen_protocol::command::{Engine, VmType};
+use bioxen_protocol::quantity::Pace;
+use bioxen_protocol::worker::{CellAllocation, CellOrder};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::backend::Figures;
+
+#[derive(Debug, Default)]
+struct Noting {
+    asked: Mutex<Vec<String>>,
+    tells: Mutex<Vec<Observation>>,
+    changed: Notify,
+}
+
+impl Noting {
+    fn note(&self, what: &str, key: &VmKey) {
+        self.asked.lock().unwrap().push(format!("{what} {}", key.vm));
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Backend for Noting {
+    fn vm_type(&self) -> VmType {
+        VmType::Basic
+    }
+    fn place(&self, desired: Desired) {
+        self.note("place", &desired.key);
+    }
+    fn adjust(&self, desired: &Desired) {
+        self.note("adjust", &desired.key);
+    }
+    fn forget(&self, key: &VmKey) {
+        self.note("forget", key);
+    }
+    fn lease(&self, _: Duration) {}
+    fn observe(&self) -> Vec<Observation> {
+        std::mem::take(&mut self.tells.lock().unwrap())
+    }
+    fn changed(&self) -> &Notify {
+        &self.changed
+    }
+    fn query(&self, _: &VmKey) -> Option<LiveVm> {
+        None
+    }
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
+    fn broken(&self) -> Option<String> {
+        None
+    }
+}
+
+fn key(vm: &str) -> VmKey {
+    VmKey { user: "alice".parse().unwrap(), vm: vm.parse().unwrap() }
+}
+
+fn generation(index: u64) -> Generation {
+    Generation { incarnation: 1, index }
+}
+
+fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
+    let order = CellOrder {
+        biological_type: "weisse2015".to_owned(),
+        vm_type: VmType::Basic,
+        engine: Engine::Ode,
+        seed: 1,
+        replicate: 0,
+        parameters: BTreeMap::new(),
+        allocation: CellAllocation { atp_millipercent: 100_000, ribosomes: 15, memory_kb: 1024 },
+        schedule: Vec::new(),
+        horizon_tick: None,
+        pace: Pace::Max,
+        priority: 3,
+    };
+    Desired {
+        key: key(vm),
+        generation: generation(index),
+        state,
+        order: Some(Arc::new(order)),
+        changes: Vec::new(),
+        checkpoint: None,
+        checkpoint_applied: 0,
+        horizon_tick: None,
+    }
+}
+
+fn observed(vm: &str, index: u64, state: ObservedState) -> Observation {
+    let checkpoint = (state == ObservedState::Stopped).then(|| vec![1, 2, 3]);
+    Observation { state, tick: 40, checkpoint, ..absent(key(vm), generation(index)) }
+}
+
+fn vms(max_vms: u64) -> (Arc<Noting>, Vms) {
+    let backend = Arc::new(Noting::default());
+    (Arc::clone(&backend), Vms::new(backend, max_vms))
+}
+
+/// The backend tells of a VM; what is passed on to the leader.
+fn tell(backend: &Noting, vms: &mut Vms, observation: Observation) -> Vec<Observation> {
+    backend.tells.lock().unwrap().push(observation);
+    vms.observe()
+}
+
+#[test]
+fn a_lower_generation_is_refused_also_after_the_vm_is_gone() {
+    let (backend, mut vms) = vms(4);
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), None);
+    assert_eq!(backend.asked(), ["place c1"]);
+    for state in [DesiredState::Running, DesiredState::Stopped, DesiredState::Absent] {
+        assert_eq!(vms.desire(desired("c1", 4, state)), Some(absent(key("c1"), generation(4))));
+    }
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    assert_eq!(backend.asked(), ["forget c1"]);
+    for index in [4, 5] {
+        let told = vms.desire(desired("c1", index, DesiredState::Running));
+        assert_eq!(told, Some(absent(key("c1"), generation(index))));
+    }
+    assert!(backend.asked().is_empty(), "a generation that is gone was placed again");
+    vms.desire(desired("c1", 6, DesiredState::Running));
+    assert_eq!(backend.asked(), ["place c1"]);
+}
+
+#[test]
+fn a_higher_generation_replaces_a_lower_one() {
+    let (backend, mut vms) = vms(1);
+    vms.desire(desired("c1", 5, DesiredState::Running));
+    vms.desire(desired("c1", 6, DesiredState::Running));
+    assert_eq!(backend.asked(), ["place c1", "forget c1", "place c1"]);
+    let late = tell(&backend, &mut vms, observed("c1", 5, ObservedState::Running));
+    assert!(late.is_empty(), "the lower generation was still told of");
+    assert_eq!(tell(&backend, &mut vms, observed("c1", 6, ObservedState::Running)).len(), 1);
+    assert!(vms.query(&key("c1"), generation(5)).is_none());
+}
+
+#[test]
+fn repeats_adjust_and_place_nothing_twice() {
+    let (backend, mut vms) = vms(4);
+    for _ in 0..3 {
+        vms.desire(desired("c1", 5, DesiredState::Running));
+    }
+    assert_eq!(backend.asked(), ["place c1", "adjust c1", "adjust c1"]);
+    for _ in 0..2 {
+        assert!(vms.desire(desired("c1", 5, DesiredState::Absent)).is_some());
+    }
+    assert_eq!(backend.asked(), ["forget c1"]);
+}
+
+#[test]
+fn a_stopped_vm_stays_with_its_checkpoint_until_it_is_desired_absent() {
+    let (backend, mut vms) = vms(1);
+    vms.desire(desired("c1", 5, DesiredState::Running));
+    let stopped = observed("c1", 5, ObservedState::Stopped);
+    assert_eq!(tell(&backend, &mut vms, stopped.clone()), std::slice::from_ref(&stopped));
+    for state in [DesiredState::Stopped, DesiredState::Running] {
+        assert_eq!(vms.desire(desired("c1", 5, state)), Some(stopped.clone()));
+    }
+    assert_eq!(vms.inventory().collect::<Vec<_>>(), [&stopped]);
+    assert_eq!(vms.digest(), inventory_digest([(&key("c1"), generation(5), stopped.state, 0)].into_iter()));
+    assert_eq!(vms.live(), 0);
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    assert_eq!((vms.inventory().count(), vms.digest()), (0, 0));
+}
+
+#[test]
+fn a_vm_is_in_the_inventory_once_its_cell_is_made() {
+    let (backend, mut vms) = vms(4);
+    vms.desire(desired("c1", 5, DesiredState::Running));
+    assert_eq!((vms.inventory().count(), vms.digest(), vms.live()), (0, 0, 1));
+    tell(&backend, &mut vms, observed("c1", 5, ObservedState::Running));
+    assert_eq!(vms.inventory().count(), 1);
+    assert_ne!(vms.digest(), 0);
+}
+
+#[test]
+fn more_vms_than_the_worker_holds_fail_with_the_reason() {
+    let (backend, mut vms) = vms(1);
+    vms.desire(desired("c1", 5, DesiredState::Running));
+    let told = vms.desire(desired("c2", 6, DesiredState::Running)).unwrap();
+    assert_eq!(told.state, ObservedState::Failed);
+    assert!(told.reason.unwrap().contains("max_vms of 1"));
+    assert_eq!(backend.asked(), ["place c1"]);
+    // Once there is room, the next generation is welcome.
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    assert_eq!(vms.desire(desired("c2", 7, DesiredState::Running)), None);
+}
+
+#[test]
+fn without_an_order_there_is_nothing_to_make() {
+    let (backend, mut vms) = vms(1);
+    let without = Desired { order: None, ..desired("c1", 5, DesiredState::Running) };
+    assert_eq!(vms.desire(without), Some(absent(key("c1"), generation(5))));
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Stopped)), Some(absent(key("c1"), generation(5))));
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), None);
+    assert_eq!(backend.asked(), ["place c1"]);
+}
