@@ -232,6 +232,7 @@ impl Agent {
                 self.backend.lease(until);
                 if self.phase != Phase::Registered {
                     tracing::info!(leader.epoch = epoch, "registered: the lease stands");
+                    crate::say(&format!("bioxen-worker registered name={} boot={}", self.worker, self.boot));
                     self.phase = Phase::Registered;
                 }
                 self.show_readiness(clock::boot_time());
