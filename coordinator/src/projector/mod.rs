@@ -20,7 +20,7 @@ mod pages;
 pub mod records;
 mod sink;
 pub mod verify;
-mod words;
+pub(crate) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,7 @@ const MS_PER_DAY: u64 = 24 * 3600 * 1000;
 const DAYS_PER_400_YEARS: u64 = 146_097;
 
 /// RFC 3339 in UTC with milliseconds, of milliseconds since 1970 (Gregorian calendar).
-pub(super) fn rfc3339(time_ms: u64) -> String {
+pub(crate) fn rfc3339(time_ms: u64) -> String {
     let (days, in_day_ms) = (time_ms / MS_PER_DAY, time_ms % MS_PER_DAY);
     let (year, month, day) = civil_date(days);
     let (hours, in_hour_ms) = (in_day_ms / 3_600_000, in_day_ms % 3_600_000);
