@@ -91,7 +91,6 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let agent = Agent::connect(&settings, backend, probes.clone()).await?;
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
-    tracing::info!("metrics and health on http://{address}");
     say(&format!("bioxen-worker metrics=http://{address}/metrics"));
     tokio::select! {
         ended = agent.run() => ended,
@@ -101,18 +100,15 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     }
 }
 
+/// Standard output is for whoever started the process: where its metrics are, and that it is registered.
+#[expect(clippy::print_stdout, reason = "two lines for whoever started the process; logs go to stderr")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
 fn stopped(signal: &str) -> Result<(), WorkerError> {
     tracing::info!("stopped by {signal}; the VMs held are placed anew once the lease is over");
     Ok(())
-}
-
-/// What whoever started this process waits for: where its metrics are, and when it is registered.
-#[expect(
-    clippy::print_stdout,
-    reason = "standard output is for whoever started the process; logs go to stderr"
-)]
-fn say(line: &str) {
-    println!("{line}");
 }
 
 fn cores() -> usize {
