@@ -1,9 +1,7 @@
 //! What the edge asks of the cell library: whether an order is sound, what a steady state predicts, how a cell that no
 //! worker has stands. The fleet core never does.
 
-use bioxen_hypervisor::{
-    Allocation, Cell, CellSpec, Change, Metrics, RibosomeCap, Tolerance, steady_state,
-};
+use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, Metrics, RibosomeCap, Tolerance, steady_state};
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::reply::Predicted;
 use bioxen_protocol::worker::{CellAllocation, CellOrder};
@@ -11,10 +9,9 @@ use serde_json::{Map, Value};
 
 /// The specification that an order stands for.
 pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
-    let chassis = order
-        .biological_type
-        .parse()
-        .map_err(|error: bioxen_hypervisor::SpecError| ErrorBody::new(Code::ChassisInitialization, error.to_string()))?;
+    let chassis = order.biological_type.parse().map_err(|error: bioxen_hypervisor::SpecError| {
+        ErrorBody::new(Code::ChassisInitialization, error.to_string())
+    })?;
     let schedule = order.schedule.iter().map(|change| {
         let allocation = change.allocation.map(allocation).transpose()?;
         Ok(Change {
@@ -35,8 +32,9 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
 
 fn allocation(amounts: CellAllocation) -> Result<Allocation, ErrorBody> {
     let narrow = |amount: u64| {
-        u32::try_from(amount)
-            .map_err(|_| ErrorBody::new(Code::ResourceAllocation, format!("{amount} is more than any cell may have")))
+        u32::try_from(amount).map_err(|_| {
+            ErrorBody::new(Code::ResourceAllocation, format!("{amount} is more than any cell may have"))
+        })
     };
     Ok(Allocation {
         atp_milli_percent: narrow(amounts.atp_millipercent)?,
@@ -60,7 +58,10 @@ pub(crate) fn predict(order: &CellOrder, now: CellAllocation) -> Option<Predicte
 /// The metrics of a cell that stands still: at its checkpoint, or at minute 0.
 pub(crate) fn at_rest(order: &CellOrder, checkpoint: Option<&[u8]>) -> Result<Metrics, ErrorBody> {
     let broken = |error: String| {
-        ErrorBody::new(Code::ChassisInitialization, format!("the cell cannot be read: {error}; create it anew"))
+        ErrorBody::new(
+            Code::ChassisInitialization,
+            format!("the cell cannot be read: {error}; create it anew"),
+        )
     };
     let cell = match checkpoint {
         Some(bytes) => Cell::restore(bytes).map_err(|error| broken(error.to_string()))?,

@@ -148,7 +148,8 @@ async fn lead(
     let start = projector::Start::Fleet { fleet: Box::new(fleet.clone()), position };
     let events_max_age = Duration::from_secs(u64::from(config.streams.events_max_age_days) * 24 * 3600);
     let projecting = projector::Config { wait: WAIT, events_max_age };
-    let projector_task = tokio::spawn(projector::run(client.clone(), projecting, start, batches, progress_sender));
+    let projector_task =
+        tokio::spawn(projector::run(client.clone(), projecting, start, batches, progress_sender));
 
     let (outbox, outgoing) = mpsc::unbounded_channel();
     let verifier = Verifier {
@@ -232,7 +233,10 @@ pub(crate) fn say_leads(epoch: u64, incarnation: u64, index: u64) {
     say(&format!("bioxen-coordinator leads epoch={epoch} incarnation={incarnation} index={index}"));
 }
 
-#[expect(clippy::print_stdout, reason = "standard output is for whoever started the process; logs go to stderr")]
+#[expect(
+    clippy::print_stdout,
+    reason = "standard output is for whoever started the process; logs go to stderr"
+)]
 fn say(line: &str) {
     println!("{line}");
 }

@@ -68,7 +68,8 @@ async fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let file = match &args.config {
         None => File::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?
         }
     };

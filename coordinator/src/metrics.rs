@@ -20,22 +20,38 @@ pub(crate) const INDEX: &str = "bioxen_journal_index";
 pub(crate) const RESERVED_REPLIES: &str = "bioxen_reserved_reply_subjects_total";
 
 pub(crate) const ALL: &[Metric] = &[
-    metric(COMMANDS, MetricKind::Counter, "Commands answered, by verb and outcome (accepted or the error's code)"),
+    metric(
+        COMMANDS,
+        MetricKind::Counter,
+        "Commands answered, by verb and outcome (accepted or the error's code)",
+    ),
     metric(COMMAND_SECONDS, MetricKind::Histogram, "From intake to answer, by verb"),
     metric(APPEND_SECONDS, MetricKind::Histogram, "From sending a batch to the journal's acknowledgement"),
     metric(BATCH_ENTRIES, MetricKind::Histogram, "Entries of a batch"),
     metric(BATCH_BYTES, MetricKind::Histogram, "Bytes of a batch"),
     metric(LEDGER_LAG_BYTES, MetricKind::Gauge, "Bytes that wait for the ledger"),
     metric(LEDGER_LAG_SECONDS, MetricKind::Gauge, "Age of the oldest write that waits for the ledger"),
-    metric(PROJECTOR_LAG, MetricKind::Gauge, "Journal entries that are not yet told as events and audit records"),
+    metric(
+        PROJECTOR_LAG,
+        MetricKind::Gauge,
+        "Journal entries that are not yet told as events and audit records",
+    ),
     metric(WAITING_COMMANDS, MetricKind::Gauge, "Commands in the users' intake queues"),
     metric(QUEUED_VMS, MetricKind::Gauge, "VMs that wait for room"),
     metric(VMS, MetricKind::Gauge, "VMs by state"),
-    metric(RESERVED, MetricKind::Gauge, "What VMs hold, by resource (vms, atp_percent, ribosomes, memory_kb)"),
+    metric(
+        RESERVED,
+        MetricKind::Gauge,
+        "What VMs hold, by resource (vms, atp_percent, ribosomes, memory_kb)",
+    ),
     metric(LIMIT, MetricKind::Gauge, "The fleet's limit, by resource"),
     metric(WORKERS, MetricKind::Gauge, "Workers whose lease stands"),
     metric(INDEX, MetricKind::Gauge, "Index of the journal's last acknowledged entry"),
-    metric(RESERVED_REPLIES, MetricKind::Counter, "Commands dropped for a reply subject that starts with bioxen. or $"),
+    metric(
+        RESERVED_REPLIES,
+        MetricKind::Counter,
+        "Commands dropped for a reply subject that starts with bioxen. or $",
+    ),
 ];
 
 const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::fleet::Fleet;
-use crate::journal::{AppendError, Difference, JoinError, Joining, Journal, JournalBatch, Position, ReadError, Refold};
+use crate::journal::{
+    AppendError, Difference, JoinError, Joining, Journal, JournalBatch, Position, ReadError, Refold,
+};
 use crate::ledger::{Ledger, LedgerError, LedgerWrite, set_aside};
 use crate::rows::{self, RowsError};
 
@@ -63,7 +65,11 @@ pub(crate) async fn recover(
                 "the journal lost its end (or an older copy of it was put back): healing it from the ledger"
             );
             let healed = journal.reappend(&missing, expected_sequence).await?;
-            tracing::warn!(batches = healed.batches, sequence = healed.last_sequence, "the journal is healed");
+            tracing::warn!(
+                batches = healed.batches,
+                sequence = healed.last_sequence,
+                "the journal is healed"
+            );
             let after = ledger.applied().map_or(Position::START, |applied| applied.position());
             from_ledger(journal, ledger, Position { sequence: healed.last_sequence, ..after }).await
         }
@@ -122,7 +128,13 @@ async fn continue_from(
             let touched = rows::fold(&mut fleet, &batch.batch);
             match rows::changed(&fleet, &touched) {
                 Ok(rows) => {
-                    writes.push(LedgerWrite::new(&batch.batch, batch.sequence, batch.hash, batch.payload, rows));
+                    writes.push(LedgerWrite::new(
+                        &batch.batch,
+                        batch.sequence,
+                        batch.hash,
+                        batch.payload,
+                        rows,
+                    ));
                 }
                 Err(error) => failed = Some(error.into()),
             }

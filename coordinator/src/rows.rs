@@ -19,7 +19,9 @@ pub type RowChange = (RowKey, Option<Vec<u8>>);
 pub enum RowsError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("row {key:?} of the ledger cannot be read ({reason}); delete the ledger's directory, it is rebuilt from the journal")]
+    #[error(
+        "row {key:?} of the ledger cannot be read ({reason}); delete the ledger's directory, it is rebuilt from the journal"
+    )]
     Undecodable { key: RowKey, reason: String },
     #[error("{0}; delete the ledger's directory, it is rebuilt from the journal")]
     Disagree(#[from] RowsDisagree),
@@ -131,7 +133,9 @@ pub fn index_of(fleet: &Fleet, key: &RowKey) -> Option<u64> {
     match key {
         RowKey::Vm { user, vm } => Some(account(user)?.vms.get(&vm.parse().ok()?)?.index),
         RowKey::Account(user) => account(user)?.vms.values().map(|vm| vm.index).max(),
-        RowKey::Request { user, request } => Some(account(user)?.requests.find(&request.parse().ok()?)?.index),
+        RowKey::Request { user, request } => {
+            Some(account(user)?.requests.find(&request.parse().ok()?)?.index)
+        }
         RowKey::Worker(worker) => Some(fleet.workers.get(&worker.parse().ok()?)?.index),
         RowKey::Meta(_) => None,
     }

@@ -46,9 +46,10 @@ impl Verifier {
         };
         match verified {
             Ok(verified) => Reply::Verified(Box::new(verified)),
-            Err(reason) => Reply::Error(
-                ErrorBody::new(Code::Timeout, format!("the verification did not come to an end: {reason}; ask again")),
-            ),
+            Err(reason) => Reply::Error(ErrorBody::new(
+                Code::Timeout,
+                format!("the verification did not come to an end: {reason}; ask again"),
+            )),
         }
     }
 }
@@ -87,7 +88,12 @@ pub fn dump(ledger: &Ledger) -> Dump {
 ///
 /// # Errors
 /// Where one of them cannot be read to its end, in words.
-pub async fn verify(journal: &Journal, client: &Client, audited_index: u64, dump: Dump) -> Result<Verified, String> {
+pub async fn verify(
+    journal: &Journal,
+    client: &Client,
+    audited_index: u64,
+    dump: Dump,
+) -> Result<Verified, String> {
     let mut differences = Vec::new();
     let mut fleet = Fleet::new(1);
     let mut folded: Option<Fleet> = None;
@@ -111,7 +117,13 @@ pub async fn verify(journal: &Journal, client: &Client, audited_index: u64, dump
         Err(broken) => differences.push(broken_journal(&broken, entries)),
     }
     for fault in &dump.faults {
-        differences.push(difference("ledger", &account_in(fault), Some(dump.index), fault, "what was written"));
+        differences.push(difference(
+            "ledger",
+            &account_in(fault),
+            Some(dump.index),
+            fault,
+            "what was written",
+        ));
     }
     let at_dump = folded.unwrap_or_else(|| fleet.clone());
     if at_dump.next_index == dump.index + 1 {
@@ -147,7 +159,13 @@ fn check_invariants(fleet: &Fleet, index: u64, differences: &mut Vec<Difference>
     };
     let config = &fleet.config;
     over("VMs", "fleet", fleet.held.slots, config.max_concurrent_vms, differences);
-    over("thousandths of a percent of ATP", "fleet", fleet.held.atp_millipercent, config.global_atp_limit.0, differences);
+    over(
+        "thousandths of a percent of ATP",
+        "fleet",
+        fleet.held.atp_millipercent,
+        config.global_atp_limit.0,
+        differences,
+    );
     over("ribosome units", "fleet", fleet.held.ribosomes, config.global_ribosome_limit, differences);
 }
 
@@ -161,7 +179,13 @@ fn compare_rows(fleet: &Fleet, dump: &Dump, differences: &mut Vec<Difference>) -
             found => {
                 let found = found.map_or_else(|| "no such row".to_owned(), |bytes| rows::show(key, bytes));
                 let index = rows::index_of(fleet, key).or(Some(dump.index));
-                differences.push(difference("ledger", &account_of(key), index, &found, &rows::show(key, value)));
+                differences.push(difference(
+                    "ledger",
+                    &account_of(key),
+                    index,
+                    &found,
+                    &rows::show(key, value),
+                ));
             }
         }
     }
@@ -205,7 +229,10 @@ fn account_in(fault: &str) -> String {
         let (_, rest) = fault.split_once(name)?;
         rest.split('"').nth(1).map(str::to_owned)
     };
-    after("user: ").or_else(|| after("Account(")).or_else(|| after("Worker(")).unwrap_or_else(|| "fleet".to_owned())
+    after("user: ")
+        .or_else(|| after("Account("))
+        .or_else(|| after("Worker("))
+        .unwrap_or_else(|| "fleet".to_owned())
 }
 
 fn difference(place: &str, account: &str, index: Option<u64>, found: &str, expected: &str) -> Difference {

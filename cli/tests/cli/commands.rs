@@ -127,6 +127,41 @@ fn operators_speak_on_their_own_subjects() {
 }
 
 #[test]
+fn whoever_asks_about_the_fleet_alone_need_not_name_a_user() {
+    let fleet = FakeFleet::start();
+    let nameless = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bioxen"));
+        command.args(arguments).env("BIOXEN_URL", &fleet.nats.url);
+        command.env_remove("BIOXEN_USER").env_remove("USER").env_remove("LOGNAME");
+        Process::start(&mut command).end()
+    };
+    assert_eq!(nameless(&["quota", "show", "bob"]).0, Some(0));
+    let (code, said) = nameless(&["list"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("set BIOXEN_USER"), "{said}");
+}
+
+#[test]
+fn a_stopped_ledger_is_verified_without_a_fleet() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    let verify =
+        || bioxen("nats://127.0.0.1:1", &["ledger", "verify", "--offline", path.to_str().unwrap(), "--json"]);
+    assert_eq!(verify().status.code(), Some(1), "there is no ledger yet, and none is made");
+    let ledger = bioxen_coordinator::ledger::Ledger::open(&path).unwrap();
+    assert_eq!(verify().status.code(), Some(1), "another process has it open");
+    drop(ledger);
+    let output = verify();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &document["clean"]),
+        (Some(0), &json!(true)),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn a_script_can_tell_refusals_apart_by_exit_code() {
     let fleet = FakeFleet::start();
     let refused = bioxen(&fleet.nats.url, &["create", "full", "--type", "syn3a"]);

@@ -30,50 +30,78 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             let horizon = horizon_tick.map_or(0.0, |ticks| SimulatedTime { ticks }.minutes());
             ErrorBody::new(
                 Code::VmState,
-                format!("VM {vm} stands at minute {at}, its horizon is minute {horizon}: start it with a later horizon_minutes"),
+                format!(
+                    "VM {vm} stands at minute {at}, its horizon is minute {horizon}: start it with a later horizon_minutes"
+                ),
             )
         }
         Rejection::Scheduled { vm } => ErrorBody::new(
             Code::InvalidConfiguration,
-            format!("VM {vm} has a schedule that changes its allocation: `allocate` would contradict it; create a VM without one"),
+            format!(
+                "VM {vm} has a schedule that changes its allocation: `allocate` would contradict it; create a VM without one"
+            ),
         ),
         Rejection::AboveMost { resource, requested, most } => figures(
             ErrorBody::new(
                 Code::ResourceAllocation,
                 format!(
                     "{} of {} is more than this VM may hold, which is {}: ask for less",
-                    name(*resource), shown(*resource, *requested), shown(*resource, *most)
+                    name(*resource),
+                    shown(*resource, *requested),
+                    shown(*resource, *most)
                 ),
             ),
-            *resource, *most, None, *requested,
+            *resource,
+            *most,
+            None,
+            *requested,
         ),
         Rejection::AboveAnyWorker { requested, most } => figures(
             ErrorBody::new(
                 Code::ResourceAllocation,
-                format!("{requested} ribosome units are more than any worker may hold, which is {most}: ask for less"),
+                format!(
+                    "{requested} ribosome units are more than any worker may hold, which is {most}: ask for less"
+                ),
             ),
-            Resource::Ribosomes, *most, None, *requested,
+            Resource::Ribosomes,
+            *most,
+            None,
+            *requested,
         ),
         Rejection::FleetSlots { limit, used } => figures(
             ErrorBody::new(
                 Code::HypervisorOverload,
-                format!("the fleet runs {used} of {limit} VMs: wait for one to be destroyed, or create with on_full queue"),
+                format!(
+                    "the fleet runs {used} of {limit} VMs: wait for one to be destroyed, or create with on_full queue"
+                ),
             ),
-            Resource::Vms, *limit, Some(*used), 1,
+            Resource::Vms,
+            *limit,
+            Some(*used),
+            1,
         ),
         Rejection::User { resource, limit, used, requested } => figures(
             ErrorBody::new(Code::QuotaExceeded, quota_message(user, *resource, *limit, *used, *requested)),
-            *resource, *limit, Some(*used), *requested,
+            *resource,
+            *limit,
+            Some(*used),
+            *requested,
         ),
         Rejection::Fleet { resource, limit, used, requested } => figures(
             ErrorBody::new(
                 Code::ResourceExhaustion,
                 format!(
                     "the fleet's {} is used up: {} of {} are held, {} more were asked for; wait, ask for less, or create with on_full queue",
-                    name(*resource), shown(*resource, *used), shown(*resource, *limit), shown(*resource, *requested)
+                    name(*resource),
+                    shown(*resource, *used),
+                    shown(*resource, *limit),
+                    shown(*resource, *requested)
                 ),
             ),
-            *resource, *limit, Some(*used), *requested,
+            *resource,
+            *limit,
+            Some(*used),
+            *requested,
         ),
         Rejection::NoWorker { reasons } => no_worker(reasons),
     }
@@ -87,7 +115,10 @@ fn quota_message(user: &str, resource: Resource, limit: u64, used: u64, requeste
     };
     format!(
         "user {user} holds {} of {} {}, {} more were asked for: {advice}, or have an operator raise the quota",
-        shown(resource, used), shown(resource, limit), name(resource), shown(resource, requested)
+        shown(resource, used),
+        shown(resource, limit),
+        name(resource),
+        shown(resource, requested)
     )
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::reply::{Predicted, Resources, Status, Usage};
-use bioxen_protocol::subject::Subject;
 use bioxen_protocol::state::VmState;
+use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, VmQueryReply, WorkerCommand};
 
 use super::Reply;
@@ -78,7 +78,10 @@ pub(crate) async fn ask_worker(client: &Client, vm: &Vm) -> Option<LiveVm> {
 
 /// Where a cell is that no worker has to be asked about.
 fn is_at_rest(state: VmState) -> bool {
-    matches!(state, VmState::Created | VmState::Queued | VmState::Stopped | VmState::Destroyed | VmState::Failed)
+    matches!(
+        state,
+        VmState::Created | VmState::Queued | VmState::Stopped | VmState::Destroyed | VmState::Failed
+    )
 }
 
 pub(crate) async fn metrics(client: &Client, vm: Vm) -> Reply {
@@ -92,10 +95,7 @@ pub(crate) async fn metrics(client: &Client, vm: Vm) -> Reply {
     }
 }
 
-async fn figures(
-    client: &Client,
-    vm: &Vm,
-) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
+async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
     if let Some(live) = ask_worker(client, vm).await {
         return Ok(live.metrics);
     }
@@ -112,7 +112,9 @@ async fn figures(
         let metrics = cell::at_rest(&order, checkpoint.as_deref())?;
         cell::to_map(&metrics).map_err(|error| ErrorBody::new(Code::Timeout, error.to_string()))
     });
-    computed.await.map_err(|error| ErrorBody::new(Code::Timeout, format!("the metrics were not computed: {error}")))?
+    computed
+        .await
+        .map_err(|error| ErrorBody::new(Code::Timeout, format!("the metrics were not computed: {error}")))?
 }
 
 pub(crate) async fn status(
@@ -161,7 +163,8 @@ pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
         Some(live) => (live.memory_kb, Some(live.metrics)),
         None => (0, figures(client, &vm).await.ok()),
     };
-    let figure = |name: &str| figures.as_ref().and_then(|map| map.get(name)).and_then(serde_json::Value::as_f64);
+    let figure =
+        |name: &str| figures.as_ref().and_then(|map| map.get(name)).and_then(serde_json::Value::as_f64);
     Reply::Resources(Box::new(Resources {
         vm_id: vm.key.vm.clone(),
         allocation: allocation(vm.allocation),

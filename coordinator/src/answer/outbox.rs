@@ -25,14 +25,27 @@ use crate::verify::Verifier;
 pub(crate) enum Outgoing {
     Reply(ReplyTo, Reply),
     /// `create`'s answer, which waits a little for the prediction.
-    Created { reply_to: ReplyTo, vm: Box<Vm>, answer: CreatedAnswer },
-    Status { reply_to: ReplyTo, vm: Box<Vm>, queue_position: Option<u64>, wait: Duration },
+    Created {
+        reply_to: ReplyTo,
+        vm: Box<Vm>,
+        answer: CreatedAnswer,
+    },
+    Status {
+        reply_to: ReplyTo,
+        vm: Box<Vm>,
+        queue_position: Option<u64>,
+        wait: Duration,
+    },
     Metrics(ReplyTo, Box<Vm>),
     Resources(ReplyTo, Box<Vm>),
     Events(ReplyTo, UserId, Records),
     Audit(ReplyTo, UserId, Records),
     Verify(ReplyTo),
-    Worker { worker: WorkerId, boot: BootId, command: WorkerCommand },
+    Worker {
+        worker: WorkerId,
+        boot: BootId,
+        command: WorkerCommand,
+    },
 }
 
 /// What a `create` was answered, apart from the prediction.
@@ -63,7 +76,11 @@ impl Outgoing {
 }
 
 /// Sends until the driver is gone.
-pub(crate) async fn run(client: Client, verifier: Verifier, mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>) {
+pub(crate) async fn run(
+    client: Client,
+    verifier: Verifier,
+    mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>,
+) {
     let predictions = Arc::new(Predictions::default());
     while let Some(batch) = outgoing.recv().await {
         for one in batch {
@@ -173,7 +190,10 @@ async fn audit(client: &Client, user: &UserId, ask: &Records) -> Reply {
 fn limit(ask: &Records) -> Result<usize, ErrorBody> {
     let asked = ask.limit.map_or(Some(LIST_VMS_DEFAULT), |limit| usize::try_from(limit).ok());
     asked.filter(|limit| (1..=RECORDS).contains(limit)).ok_or_else(|| {
-        ErrorBody::new(Code::ApiValidation, format!("limit is {}: expected 1 to {RECORDS}", ask.limit.unwrap_or(0)))
+        ErrorBody::new(
+            Code::ApiValidation,
+            format!("limit is {}: expected 1 to {RECORDS}", ask.limit.unwrap_or(0)),
+        )
     })
 }
 

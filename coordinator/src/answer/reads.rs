@@ -7,9 +7,7 @@ use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::limits::{LIST_VMS, LIST_VMS_DEFAULT};
 use bioxen_protocol::quantity::AtpPercent;
-use bioxen_protocol::reply::{
-    AllocationReply, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo,
-};
+use bioxen_protocol::reply::{AllocationReply, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 
@@ -98,12 +96,17 @@ pub(crate) fn workers(fleet: &Fleet) -> Vec<WorkerInfo> {
 pub(crate) fn list(fleet: &Fleet, user: &UserId, ask: &List) -> Result<VmList, ErrorBody> {
     let limit = match ask.limit {
         None => LIST_VMS_DEFAULT,
-        Some(limit) => usize::try_from(limit).ok().filter(|limit| (1..=LIST_VMS).contains(limit)).ok_or_else(|| {
-            ErrorBody::new(Code::ApiValidation, format!("limit is {limit}: expected 1 to {LIST_VMS}"))
-        })?,
+        Some(limit) => {
+            usize::try_from(limit).ok().filter(|limit| (1..=LIST_VMS).contains(limit)).ok_or_else(|| {
+                ErrorBody::new(Code::ApiValidation, format!("limit is {limit}: expected 1 to {LIST_VMS}"))
+            })?
+        }
     };
     let after = ask.cursor.as_deref().map(str::parse::<VmId>).transpose().map_err(|error| {
-        ErrorBody::new(Code::ApiValidation, format!("cursor is none of ours ({error}): give the one of the page before"))
+        ErrorBody::new(
+            Code::ApiValidation,
+            format!("cursor is none of ours ({error}): give the one of the page before"),
+        )
     })?;
     let Some(account) = fleet.accounts.get(user) else { return Ok(VmList { vms: Vec::new(), cursor: None }) };
     let wanted = |vm: &&Vm| {

@@ -22,7 +22,11 @@ use crate::journal::batch::MAX_ENTRY_BYTES;
 
 impl Driver {
     /// Takes one decoded command.
-    pub(super) fn take_command(&mut self, state: &mut State, mut incoming: Incoming) -> Result<(), DriverError> {
+    pub(super) fn take_command(
+        &mut self,
+        state: &mut State,
+        mut incoming: Incoming,
+    ) -> Result<(), DriverError> {
         if let Some(sequence) = incoming.submit_sequence {
             // Read again after a reconnect: it was decided on already.
             if sequence <= state.filling.submit_sequence.unwrap_or(self.fleet.submit_sequence) {
@@ -30,7 +34,8 @@ impl Driver {
             }
             state.filling.submit_sequence = Some(sequence);
         }
-        let asked = std::mem::replace(&mut incoming.asked, Asked::Refused(ErrorBody::new(Code::Timeout, "taken")));
+        let asked =
+            std::mem::replace(&mut incoming.asked, Asked::Refused(ErrorBody::new(Code::Timeout, "taken")));
         match asked {
             Asked::Refused(error) => self.refuse(state, incoming, error),
             Asked::Read(read) => {
@@ -61,8 +66,9 @@ impl Driver {
         for entry in &decided.entries {
             let bytes = crate::journal::Batch::entry_bytes(entry)?;
             if bytes > MAX_ENTRY_BYTES {
-                let message =
-                    format!("the command takes {bytes} bytes in the journal, at most {MAX_ENTRY_BYTES} fit: make it smaller");
+                let message = format!(
+                    "the command takes {bytes} bytes in the journal, at most {MAX_ENTRY_BYTES} fit: make it smaller"
+                );
                 return self.refuse(state, incoming, ErrorBody::new(Code::ApiValidation, message));
             }
         }
@@ -91,7 +97,8 @@ impl Driver {
         if rate.1 <= limit {
             return Ok(());
         }
-        let message = format!("user {user} may send {limit} commands a second: wait, then send fewer at once");
+        let message =
+            format!("user {user} may send {limit} commands a second: wait, then send fewer at once");
         Err(ErrorBody::new(Code::QuotaExceeded, message).with(|details| {
             details.resource = Some("commands_per_second".to_owned());
             details.limit = Some(Amount::Count(limit));
@@ -147,7 +154,12 @@ impl Driver {
     }
 
     /// Answers with an error, and journals the refusal unless it was one of a read.
-    pub(super) fn refuse(&mut self, state: &mut State, incoming: Incoming, error: ErrorBody) -> Result<(), DriverError> {
+    pub(super) fn refuse(
+        &mut self,
+        state: &mut State,
+        incoming: Incoming,
+        error: ErrorBody,
+    ) -> Result<(), DriverError> {
         self.stats.note(incoming.verb, incoming.received, Some(error.code));
         tracing::debug!(
             user.id = %incoming.user,
@@ -184,7 +196,8 @@ impl Driver {
         quota_asked: &SetQuota,
     ) -> Result<(), DriverError> {
         let Some(operator) = incoming.operator.clone() else {
-            let error = ErrorBody::new(Code::PermissionDenied, "only an operator sets quotas, through bioxen.v1.ops");
+            let error =
+                ErrorBody::new(Code::PermissionDenied, "only an operator sets quotas, through bioxen.v1.ops");
             return self.refuse(state, incoming, error);
         };
         let now = self.fleet.accounts.get(&user).map(|account| account.limits.clone()).unwrap_or_default();

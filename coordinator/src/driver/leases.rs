@@ -20,14 +20,23 @@ impl Leases {
     }
 
     /// How long another boot must wait until this worker's present one commits nothing any more.
-    pub(super) fn held_by_other(&self, worker: &WorkerId, boot: &BootId, now: Instant) -> Option<(BootId, Duration)> {
+    pub(super) fn held_by_other(
+        &self,
+        worker: &WorkerId,
+        boot: &BootId,
+        now: Instant,
+    ) -> Option<(BootId, Duration)> {
         let (holder, heard) = self.heard.get(worker)?;
         let left = (*heard + LEASE + GRACE).saturating_duration_since(now);
         (holder != boot && !left.is_zero()).then(|| (holder.clone(), left))
     }
 
     /// Boots whose lease and grace are over.
-    pub(super) fn expired(&mut self, now: Instant, healthy_since: Option<Instant>) -> Vec<(WorkerId, BootId)> {
+    pub(super) fn expired(
+        &mut self,
+        now: Instant,
+        healthy_since: Option<Instant>,
+    ) -> Vec<(WorkerId, BootId)> {
         let Some(healthy_since) = healthy_since else { return Vec::new() };
         let over = |heard: Instant| now >= heard.max(healthy_since) + LEASE + GRACE;
         let gone: Vec<_> = self

@@ -107,7 +107,11 @@ type Append = std::pin::Pin<Box<dyn Future<Output = Result<u64, AppendError>> + 
 
 impl Driver {
     /// Leads until told to stop, or until it may not lead any more.
-    pub(crate) async fn run(mut self, config: Vec<Entry>, mut stop: watch::Receiver<bool>) -> Result<(), DriverError> {
+    pub(crate) async fn run(
+        mut self,
+        config: Vec<Entry>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), DriverError> {
         let now = Instant::now();
         let mut state = State {
             filling: Filling::default(),

@@ -18,7 +18,8 @@ impl Driver {
         let outgoing = self.reading(&incoming, read);
         let refused = outgoing.as_ref().err().map(|error| error.code);
         self.stats.note(incoming.verb, incoming.received, refused);
-        let outgoing = outgoing.unwrap_or_else(|error| Outgoing::Reply(incoming.reply_to, Reply::Error(error)));
+        let outgoing =
+            outgoing.unwrap_or_else(|error| Outgoing::Reply(incoming.reply_to, Reply::Error(error)));
         state.filling.effects.push(outgoing);
     }
 
@@ -71,7 +72,11 @@ impl Driver {
             success_rate: share(total - failures),
             error_rate: share(failures),
             total_time: by_verb.values().map(|stats| stats.time.as_secs_f64()).sum(),
-            vm_operations: by_verb.iter().filter(|(verb, _)| verb.needs_vm()).map(|(_, stats)| stats.count).sum(),
+            vm_operations: by_verb
+                .iter()
+                .filter(|(verb, _)| verb.needs_vm())
+                .map(|(_, stats)| stats.count)
+                .sum(),
             operation_statistics: statistics.collect(),
             resource_utilization: BTreeMap::from([
                 ("vms".to_owned(), used(held.slots, config.max_concurrent_vms)),

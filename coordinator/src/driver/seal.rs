@@ -155,9 +155,9 @@ impl Driver {
         let Released { effects, waiters, states } = released;
         self.send(effects);
         let stats = self.stats.clone();
-        let answers = state
-            .waiting
-            .acknowledged(waiters, &states, &mut |waiter| stats.note(Some(waiter.verb), waiter.received, None));
+        let answers = state.waiting.acknowledged(waiters, &states, &mut |waiter| {
+            stats.note(Some(waiter.verb), waiter.received, None)
+        });
         self.send(answers);
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that wait for a state: answered when it is reached, or with the state then reached when their time is over.
 
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Instant;
 
 use bioxen_protocol::command::Verb;

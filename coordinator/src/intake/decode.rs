@@ -53,9 +53,8 @@ pub(crate) fn command(message: &Message, reply: Option<async_nats::Subject>) -> 
     let subject = message.subject.parse::<Subject>();
     note_subject(&mut incoming, &message.subject, subject.as_ref().ok());
     let asked = subject.map_err(subject_error).and_then(|subject| {
-        let body = encoding.and_then(|encoding| {
-            codec::decode_value(encoding, &message.payload, &DecodeLimits::default())
-        });
+        let body = encoding
+            .and_then(|encoding| codec::decode_value(encoding, &message.payload, &DecodeLimits::default()));
         let body = body.inspect_err(|_| incoming.reply_to.encoding = FALLBACK)?;
         let alias = header(message, "Nats-Msg-Id");
         asked(&mut incoming, subject, body, alias)
@@ -73,7 +72,8 @@ pub(crate) fn submitted(
 ) -> Incoming {
     let mut incoming = Incoming::new(ReplyTo { subject: None, encoding: FALLBACK });
     incoming.submit_sequence = Some(sequence);
-    let find = |name: &str| headers.and_then(|headers| headers.get(name)).map(async_nats::HeaderValue::as_str);
+    let find =
+        |name: &str| headers.and_then(|headers| headers.get(name)).map(async_nats::HeaderValue::as_str);
     let parsed = subject.parse::<Subject>();
     note_subject(&mut incoming, subject, parsed.as_ref().ok());
     let asked = parsed.map_err(subject_error).and_then(|subject| {
@@ -84,7 +84,12 @@ pub(crate) fn submitted(
         };
         let verb = match body.remove("verb") {
             Some(Value::Text(verb)) => verb,
-            _ => return Err(field("verb", "a durable command needs its verb: for example {\"verb\": \"start\", \"vm_id\": \"c1\"}")),
+            _ => {
+                return Err(field(
+                    "verb",
+                    "a durable command needs its verb: for example {\"verb\": \"start\", \"vm_id\": \"c1\"}",
+                ));
+            }
         };
         let verb = format!("{}.cmd.{user}.{verb}", bioxen_protocol::subject::PREFIX).parse::<Subject>();
         let subject = verb.map_err(subject_error)?;
@@ -160,7 +165,10 @@ fn asked(
     alias: Option<&str>,
 ) -> Result<Asked, ErrorBody> {
     if !matches!(body, Value::Map(_)) {
-        return Err(ErrorBody::new(Code::ApiValidation, "the body is not an object: expected fields and values"));
+        return Err(ErrorBody::new(
+            Code::ApiValidation,
+            "the body is not an object: expected fields and values",
+        ));
     }
     if let Some((path, number)) = negative(&body, "") {
         return Err(field(&path, &format!("{number} is negative: expected a number of at least 0")));
@@ -269,7 +277,11 @@ fn operator_asked(
     Ok(match (verb, target) {
         (OperatorVerb::Quota, Some(user)) => {
             let quota: SetQuota = codec::from_value(body)?;
-            if quota == SetQuota::default() { Asked::Read(Read::Quota(user)) } else { Asked::SetQuota { user, quota } }
+            if quota == SetQuota::default() {
+                Asked::Read(Read::Quota(user))
+            } else {
+                Asked::SetQuota { user, quota }
+            }
         }
         (OperatorVerb::Quota, None) => {
             let message = format!("quota needs a user: bioxen.v1.ops.{operator}.quota.<user>");
@@ -295,12 +307,17 @@ fn on_behalf(operator: OperatorId, verb: &str, target: Option<&str>) -> Result<(
     }
     let known = verb.parse::<Verb>().map_err(|_| {
         let names = Verb::ALL.iter().map(|verb| verb.as_str());
-        let nearest = bioxen_protocol::error::nearest(verb, names.chain(["workers", "users", "verify", "config"]));
-        let message = format!("unknown operators' verb {verb:?}; {}", match &nearest {
-            Some(nearest) => format!("the nearest known verb is {nearest}"),
-            None => "known are quota, workers, users, verify, config and every user's verb".to_owned(),
-        });
-        ErrorBody::new(Code::ApiValidation, message).with(|details| details.nearest = nearest.into_iter().collect())
+        let nearest =
+            bioxen_protocol::error::nearest(verb, names.chain(["workers", "users", "verify", "config"]));
+        let message = format!(
+            "unknown operators' verb {verb:?}; {}",
+            match &nearest {
+                Some(nearest) => format!("the nearest known verb is {nearest}"),
+                None => "known are quota, workers, users, verify, config and every user's verb".to_owned(),
+            }
+        );
+        ErrorBody::new(Code::ApiValidation, message)
+            .with(|details| details.nearest = nearest.into_iter().collect())
     })?;
     let user = match target {
         Some(target) => target.parse().map_err(invalid_id)?,
@@ -337,7 +354,9 @@ fn wait(wait_ms: Option<u64>) -> Result<Duration, ErrorBody> {
 
 /// What makes two requests the same: verb, target and decoded fields, without the request id itself.
 fn digest<T: Serialize>(verb: Verb, vm: Option<&VmId>, body: &T) -> Result<String, ErrorBody> {
-    let internal = |error: serde_json::Error| ErrorBody::new(Code::ApiValidation, format!("the body cannot be read again: {error}"));
+    let internal = |error: serde_json::Error| {
+        ErrorBody::new(Code::ApiValidation, format!("the body cannot be read again: {error}"))
+    };
     let bytes = serde_json::to_vec(&(verb, vm, body)).map_err(internal)?;
     Ok(Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
@@ -345,16 +364,19 @@ fn digest<T: Serialize>(verb: Verb, vm: Option<&VmId>, body: &T) -> Result<Strin
 fn vm_id(verb: Verb, subject: Option<VmId>, body: &mut Value) -> Result<Option<VmId>, ErrorBody> {
     let named = match body.remove("vm_id") {
         None | Some(Value::Null) => None,
-        Some(Value::Text(text)) => Some(text.parse::<VmId>().map_err(|error| field("vm_id", &error.to_string()))?),
+        Some(Value::Text(text)) => {
+            Some(text.parse::<VmId>().map_err(|error| field("vm_id", &error.to_string()))?)
+        }
         Some(_) => return Err(field("vm_id", "vm_id is not text")),
     };
     match (&subject, &named) {
         (Some(a), Some(b)) if a != b => {
             Err(field("vm_id", &format!("the subject names VM {a}, the body {b}: they must agree")))
         }
-        (None, None) if verb.needs_vm() => {
-            Err(field("vm_id", &format!("{verb} needs a VM: name it at the end of the subject, or as vm_id in the body")))
-        }
+        (None, None) if verb.needs_vm() => Err(field(
+            "vm_id",
+            &format!("{verb} needs a VM: name it at the end of the subject, or as vm_id in the body"),
+        )),
         _ => Ok(subject.or(named)),
     }
 }
@@ -368,16 +390,21 @@ fn request_id(body: &mut Value, alias: Option<&str>) -> Result<Option<RequestId>
     match (named, alias) {
         (Some(named), Some(alias)) if named != alias => Err(field(
             "request_id",
-            &format!("request_id is {named:?}, the header Nats-Msg-Id {alias:?}: give one, or the same twice"),
+            &format!(
+                "request_id is {named:?}, the header Nats-Msg-Id {alias:?}: give one, or the same twice"
+            ),
         )),
         (Some(text), _) => text.parse().map(Some).map_err(|error| field("request_id", &format!("{error}"))),
-        (None, Some(alias)) => alias.parse().map(Some).map_err(|error| field("request_id", &format!("{error}"))),
+        (None, Some(alias)) => {
+            alias.parse().map(Some).map_err(|error| field("request_id", &format!("{error}")))
+        }
         (None, None) => Ok(None),
     }
 }
 
 fn generated_vm_id() -> Result<VmId, ErrorBody> {
-    let failed = |reason: String| ErrorBody::new(Code::VmCreationFailed, format!("no VM id could be made: {reason}"));
+    let failed =
+        |reason: String| ErrorBody::new(Code::VmCreationFailed, format!("no VM id could be made: {reason}"));
     let token = random_token(8).map_err(|error| failed(error.to_string()))?;
     format!("vm-{token}").parse().map_err(|error| failed(format!("{error}")))
 }

@@ -27,7 +27,7 @@ use bioxen_protocol::worker::WorkerReport;
 use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 
-use crate::answer::{ReplyTo, Reply};
+use crate::answer::{Reply, ReplyTo};
 use crate::fleet::command::Ask;
 use crate::fleet::entry::Cause;
 use queues::FairQueues;
@@ -55,9 +55,18 @@ pub(crate) struct Incoming {
 /// What was asked, decoded.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    Change { cause: Cause, vm: VmId, ask: Ask, wait: Duration, warnings: Vec<String> },
+    Change {
+        cause: Cause,
+        vm: VmId,
+        ask: Ask,
+        wait: Duration,
+        warnings: Vec<String>,
+    },
     Read(Read),
-    SetQuota { user: UserId, quota: SetQuota },
+    SetQuota {
+        user: UserId,
+        quota: SetQuota,
+    },
     /// It did not get past decoding.
     Refused(ErrorBody),
 }
@@ -110,7 +119,9 @@ impl Commands {
 }
 
 /// Subscribes to everything that a leader hears. Ends with an error only where the connection is gone for good.
-pub(crate) async fn start(client: &Client) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
+pub(crate) async fn start(
+    client: &Client,
+) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
     let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new() });
     let queue = subject::COORDINATOR_QUEUE.to_owned();
     for all in [subject::ALL_COMMANDS, subject::ALL_OPERATORS] {
@@ -129,7 +140,9 @@ pub(crate) async fn start(client: &Client) -> Result<(Lanes, mpsc::Sender<Incomi
             match decode::report(&message) {
                 Ok(report) => {
                     if report_sender.try_send(report).is_err() {
-                        tracing::warn!("a worker's report was dropped: the driver is behind; it will be told again");
+                        tracing::warn!(
+                            "a worker's report was dropped: the driver is behind; it will be told again"
+                        );
                     }
                 }
                 Err(reason) => {
@@ -161,7 +174,10 @@ async fn take(commands: &Commands, client: &Client, message: Message) {
         Err(refused) => {
             let error = ErrorBody::new(
                 Code::QuotaExceeded,
-                format!("{user} has {} commands waiting, as many as may: wait for their answers", bioxen_protocol::limits::INTAKE_PER_USER),
+                format!(
+                    "{user} has {} commands waiting, as many as may: wait for their answers",
+                    bioxen_protocol::limits::INTAKE_PER_USER
+                ),
             )
             .with(|details| {
                 details.resource = Some("waiting_commands".to_owned());

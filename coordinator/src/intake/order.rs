@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bioxen_hypervisor::CellSpec;
-use bioxen_protocol::command::{AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig, VmType};
-use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
-use bioxen_protocol::limits::{
-    LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES,
+use bioxen_protocol::command::{
+    AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig, VmType,
 };
+use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
+use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, OrderedChange};
 
@@ -18,7 +18,8 @@ use crate::fleet::command::NewVm;
 
 /// The new VM, and what of the body has no effect.
 pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> {
-    let chassis = chassis::find(&create.biological_type).ok_or_else(|| unknown_chassis(&create.biological_type))?;
+    let chassis =
+        chassis::find(&create.biological_type).ok_or_else(|| unknown_chassis(&create.biological_type))?;
     refuse_later_features(&create)?;
     check_ranges(&create)?;
     not_zero(&create.allocation)?;
@@ -105,7 +106,10 @@ fn check_ranges(create: &Create) -> Result<(), ErrorBody> {
     let api = |name: &str, message: String| Err(invalid(Code::ApiValidation, name, message));
     if !PRIORITY.contains(&create.priority) {
         let (first, last) = (PRIORITY.start(), PRIORITY.end());
-        return api("priority", format!("priority is {}: expected {first} (first) to {last} (last)", create.priority));
+        return api(
+            "priority",
+            format!("priority is {}: expected {first} (first) to {last} (last)", create.priority),
+        );
     }
     if create.labels.len() > LABELS {
         return api("labels", format!("{} labels: at most {LABELS} are kept", create.labels.len()));
@@ -114,12 +118,19 @@ fn check_ranges(create: &Create) -> Result<(), ErrorBody> {
         create.labels.iter().find(|(name, value)| name.is_empty() || name.len() + value.len() > LABEL_BYTES)
     {
         let shown: String = name.chars().take(40).collect();
-        return api("labels", format!("label {shown:?}: expected a name, and at most {LABEL_BYTES} bytes with its value"));
+        return api(
+            "labels",
+            format!("label {shown:?}: expected a name, and at most {LABEL_BYTES} bytes with its value"),
+        );
     }
     if create.schedule.len() > SCHEDULE_CHANGES {
-        return api("schedule", format!("{} changes: at most {SCHEDULE_CHANGES} may be scheduled", create.schedule.len()));
+        return api(
+            "schedule",
+            format!("{} changes: at most {SCHEDULE_CHANGES} may be scheduled", create.schedule.len()),
+        );
     }
-    let sets = std::iter::once(&create.parameters).chain(create.schedule.iter().map(|change| &change.parameters));
+    let sets =
+        std::iter::once(&create.parameters).chain(create.schedule.iter().map(|change| &change.parameters));
     if let Some(many) = sets.map(BTreeMap::len).find(|many| *many > PARAMETERS) {
         return api("parameters", format!("{many} parameters at once: at most {PARAMETERS}"));
     }
@@ -176,7 +187,11 @@ fn schedule(changes: &[ScheduledChange], held: CellAllocation) -> Result<Vec<Ord
     let mut now = held;
     for change in sorted {
         if change.parameters.is_empty() && change.allocation.is_none() {
-            return Err(invalid(Code::ApiValidation, "schedule", "a scheduled change changes nothing: give parameters or allocation".to_owned()));
+            return Err(invalid(
+                Code::ApiValidation,
+                "schedule",
+                "a scheduled change changes nothing: give parameters or allocation".to_owned(),
+            ));
         }
         let allocation = match change.allocation {
             None => None,
@@ -201,7 +216,11 @@ fn schedule(changes: &[ScheduledChange], held: CellAllocation) -> Result<Vec<Ord
                 Some(now)
             }
         };
-        ordered.push(OrderedChange { tick: change.at_minute.ticks, parameters: change.parameters.clone(), allocation });
+        ordered.push(OrderedChange {
+            tick: change.at_minute.ticks,
+            parameters: change.parameters.clone(),
+            allocation,
+        });
     }
     Ok(ordered)
 }
@@ -222,15 +241,15 @@ fn pace(asked: Option<Pace>, horizon_tick: Option<u64>) -> Result<Pace, ErrorBod
 
 fn try_cell(order: &CellOrder) -> Result<(), ErrorBody> {
     let spec: CellSpec = cell::spec(order)?;
-    spec.validate()
-        .map_err(|error| invalid(Code::InvalidConfiguration, "parameters", error.to_string()))
+    spec.validate().map_err(|error| invalid(Code::InvalidConfiguration, "parameters", error.to_string()))
 }
 
 /// 53 bits: exact in every language that reads JSON numbers as floats.
 fn drawn_seed() -> Result<u64, ErrorBody> {
     let mut bytes = [0u8; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| ErrorBody::new(Code::VmCreationFailed, format!("no seed could be drawn: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        ErrorBody::new(Code::VmCreationFailed, format!("no seed could be drawn: {error}"))
+    })?;
     Ok(u64::from_le_bytes(bytes) >> 11)
 }
 

@@ -14,9 +14,16 @@ use crate::driver::stats::Stats;
 const NAME: &str = "bioxen";
 
 /// Answers until the connection is gone for good.
-pub(crate) async fn run(client: Client, id: String, stats: Stats, started: SystemTime) -> Result<(), async_nats::SubscribeError> {
+pub(crate) async fn run(
+    client: Client,
+    id: String,
+    stats: Stats,
+    started: SystemTime,
+) -> Result<(), async_nats::SubscribeError> {
     for kind in ["PING", "INFO", "STATS"] {
-        for subject in [format!("$SRV.{kind}"), format!("$SRV.{kind}.{NAME}"), format!("$SRV.{kind}.{NAME}.{id}")] {
+        for subject in
+            [format!("$SRV.{kind}"), format!("$SRV.{kind}.{NAME}"), format!("$SRV.{kind}.{NAME}.{id}")]
+        {
             let mut messages = client.subscribe(subject).await?;
             let (client, id, stats) = (client.clone(), id.clone(), stats.clone());
             tokio::spawn(async move {
@@ -29,7 +36,14 @@ pub(crate) async fn run(client: Client, id: String, stats: Stats, started: Syste
     Ok(())
 }
 
-async fn answer(client: &Client, message: &Message, kind: &str, id: &str, stats: &Stats, started: SystemTime) {
+async fn answer(
+    client: &Client,
+    message: &Message,
+    kind: &str,
+    id: &str,
+    stats: &Stats,
+    started: SystemTime,
+) {
     let Some(reply) = &message.reply else { return };
     if super::reply_of(message).is_err() {
         return;
