@@ -1,6 +1,6 @@
 //! The command line: what stands on every command, and the list of them.
 
-use bioxen_protocol::id::{OperatorId, UserId};
+use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, watch};
@@ -51,6 +51,11 @@ impl Connection {
                 "no user is named and the login name is none either: give --user or set BIOXEN_USER",
             )
         })
+    }
+
+    /// For a connection that speaks for an operator alone.
+    pub(crate) fn operator_as_user(&self) -> Result<UserId, Failure> {
+        self.operator.as_str().parse().map_err(|error: InvalidId| Failure::usage(error.to_string()))
     }
 }
 

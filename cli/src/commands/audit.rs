@@ -19,6 +19,12 @@ pub(crate) struct AuditArgs {
     what: What,
 }
 
+impl AuditArgs {
+    pub(super) fn names_its_own_account(&self) -> bool {
+        matches!(&self.what, What::Tail(args) if !args.all)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum What {
     /// The last records of one's own account

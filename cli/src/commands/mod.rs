@@ -24,16 +24,36 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    async fn open(connection: &Connection) -> Result<Self, Failure> {
-        let client = Client::connect(&connection.url, connection.user()?).await?;
+    async fn open(connection: &Connection, command: &Command) -> Result<Self, Failure> {
+        let user = if names_its_own_account(command) {
+            connection.user()?
+        } else {
+            connection.operator_as_user()?
+        };
+        let client = Client::connect(&connection.url, user).await?;
         let operator = client.operator(connection.operator.clone());
         Ok(Self { client, operator, json: connection.json })
     }
 }
 
+/// Whether the command concerns the VMs or the account of whoever asks; otherwise no user need be named.
+fn names_its_own_account(command: &Command) -> bool {
+    match command {
+        Command::Workers | Command::Ledger(_) => false,
+        Command::Audit(args) => args.names_its_own_account(),
+        Command::Quota(args) => args.names_its_own_account(),
+        _ => true,
+    }
+}
+
 /// Connects and carries out one command.
 pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), Failure> {
-    let session = Session::open(&connection).await?;
+    if let Command::Ledger(args) = &command
+        && let Some(dir) = args.offline()
+    {
+        return operator::verify_offline(dir, connection.json);
+    }
+    let session = Session::open(&connection, &command).await?;
     match command {
         Command::Create(args) => create::run(&session, *args).await,
         Command::List(args) => list::run(&session, args).await,
@@ -52,7 +72,7 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Quota(args) => quota::run(&session, args).await,
         Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
         Command::Performance => read::of_fleet(&session, Verb::Performance).await,
-        Command::Ledger(args) => operator::ledger(&session, args).await,
+        Command::Ledger(_) => operator::verify(&session).await,
         Command::Dev(_) | Command::Demo(_) | Command::Simulate(_) => {
             Err(Failure::other("this command needs no fleet and is carried out before one is asked"))
         }

@@ -1,8 +1,12 @@
 //! `workers` and `ledger verify`: what operators look at.
 
+use std::path::{Path, PathBuf};
+
+use bioxen_coordinator::ledger::Ledger;
 use bioxen_protocol::client::WorkerList;
 use bioxen_protocol::reply::Verified;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Session;
 use crate::exit::Failure;
@@ -17,7 +21,19 @@ pub(crate) struct LedgerArgs {
 #[derive(Debug, Subcommand)]
 enum LedgerWhat {
     /// Compare ledger, journal and audit; exit code 1 where they differ
-    Verify,
+    Verify {
+        /// A stopped coordinator's ledger by itself, without a fleet: every checksum, and that its batches join
+        #[arg(long, value_name = "DIR")]
+        offline: Option<PathBuf>,
+    },
+}
+
+impl LedgerArgs {
+    /// The folder to verify where no fleet is to be asked.
+    pub(crate) fn offline(&self) -> Option<&Path> {
+        let LedgerWhat::Verify { offline } = &self.what;
+        offline.as_deref()
+    }
 }
 
 pub(crate) async fn workers(session: &Session) -> Result<(), Failure> {
@@ -42,8 +58,7 @@ fn workers_text(list: &WorkerList) -> String {
     render::table(&["worker", "state", "vms", "ribosomes", "boot"], &rows)
 }
 
-pub(crate) async fn ledger(session: &Session, args: LedgerArgs) -> Result<(), Failure> {
-    let LedgerWhat::Verify = args.what;
+pub(crate) async fn verify(session: &Session) -> Result<(), Failure> {
     let verified = session.operator.verify().await?;
     render::show(session.json, &verified, verified_text)?;
     match verified.clean {
@@ -52,6 +67,25 @@ pub(crate) async fn ledger(session: &Session, args: LedgerArgs) -> Result<(), Fa
             "{} differences: take no new commands until they are understood; each names the account and the index to look at",
             verified.differences.len()
         ))),
+    }
+}
+
+/// Reads all of a ledger that no coordinator has open.
+pub(crate) fn verify_offline(dir: &Path, json: bool) -> Result<(), Failure> {
+    let ledger = Ledger::open_existing(dir).map_err(|error| Failure::other(error.to_string()))?;
+    let verified = ledger.verify();
+    let faults: Vec<String> = verified.faults.iter().map(ToString::to_string).collect();
+    let document = json!({
+        "clean": faults.is_empty(),
+        "rows": verified.rows,
+        "batches": verified.batches,
+        "index": verified.applied.map(|applied| applied.index),
+        "faults": faults,
+    });
+    render::show(json, &document, render::fields)?;
+    match faults.len() {
+        0 => Ok(()),
+        count => Err(Failure::other(format!("the ledger in {} has {count} faults", dir.display()))),
     }
 }
 

@@ -16,6 +16,12 @@ pub(crate) struct QuotaArgs {
     what: Option<What>,
 }
 
+impl QuotaArgs {
+    pub(super) fn names_its_own_account(&self) -> bool {
+        self.what.is_none()
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum What {
     /// A user's limits and use (operators)

@@ -12,21 +12,26 @@ use crate::commands::audit;
 use crate::exit::Failure;
 use crate::render::{self, line};
 
-/// Between two looks at a cell; at the pace below that is one simulated minute.
+/// Simulated seconds per second.
+const PACE: u32 = 1800;
+/// Simulated minutes that cells are given to settle: several doubling times of an ecoli, more than one of a syn3a.
+const SETTLING_MIN: f64 = 240.0;
+/// Between two looks at a cell; at the pace above that is three simulated minutes.
 const LOOK: Duration = Duration::from_millis(100);
 /// A cell that does not get there within so many looks is stuck.
-const LOOKS: usize = 300;
-/// Simulated minutes that a cell is given to settle: about a doubling time of the slowest.
-const SETTLING_MIN: f64 = 60.0;
+const LOOKS: usize = 400;
 /// VMs that a user may hold by default.
 const VMS_PER_USER: usize = 10;
 
-/// Growth of one cell as it was measured.
+/// Who owns a cell, its name, and what it holds, in words.
+type Cell = (&'static str, &'static str, &'static str);
+
+/// Growth of one cell as it was measured, and the doubling time that the fleet predicts for a settled one.
 struct Growth {
-    cell: &'static str,
-    allocation: &'static str,
+    cell: Cell,
     minute: f64,
     rate_per_min: f64,
+    predicted_min: Option<f64>,
 }
 
 pub(super) async fn tell(mut bus: Bus) -> Result<(), Failure> {
@@ -41,8 +46,8 @@ pub(super) async fn tell(mut bus: Bus) -> Result<(), Failure> {
 }
 
 async fn create_and_start(bus: &mut Bus) -> Result<(), Failure> {
-    bus.say("alice creates a syn3a and a minimal_cell, bob an ecoli; 600 simulated seconds pass in one")?;
-    let paced = |chassis: &str| format!(r#"{{"biological_type": "{chassis}", "pace": 600, "seed": 1}}"#);
+    bus.say("alice creates a syn3a and a minimal_cell, bob an ecoli; 30 simulated minutes pass in a second")?;
+    let paced = |chassis: &str| format!(r#"{{"biological_type": "{chassis}", "pace": {PACE}, "seed": 1}}"#);
     bus.accepted("alice", Verb::Create, "c1", &paced("syn3a")).await?;
     bus.accepted("alice", Verb::Create, "m1", &paced("minimal_cell")).await?;
     bus.accepted("bob", Verb::Create, "e1", &paced("ecoli")).await?;
@@ -59,9 +64,12 @@ async fn allocate(bus: &mut Bus, measured: &mut Vec<Growth>) -> Result<(), Failu
     bus.accepted("alice", Verb::Allocate, "c1", r#"{"atp_percentage": 70, "ribosomes": 15}"#).await?;
     bus.accepted("alice", Verb::Allocate, "m1", r#"{"atp_percentage": 60, "ribosomes": 12}"#).await?;
     bus.accepted("bob", Verb::Allocate, "e1", r#"{"atp_percentage": 90, "ribosomes": 30}"#).await?;
-    measured.push(settled(bus, "alice", "c1", "70 % ATP, 15 ribosome units").await?);
-    measured.push(settled(bus, "alice", "m1", "60 % ATP, 12 ribosome units").await?);
-    measured.push(settled(bus, "bob", "e1", "90 % ATP, 30 ribosome units").await?);
+    let cells = [
+        ("alice", "c1", "70 % ATP, 15 ribosome units"),
+        ("alice", "m1", "60 % ATP, 12 ribosome units"),
+        ("bob", "e1", "90 % ATP, 30 ribosome units"),
+    ];
+    measured.extend(settled(bus, &cells).await?);
     Ok(())
 }
 
@@ -69,18 +77,19 @@ async fn halve(bus: &mut Bus, measured: &mut Vec<Growth>) -> Result<(), Failure>
     bus.say("bob halves the ribosomes of his ecoli, alice those of her syn3a: growth falls")?;
     bus.accepted("alice", Verb::Allocate, "c1", r#"{"ribosomes": 7}"#).await?;
     bus.accepted("bob", Verb::Allocate, "e1", r#"{"ribosomes": 15}"#).await?;
-    let halved = [
-        settled(bus, "alice", "c1", "70 % ATP, 7 ribosome units").await?,
-        settled(bus, "bob", "e1", "90 % ATP, 15 ribosome units").await?,
-    ];
-    for after in halved {
-        let before = measured.iter().find(|growth| growth.cell == after.cell);
+    let halved =
+        [("alice", "c1", "70 % ATP, 7 ribosome units"), ("bob", "e1", "90 % ATP, 15 ribosome units")];
+    for after in settled(bus, &halved).await? {
+        let before = measured.iter().find(|growth| growth.cell.1 == after.cell.1);
         let before = before.ok_or_else(|| Failure::other("nothing was measured before"))?;
         if after.rate_per_min >= before.rate_per_min {
-            return Err(Failure::other(format!("growth of {} did not fall with its ribosomes", after.cell)));
+            return Err(Failure::other(format!(
+                "growth of {} did not fall with its ribosomes",
+                after.cell.1
+            )));
         }
         let share = 100.0 * (1.0 - after.rate_per_min / before.rate_per_min);
-        line(&format!("  {} grows {share:.0} % slower than before", after.cell))?;
+        line(&format!("  {} grows {share:.0} % slower than before", after.cell.1))?;
         measured.push(after);
     }
     Ok(())
@@ -88,10 +97,11 @@ async fn halve(bus: &mut Bus, measured: &mut Vec<Growth>) -> Result<(), Failure>
 
 async fn run_into_the_quota(bus: &mut Bus) -> Result<(), Failure> {
     bus.say("alice creates up to her limit of 10 VMs; the 11th is refused, and the refusal says why")?;
+    let syn3a = r#"{"biological_type": "syn3a"}"#;
     for number in 3..=VMS_PER_USER {
-        bus.accepted("alice", Verb::Create, &format!("s{number}"), r#"{"biological_type": "syn3a"}"#).await?;
+        bus.accepted("alice", Verb::Create, &format!("s{number}"), syn3a).await?;
     }
-    bus.refused("alice", Verb::Create, "s11", r#"{"biological_type": "syn3a"}"#, "BX011").await?;
+    bus.refused("alice", Verb::Create, "s11", syn3a, "BX011").await?;
     bus.say("bob cannot see what is alice's: her VM does not exist for him")?;
     bus.refused("bob", Verb::Status, "c1", "{}", "BX010").await?;
     Ok(())
@@ -153,15 +163,17 @@ fn sum_up(bus: &Bus, measured: &[Growth], records: u64) -> Result<(), Failure> {
         .iter()
         .map(|growth| {
             vec![
-                growth.cell.to_owned(),
-                growth.allocation.to_owned(),
-                format!("{:.1}", growth.minute),
+                growth.cell.1.to_owned(),
+                growth.cell.2.to_owned(),
+                format!("{:.0}", growth.minute),
                 format!("{:.5}", growth.rate_per_min),
                 format!("{:.1}", std::f64::consts::LN_2 / growth.rate_per_min),
+                render::optional(growth.predicted_min.map(|minutes| format!("{minutes:.1}"))),
             ]
         })
         .collect();
-    let titles = ["cell", "allocation", "at minute", "growth per min", "doubling time min"];
+    let titles =
+        ["cell", "allocation", "at minute", "growth per min", "doubling min", "predicted when settled"];
     line(&render::table(&titles, &rows))?;
     let (median, longest, count) = bus.latency();
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
@@ -173,29 +185,37 @@ fn sum_up(bus: &Bus, measured: &[Growth], records: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the cell has lived [`SETTLING_MIN`] simulated minutes more, then shows and gives its growth.
-async fn settled(
-    bus: &mut Bus,
-    user: &str,
-    cell: &'static str,
-    allocation: &'static str,
-) -> Result<Growth, Failure> {
-    let first = number(&bus.quietly(user, Verb::Metrics, cell).await?, "simulated_minutes")?;
-    for _ in 0..LOOKS {
-        tokio::time::sleep(LOOK).await;
-        let minute = number(&bus.quietly(user, Verb::Metrics, cell).await?, "simulated_minutes")?;
-        if minute >= first + SETTLING_MIN {
-            let metrics = bus.accepted(user, Verb::Metrics, cell, "{}").await?;
-            let rate_per_min = number(&metrics, "growth_rate_per_min")?;
-            return Ok(Growth {
-                cell,
-                allocation,
-                minute: number(&metrics, "simulated_minutes")?,
-                rate_per_min,
-            });
-        }
+/// Waits until each cell has lived [`SETTLING_MIN`] simulated minutes more, then shows and gives its growth.
+async fn settled(bus: &mut Bus, cells: &[Cell]) -> Result<Vec<Growth>, Failure> {
+    let mut since = Vec::new();
+    for (user, vm, _) in cells {
+        since.push(number(&bus.quietly(user, Verb::Metrics, vm).await?, "simulated_minutes")?);
     }
-    Err(Failure::other(format!("{cell} did not live through {SETTLING_MIN} simulated minutes")))
+    line(&format!("  .. waiting for {SETTLING_MIN} simulated minutes"))?;
+    let mut measured = Vec::new();
+    for (cell, since_min) in cells.iter().zip(since) {
+        lives_until(bus, cell, since_min + SETTLING_MIN).await?;
+        let (user, vm, _) = *cell;
+        let metrics = bus.accepted(user, Verb::Metrics, vm, "{}").await?;
+        let status = bus.quietly(user, Verb::Status, vm).await?;
+        measured.push(Growth {
+            cell: *cell,
+            minute: number(&metrics, "simulated_minutes")?,
+            rate_per_min: number(&metrics, "growth_rate_per_min")?,
+            predicted_min: status["predicted"]["doubling_time_min"].as_f64(),
+        });
+    }
+    Ok(measured)
+}
+
+async fn lives_until(bus: &mut Bus, (user, vm, _): &Cell, minute: f64) -> Result<(), Failure> {
+    for _ in 0..LOOKS {
+        if number(&bus.quietly(user, Verb::Metrics, vm).await?, "simulated_minutes")? >= minute {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(Failure::other(format!("{user}'s {vm} did not live until minute {minute}")))
 }
 
 async fn state_reached(bus: &mut Bus, user: &str, vm: &str, state: &str) -> Result<(), Failure> {
