@@ -41,70 +41,52 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
                 "VM {vm} has a schedule that changes its allocation: `allocate` would contradict it; create a VM without one"
             ),
         ),
-        Rejection::AboveMost { resource, requested, most } => figures(
-            ErrorBody::new(
-                Code::ResourceAllocation,
-                format!(
-                    "{} of {} is more than this VM may hold, which is {}: ask for less",
-                    name(*resource),
-                    shown(*resource, *requested),
-                    shown(*resource, *most)
-                ),
-            ),
-            *resource,
-            *most,
-            None,
-            *requested,
-        ),
-        Rejection::AboveAnyWorker { requested, most } => figures(
-            ErrorBody::new(
-                Code::ResourceAllocation,
-                format!(
-                    "{requested} ribosome units are more than any worker may hold, which is {most}: ask for less"
-                ),
-            ),
-            Resource::Ribosomes,
-            *most,
-            None,
-            *requested,
-        ),
-        Rejection::FleetSlots { limit, used } => figures(
-            ErrorBody::new(
-                Code::HypervisorOverload,
-                format!(
-                    "the fleet runs {used} of {limit} VMs: wait for one to be destroyed, or create with on_full queue"
-                ),
-            ),
-            Resource::Vms,
-            *limit,
-            Some(*used),
-            1,
-        ),
-        Rejection::User { resource, limit, used, requested } => figures(
-            ErrorBody::new(Code::QuotaExceeded, quota_message(user, *resource, *limit, *used, *requested)),
-            *resource,
-            *limit,
-            Some(*used),
-            *requested,
-        ),
-        Rejection::Fleet { resource, limit, used, requested } => figures(
-            ErrorBody::new(
-                Code::ResourceExhaustion,
-                format!(
-                    "the fleet's {} is used up: {} of {} are held, {} more were asked for; wait, ask for less, or create with on_full queue",
-                    name(*resource),
-                    shown(*resource, *used),
-                    shown(*resource, *limit),
-                    shown(*resource, *requested)
-                ),
-            ),
-            *resource,
-            *limit,
-            Some(*used),
-            *requested,
-        ),
         Rejection::NoWorker { reasons } => no_worker(reasons),
+        Rejection::AboveMost { resource, requested, most } => above_most(*resource, *requested, *most),
+        Rejection::AboveAnyWorker { requested, most } => {
+            let message = format!(
+                "{requested} ribosome units are more than any worker may hold, which is {most}: ask for less"
+            );
+            let error = ErrorBody::new(Code::ResourceAllocation, message);
+            figures(error, Resource::Ribosomes, *most, None, *requested)
+        }
+        Rejection::FleetSlots { limit, used } => {
+            let message = format!(
+                "the fleet runs {used} of {limit} VMs: wait for one to be destroyed, or create with on_full queue"
+            );
+            let error = ErrorBody::new(Code::HypervisorOverload, message);
+            figures(error, Resource::Vms, *limit, Some(*used), 1)
+        }
+        Rejection::User { resource, limit, used, requested } => {
+            let message = quota_message(user, *resource, *limit, *used, *requested);
+            let error = ErrorBody::new(Code::QuotaExceeded, message);
+            figures(error, *resource, *limit, Some(*used), *requested)
+        }
+        Rejection::Fleet { resource, limit, used, requested } => {
+            fleet_error(*resource, *limit, *used, *requested)
+        }
     }
+}
+
+fn above_most(resource: Resource, requested: u64, most: u64) -> ErrorBody {
+    let message = format!(
+        "{} of {} is more than this VM may hold, which is {}: ask for less",
+        name(resource),
+        shown(resource, requested),
+        shown(resource, most)
+    );
+    figures(ErrorBody::new(Code::ResourceAllocation, message), resource, most, None, requested)
+}
+
+fn fleet_error(resource: Resource, limit: u64, used: u64, requested: u64) -> ErrorBody {
+    let message = format!(
+        "the fleet's {} is used up: {} of {} are held, {} more were asked for; wait, ask for less, or create with on_full queue",
+        name(resource),
+        shown(resource, used),
+        shown(resource, limit),
+        shown(resource, requested)
+    );
+    figures(ErrorBody::new(Code::ResourceExhaustion, message), resource, limit, Some(used), requested)
 }
 
 fn quota_message(user: &str, resource: Resource, limit: u64, used: u64, requested: u64) -> String {

@@ -1,8 +1,8 @@
 //! `evolve`: what follows from one entry. Total: it never refuses, and an entry about what is not there changes nothing.
 
-use bioxen_protocol::id::{Generation, UserId, VmKey};
+use bioxen_protocol::id::{BootId, Generation, UserId, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::{DesiredState, NumberedChange, ObservedState};
+use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedState};
 
 use super::Fleet;
 use super::amounts::Amounts;
@@ -32,16 +32,7 @@ impl Fleet {
                 self.touched.accounts.insert(user.clone());
                 self.room_may_have_appeared = true;
             }
-            Entry::Registered { worker, boot, capacity } => {
-                // Not always nothing: a boot that was out of reach may come back with its VMs.
-                let placed = self.placed_on(worker, boot).map(|vm| vm.held);
-                let used = placed.fold(Amounts::NOTHING, Amounts::plus);
-                let capacity = capacity.clone();
-                let now = Worker { boot: boot.clone(), capacity, live: true, index, used };
-                self.workers.insert(worker.clone(), now);
-                self.touched.workers.insert(worker.clone());
-                self.room_may_have_appeared = true;
-            }
+            Entry::Registered { worker, boot, capacity } => self.registered(index, worker, boot, capacity),
             Entry::Expired { worker, boot } => self.expire(index, worker, boot),
             Entry::Created(created) => self.created(index, created),
             Entry::Queued { key, held, horizon_tick, .. } => self.edit(index, key, |vm| {
@@ -90,6 +81,16 @@ impl Fleet {
         if let (Some(cause), Some(key)) = (entry.cause(), entry.key()) {
             self.remember(index, cause, key, entry);
         }
+    }
+
+    fn registered(&mut self, index: u64, worker: &WorkerId, boot: &BootId, capacity: &Capacity) {
+        // Not always nothing: a boot that was out of reach may come back with its VMs.
+        let placed = self.placed_on(worker, boot).map(|vm| vm.held);
+        let used = placed.fold(Amounts::NOTHING, Amounts::plus);
+        let now = Worker { boot: boot.clone(), capacity: capacity.clone(), live: true, index, used };
+        self.workers.insert(worker.clone(), now);
+        self.touched.workers.insert(worker.clone());
+        self.room_may_have_appeared = true;
     }
 
     fn created(&mut self, index: u64, created: &Created) {
@@ -153,12 +154,7 @@ impl Fleet {
         });
     }
 
-    fn expire(
-        &mut self,
-        index: u64,
-        worker: &bioxen_protocol::id::WorkerId,
-        boot: &bioxen_protocol::id::BootId,
-    ) {
+    fn expire(&mut self, index: u64, worker: &WorkerId, boot: &BootId) {
         let Some(known) = self.workers.get_mut(worker).filter(|known| known.boot == *boot) else { return };
         known.live = false;
         known.index = index;

@@ -8,13 +8,16 @@ use bioxen_protocol::command::{
     Allocate, Create, List, OperatorVerb, Plain, Records, SetQuota, Start, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId, random_token};
+use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
 use bioxen_protocol::limits::{WAIT_MS, WAIT_MS_DEFAULT};
-use bioxen_protocol::subject::{InvalidSubject, Subject};
+use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::WorkerReport;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fields::{
+    field, generated_vm_id, invalid_id, negative, not_yet, request_id, subject_error, vm_id,
+};
 use super::order::new_vm;
 use super::{Asked, FALLBACK, Incoming, Read, Report};
 use crate::answer::ReplyTo;
@@ -368,88 +371,6 @@ fn digest<T: Serialize>(verb: Verb, vm: Option<&VmId>, body: &T) -> Result<Strin
     Ok(Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn vm_id(verb: Verb, subject: Option<VmId>, body: &mut Value) -> Result<Option<VmId>, ErrorBody> {
-    let named = match body.remove("vm_id") {
-        None | Some(Value::Null) => None,
-        Some(Value::Text(text)) => {
-            Some(text.parse::<VmId>().map_err(|error| field("vm_id", &error.to_string()))?)
-        }
-        Some(_) => return Err(field("vm_id", "vm_id is not text")),
-    };
-    match (&subject, &named) {
-        (Some(a), Some(b)) if a != b => {
-            Err(field("vm_id", &format!("the subject names VM {a}, the body {b}: they must agree")))
-        }
-        (None, None) if verb.needs_vm() => Err(field(
-            "vm_id",
-            &format!("{verb} needs a VM: name it at the end of the subject, or as vm_id in the body"),
-        )),
-        _ => Ok(subject.or(named)),
-    }
-}
-
-fn request_id(body: &mut Value, alias: Option<&str>) -> Result<Option<RequestId>, ErrorBody> {
-    let named = match body.remove("request_id") {
-        None | Some(Value::Null) => None,
-        Some(Value::Text(text)) => Some(text),
-        Some(_) => return Err(field("request_id", "request_id is not text")),
-    };
-    match (named, alias) {
-        (Some(named), Some(alias)) if named != alias => Err(field(
-            "request_id",
-            &format!(
-                "request_id is {named:?}, the header Nats-Msg-Id {alias:?}: give one, or the same twice"
-            ),
-        )),
-        (Some(text), _) => text.parse().map(Some).map_err(|error| field("request_id", &format!("{error}"))),
-        (None, Some(alias)) => {
-            alias.parse().map(Some).map_err(|error| field("request_id", &format!("{error}")))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-fn generated_vm_id() -> Result<VmId, ErrorBody> {
-    let failed =
-        |reason: String| ErrorBody::new(Code::VmCreationFailed, format!("no VM id could be made: {reason}"));
-    let token = random_token(8).map_err(|error| failed(error.to_string()))?;
-    format!("vm-{token}").parse().map_err(|error| failed(format!("{error}")))
-}
-
-/// The first negative number, with the path of its field.
-fn negative(value: &Value, path: &str) -> Option<(String, String)> {
-    let deeper = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match value {
-        Value::Int(number) if *number < 0 => Some((path.to_owned(), number.to_string())),
-        Value::Float(number) if *number < 0.0 => Some((path.to_owned(), number.to_string())),
-        Value::List(items) => {
-            items.iter().enumerate().find_map(|(at, item)| negative(item, &deeper(&at.to_string())))
-        }
-        Value::Map(fields) => fields.iter().find_map(|(name, value)| negative(value, &deeper(name))),
-        _ => None,
-    }
-}
-
 fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     message.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str)
-}
-
-fn subject_error(error: InvalidSubject) -> ErrorBody {
-    let nearest = match &error {
-        InvalidSubject::Verb { nearest, .. } => nearest.clone(),
-        _ => None,
-    };
-    ErrorBody::new(Code::ApiValidation, error.to_string()).with(|details| details.nearest.extend(nearest))
-}
-
-fn invalid_id(error: bioxen_protocol::id::InvalidId) -> ErrorBody {
-    ErrorBody::new(Code::ApiValidation, error.to_string())
-}
-
-fn field(name: &str, message: &str) -> ErrorBody {
-    ErrorBody::new(Code::ApiValidation, message).with(|details| details.field = Some(name.to_owned()))
-}
-
-fn not_yet(what: &str) -> ErrorBody {
-    ErrorBody::new(Code::ApiValidation, format!("{what} is not served by this version"))
 }

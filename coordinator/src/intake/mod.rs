@@ -8,6 +8,7 @@
 
 pub(crate) mod chassis;
 pub(crate) mod decode;
+mod fields;
 mod order;
 pub(crate) mod queues;
 pub(crate) mod services;
