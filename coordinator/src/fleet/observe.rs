@@ -30,7 +30,7 @@ impl Fleet {
         let news = at.observed != seen.state
             || next_state(vm, seen.state) != vm.state
             || applied > at.applied
-            || seen.checkpoint.is_some();
+            || (seen.checkpoint.is_some() && applied > vm.checkpoint_applied);
         if !news {
             return Vec::new();
         }

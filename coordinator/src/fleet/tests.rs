@@ -1,23 +1,20 @@
-//! The core under random commands: its sums always add up, its limits always hold, and a fold from rows is the same.
+//! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
+
+mod random;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
-use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
-use bioxen_protocol::quantity::{AtpPercent, Pace};
-use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::{
-    Capacity, CellAllocation, CellOrder, DesiredState, Observation, ObservedState,
-};
-use proptest::prelude::*;
-
+use super::Fleet;
 use super::amounts::Amounts;
 use super::command::{Answer, Ask, Command, NewVm};
 use super::entry::{Cause, Request};
 use super::rejection::{Rejection, Resource};
-use super::rows::Rows;
-use super::{Fleet, Touched};
+use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::quantity::{AtpPercent, Pace};
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation, ObservedState};
 
 const SYN3A: CellAllocation =
     CellAllocation { atp_millipercent: 60_000, ribosomes: 10, memory_kb: 512 * 1024 };
@@ -191,6 +188,25 @@ fn a_decrease_is_given_back_when_the_worker_confirms_and_an_increase_is_taken_at
 }
 
 #[test]
+fn a_checkpoint_relieves_a_running_vm_of_the_changes_that_it_contains() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    for ribosomes in [5, 7] {
+        let ask = AllocationRequest { ribosomes: Some(ribosomes), ..AllocationRequest::default() };
+        bench.ask("alice", "c", Verb::Allocate, Ask::Allocate(ask)).unwrap();
+    }
+    let at = bench.fleet.vm(&key("alice", "c")).and_then(|vm| vm.placement.clone()).unwrap();
+    let seen = observation(key("alice", "c"), at.generation, ObservedState::Running, 2);
+    let observation = Box::new(Observation { checkpoint: Some(vec![1]), ..seen });
+    bench.run(&Command::Observe { worker: at.worker, boot: at.boot, observation }).unwrap();
+    let vm = bench.fleet.vm(&key("alice", "c")).unwrap();
+    assert_eq!((vm.changes.len(), vm.checkpoint_applied, vm.held.ribosomes), (0, 2, 7));
+}
+
+#[test]
 fn stop_gives_the_allocation_back_once_and_destroy_the_slot() {
     let mut bench = Bench::new();
     bench.worker("w", "b");
@@ -276,122 +292,4 @@ fn when_a_boots_lease_is_over_its_vms_are_unknown_and_what_it_was_to_stop_is_sto
         (bench.state("alice", "runs"), bench.held("alice", "runs")),
         (VmState::Stopped, Amounts::SLOT)
     );
-}
-
-/// The fleet from its own rows.
-fn through_rows(fleet: &Fleet) -> Fleet {
-    let requests = fleet.accounts.iter().flat_map(|(user, account)| {
-        account.requests.iter().map(|(id, request)| (user.clone(), id.clone(), request.clone()))
-    });
-    let mut restored = Fleet::restore(Rows {
-        head: Some(fleet.head()),
-        accounts: fleet
-            .accounts
-            .keys()
-            .filter_map(|user| Some((user.clone(), fleet.account_row(user)?)))
-            .collect(),
-        vms: fleet.vms().cloned().collect(),
-        workers: fleet.workers.iter().map(|(id, worker)| (id.clone(), unused(worker))).collect(),
-        requests: requests.collect(),
-    })
-    .unwrap();
-    restored.touched = Touched::default();
-    restored.room_may_have_appeared = false;
-    restored
-}
-
-fn unused(worker: &super::worker::Worker) -> super::worker::Worker {
-    super::worker::Worker { used: Amounts::NOTHING, ..worker.clone() }
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Create { user: u8, vm: u8, queue: bool },
-    Ask { user: u8, vm: u8, verb: Verb },
-    Allocate { user: u8, vm: u8, ribosomes: u64, atp: u64 },
-    Observe { user: u8, vm: u8, state: u8 },
-    Boot { worker: u8, boot: u8 },
-    Expire { worker: u8 },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let (user, vm) = (0..3u8, 0..14u8);
-    let verbs = vec![Verb::Start, Verb::Start, Verb::Pause, Verb::Resume, Verb::Stop, Verb::Destroy];
-    prop_oneof![
-        3 => (user.clone(), vm.clone(), any::<bool>()).prop_map(|(user, vm, queue)| Step::Create { user, vm, queue }),
-        4 => (user.clone(), vm.clone(), proptest::sample::select(verbs))
-            .prop_map(|(user, vm, verb)| Step::Ask { user, vm, verb }),
-        2 => (user.clone(), vm.clone(), 1..17u64, 1..80_000u64)
-            .prop_map(|(user, vm, ribosomes, atp)| Step::Allocate { user, vm, ribosomes, atp }),
-        6 => (user, vm, 0..6u8).prop_map(|(user, vm, state)| Step::Observe { user, vm, state }),
-        1 => (0..3u8, 0..3u8).prop_map(|(worker, boot)| Step::Boot { worker, boot }),
-        1 => (0..3u8).prop_map(|worker| Step::Expire { worker }),
-    ]
-}
-
-fn take(bench: &mut Bench, step: Step) {
-    // Refusals are answers too; the bench checks the sums after each.
-    let _refused_or_not = match step {
-        Step::Create { user, vm, queue } => {
-            let on_full = if queue { OnFull::Queue } else { OnFull::Reject };
-            bench.create(&format!("u{user}"), &format!("c{vm}"), on_full)
-        }
-        Step::Ask { user, vm, verb } => {
-            let ask = match verb {
-                Verb::Pause => Ask::Pause,
-                Verb::Resume => Ask::Resume,
-                Verb::Stop => Ask::Stop,
-                Verb::Destroy => Ask::Destroy,
-                _ => start(),
-            };
-            bench.ask(&format!("u{user}"), &format!("c{vm}"), verb, ask)
-        }
-        Step::Allocate { user, vm, ribosomes, atp } => {
-            let (ribosomes, atp_percentage) = (Some(ribosomes), Some(AtpPercent(atp)));
-            let request = AllocationRequest { ribosomes, atp_percentage, memory_kb: None };
-            bench.ask(&format!("u{user}"), &format!("c{vm}"), Verb::Allocate, Ask::Allocate(request))
-        }
-        Step::Observe { user, vm, state } => {
-            let states = [
-                ObservedState::Running,
-                ObservedState::Paused,
-                ObservedState::Stopped,
-                ObservedState::Completed,
-                ObservedState::Failed,
-                ObservedState::Absent,
-            ];
-            bench.observe(&format!("u{user}"), &format!("c{vm}"), states[usize::from(state)]);
-            Ok(Answer::Nothing)
-        }
-        Step::Boot { worker, boot } => {
-            bench.worker(&format!("w{worker}"), &format!("b{boot}"));
-            Ok(Answer::Nothing)
-        }
-        Step::Expire { worker } => {
-            let id: WorkerId = format!("w{worker}").parse().unwrap();
-            let boot: Option<BootId> = bench.fleet.workers.get(&id).map(|known| known.boot.clone());
-            boot.map_or(Ok(Answer::Nothing), |boot| bench.run(&Command::Expire { worker: id, boot }))
-        }
-    };
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn sums_add_up_and_limits_hold_under_any_commands(steps in proptest::collection::vec(step(), 1..150)) {
-        let mut bench = Bench::new();
-        for step in steps {
-            take(&mut bench, step);
-        }
-        bench.fleet.take_touched();
-        bench.fleet.queue_is_blocked();
-        prop_assert_eq!(through_rows(&bench.fleet), bench.fleet.clone());
-        for vm in bench.fleet.vms() {
-            prop_assert_eq!(vm.state == VmState::Queued, vm.queued_at.is_some());
-            prop_assert!(vm.state != VmState::Destroyed || vm.held == Amounts::NOTHING);
-            prop_assert!(vm.desired != DesiredState::Absent
-                || matches!(vm.state, VmState::Destroying | VmState::Destroyed));
-        }
-    }
 }

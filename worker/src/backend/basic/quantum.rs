@@ -112,7 +112,7 @@ impl Assignment {
     }
 }
 
-fn checkpoint(cell: &Cell) -> Checkpoint {
+pub(super) fn checkpoint(cell: &Cell) -> Checkpoint {
     let bytes = cell.checkpoint();
     if bytes.len() <= CHECKPOINT_BYTES {
         return Ok(bytes);

@@ -211,6 +211,23 @@ async fn changes_take_effect_at_a_told_grid_point_and_are_made_good_elsewhere_at
 }
 
 #[tokio::test]
+async fn a_leader_that_carries_many_changes_is_given_a_checkpoint_that_contains_them() {
+    let mut told = Told::with_threads(1);
+    let paused = Desired { state: DesiredState::Paused, ..desired("c1", Pace::Ratio(60.0), None) };
+    told.backend.place(paused.clone());
+    told.until_state("c1", ObservedState::Paused).await;
+    let asked: Vec<_> = (1..=20).map(|ordinal| change(ordinal, 20 + ordinal, None)).collect();
+    told.backend.adjust(&Desired { changes: asked, ..paused.clone() });
+    let relieved = told.until("c1", |told| told.applied == 20 && told.checkpoint.is_some()).await;
+    let past: Vec<_> = (1..=20).map(|ordinal| change(ordinal, 20 + ordinal, Some(0))).collect();
+    assert_eq!(relieved.checkpoint, Some(alone(0, &past).checkpoint()));
+    let checkpoint_applied = 20;
+    let carried = Desired { checkpoint: relieved.checkpoint, checkpoint_applied, ..paused };
+    told.backend.adjust(&carried);
+    told.until("c1", |told| told.checkpoint.is_none() && told.applied_at.is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_change_reaches_a_paused_vm_and_a_stop_comes_after_the_changes_before_it() {
     let mut told = Told::with_threads(1);
     let paused = Desired { state: DesiredState::Paused, ..desired("c1", Pace::Ratio(60.0), None) };

@@ -9,7 +9,11 @@ use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange, Observation, ObservedState};
 
 use super::pacing::Pacing;
-use super::quantum::{Assignment, Origin, Outcome};
+use super::quantum::{Assignment, Origin, Outcome, checkpoint};
+
+/// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
+/// a start replays, stays small.
+const CHANGES_CARRIED: usize = 16;
 
 /// A VM. Its trajectory hangs on `origin` and `changes` alone; all else is when and for whom.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Vm {
     changes: VecDeque<NumberedChange>,
     pub(super) applied: u64,
     applied_at: Vec<(u64, u64)>,
+    /// Changes that the leader still sends along.
+    carried: usize,
     /// Past changes are made good up to here as fast as it can: the VM had already come this far elsewhere.
     replay_tick: u64,
     pub(super) pacing: Pacing,
@@ -59,6 +65,7 @@ impl Vm {
             changes: VecDeque::new(),
             applied: desired.checkpoint_applied,
             applied_at: Vec::new(),
+            carried: 0,
             replay_tick: 0,
             pacing: Pacing::new(order.map_or(Pace::Max, |order| order.pace), quantum_ns, now_ns, 0),
             paused_since_ns: None,
@@ -77,6 +84,7 @@ impl Vm {
     pub(super) fn desire(&mut self, desired: &Desired, quantum_ns: u64, now_ns: u64) {
         self.desired = desired.state;
         self.horizon_tick = desired.horizon_tick;
+        self.applied_at.retain(|(ordinal, _)| *ordinal > desired.checkpoint_applied);
         self.take_changes(&desired.changes);
         if let Some(order) = &desired.order
             && !self.pacing.has_pace(order.pace)
@@ -88,6 +96,7 @@ impl Vm {
 
     /// Appends changes that are new, and forgets grid points that the leader has confirmed.
     fn take_changes(&mut self, changes: &[NumberedChange]) {
+        self.carried = changes.len();
         let mut sorted: Vec<&NumberedChange> = changes.iter().collect();
         sorted.sort_by_key(|change| change.ordinal);
         for change in sorted {
@@ -207,8 +216,18 @@ impl Vm {
             tick: self.tick,
             applied: self.applied,
             applied_at: self.applied_at.clone(),
-            checkpoint: None,
+            checkpoint: self.relieving_checkpoint(),
             reason: None,
+        }
+    }
+
+    /// A checkpoint that contains every change, where the leader carries many: it may forget them then.
+    fn relieving_checkpoint(&self) -> Option<Vec<u8>> {
+        match &self.origin {
+            Origin::Cell(cell) if self.carried > CHANGES_CARRIED && self.changes.is_empty() => {
+                checkpoint(cell).ok()
+            }
+            _ => None,
         }
     }
 }
