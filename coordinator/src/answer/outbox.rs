@@ -13,6 +13,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::WorkerCommand;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::live::{self, Predictions};
 use super::{Reply, ReplyTo};
@@ -75,21 +76,36 @@ impl Outgoing {
     }
 }
 
-/// Sends until the driver is gone.
+/// How long answers that have to ask first may take when the driver is gone: as long as a worker's word.
+const LONGEST_END: Duration = Duration::from_secs(2);
+
+/// Sends until the driver is gone, and what it released.
 pub(crate) async fn run(
     client: Client,
     verifier: Verifier,
     mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>,
 ) {
     let predictions = Arc::new(Predictions::default());
+    let mut asking = JoinSet::new();
     while let Some(batch) = outgoing.recv().await {
         for one in batch {
-            send(&client, &predictions, &verifier, one).await;
+            send(&client, &predictions, &verifier, &mut asking, one).await;
         }
+        while asking.try_join_next().is_some() {}
+    }
+    let asked = async { while asking.join_next().await.is_some() {} };
+    if tokio::time::timeout(LONGEST_END, asked).await.is_err() {
+        tracing::warn!("some questions stay unanswered: what they ask does not answer in time");
     }
 }
 
-async fn send(client: &Client, predictions: &Arc<Predictions>, verifier: &Verifier, one: Outgoing) {
+async fn send(
+    client: &Client,
+    predictions: &Arc<Predictions>,
+    verifier: &Verifier,
+    asking: &mut JoinSet<()>,
+    one: Outgoing,
+) {
     let client = client.clone();
     match one {
         Outgoing::Reply(to, reply) => to.send(&client, &reply).await,
@@ -103,35 +119,35 @@ async fn send(client: &Client, predictions: &Arc<Predictions>, verifier: &Verifi
                 return;
             }
             let predictions = Arc::clone(predictions);
-            tokio::spawn(async move {
+            asking.spawn(async move {
                 let predicted = predictions.get(&vm.order, vm.order.allocation, answer.wait).await;
                 reply_to.send(&client, &created(&vm, answer, predicted)).await;
             });
         }
         Outgoing::Status { reply_to, vm, queue_position, wait } => {
             let predictions = Arc::clone(predictions);
-            tokio::spawn(async move {
+            asking.spawn(async move {
                 let reply = live::status(&client, &predictions, *vm, queue_position, wait).await;
                 reply_to.send(&client, &reply).await;
             });
         }
         Outgoing::Metrics(reply_to, vm) => {
-            tokio::spawn(async move { reply_to.send(&client, &live::metrics(&client, *vm).await).await });
+            asking.spawn(async move { reply_to.send(&client, &live::metrics(&client, *vm).await).await });
         }
         Outgoing::Resources(reply_to, vm) => {
-            tokio::spawn(async move { reply_to.send(&client, &live::resources(&client, *vm).await).await });
+            asking.spawn(async move { reply_to.send(&client, &live::resources(&client, *vm).await).await });
         }
         Outgoing::Verify(reply_to) => {
             let verifier = verifier.clone();
-            tokio::spawn(async move { reply_to.send(&client, &verifier.reply().await).await });
+            asking.spawn(async move { reply_to.send(&client, &verifier.reply().await).await });
         }
         Outgoing::Events(reply_to, user, ask) => {
-            tokio::spawn(async move {
+            asking.spawn(async move {
                 reply_to.send(&client, &events(&client, &user, &ask).await).await;
             });
         }
         Outgoing::Audit(reply_to, user, ask) => {
-            tokio::spawn(async move {
+            asking.spawn(async move {
                 reply_to.send(&client, &audit(&client, &user, &ask).await).await;
             });
         }
@@ -194,6 +210,7 @@ fn limit(ask: &Records) -> Result<usize, ErrorBody> {
             Code::ApiValidation,
             format!("limit is {}: expected 1 to {RECORDS}", ask.limit.unwrap_or(0)),
         )
+        .with(|details| details.field = Some("limit".to_owned()))
     })
 }
 

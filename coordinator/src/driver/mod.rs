@@ -49,6 +49,8 @@ use waiting::Waiting;
 
 /// The ledger may lag by this much before admission waits.
 const LEDGER_LAG: Duration = Duration::from_secs(1);
+/// How long the end may take where nats-server does not answer.
+const LONGEST_END: Duration = Duration::from_secs(10);
 /// Commands taken in one go before the append's acknowledgement is looked at again.
 const TAKEN_AT_ONCE: usize = 256;
 
@@ -163,7 +165,11 @@ impl Driver {
                 }
                 changed = stop.changed() => {
                     if changed.is_err() || *stop.borrow() {
-                        return self.finish(state, append).await;
+                        let finished = tokio::time::timeout(LONGEST_END, self.finish(state, append)).await;
+                        return finished.unwrap_or_else(|_| {
+                            tracing::warn!("the journal does not answer: what was not acknowledged is told to be unknown");
+                            Ok(())
+                        });
                     }
                 }
                 Some(report) = self.lanes.reports.recv(), if open => self.take_report(state, report)?,
@@ -266,15 +272,17 @@ impl Driver {
         metrics::gauge!(name::RESERVED, "resource" => "memory_kb").set(held.memory_kb as f64);
     }
 
-    /// Appends and answers what was decided, then hands the ledger over complete.
+    /// Decides, appends and answers all that has arrived, then hands the ledger over complete.
     async fn finish(&mut self, state: &mut State, mut append: Option<Append>) -> Result<(), DriverError> {
+        self.lanes.close().await;
         loop {
+            while self.take_waiting(state)? {}
             if let Some(append) = append.take() {
                 let sequence = append.await?;
                 self.acknowledged(state, sequence).await?;
             }
             append = self.send_next(state)?;
-            if append.is_none() && !state.filling.needs_append() {
+            if append.is_none() && !state.filling.needs_append() && self.lanes.commands.lock().len() == 0 {
                 return Ok(());
             }
         }
@@ -283,6 +291,7 @@ impl Driver {
     /// Tells everybody whose command was not acknowledged that its outcome is unknown.
     async fn step_down(&mut self, state: &mut State, led: &Result<(), DriverError>) {
         self.readiness.not_ready("leads", "it has stepped down");
+        self.lanes.close().await;
         let unknown = || {
             let message = "outcome unknown: the coordinator stepped down; retry with the same request_id";
             Reply::Error(ErrorBody::new(Code::Timeout, message))
@@ -294,10 +303,15 @@ impl Driver {
         let filling = std::mem::take(&mut state.filling);
         let effects = sealed.effects.into_iter().chain(filling.effects);
         let waiters = sealed.waiters.into_iter().chain(filling.waiters);
+        let mut waiting = self.lanes.commands.lock();
+        let not_taken: Vec<_> =
+            std::iter::from_fn(|| waiting.pop()).map(|incoming| incoming.reply_to).collect();
+        drop(waiting);
         let unanswered = effects
             .filter_map(Outgoing::into_reply_to)
             .chain(waiters.map(|waiter| waiter.reply_to))
-            .chain(state.waiting.drain());
+            .chain(state.waiting.drain())
+            .chain(not_taken);
         for reply_to in unanswered {
             reply_to.send(&self.client, &unknown()).await;
         }

@@ -17,7 +17,7 @@ pub(crate) mod submit;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, Message, Subject as NatsSubject};
+use async_nats::{Client, Message, Subject as NatsSubject, Subscriber};
 use bioxen_protocol::codec::Encoding;
 use bioxen_protocol::command::{SetQuota, Verb};
 use bioxen_protocol::error::{Code, ErrorBody};
@@ -26,7 +26,8 @@ use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::subject;
 use bioxen_protocol::worker::WorkerReport;
 use futures::StreamExt;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::answer::{Reply, ReplyTo};
 use crate::fleet::command::Ask;
@@ -37,6 +38,8 @@ use queues::FairQueues;
 const WAITING_REPORTS: usize = 16_384;
 /// Durable commands read ahead of the driver.
 const WAITING_SUBMITS: usize = 256;
+/// How long the last messages may take from nats-server into the queues.
+const LONGEST_CLOSE: Duration = Duration::from_secs(2);
 
 /// One message for the driver.
 #[derive(Debug)]
@@ -104,6 +107,27 @@ pub(crate) struct Lanes {
     pub(crate) commands: Arc<Commands>,
     pub(crate) reports: mpsc::Receiver<Report>,
     pub(crate) submits: mpsc::Receiver<Incoming>,
+    doors: Doors,
+}
+
+/// The subscriptions by which commands come.
+#[derive(Debug)]
+struct Doors {
+    close: watch::Sender<bool>,
+    open: JoinSet<()>,
+}
+
+impl Lanes {
+    /// Lets no further command in, and returns when all that nats-server had handed over waits in the queues.
+    pub(crate) async fn close(&mut self) {
+        self.doors.close.send_replace(true);
+        let closed = async { while self.doors.open.join_next().await.is_some() {} };
+        if tokio::time::timeout(LONGEST_CLOSE, closed).await.is_err() {
+            tracing::warn!(
+                "nats-server does not answer: commands that it holds for this coordinator stay unanswered"
+            );
+        }
+    }
 }
 
 /// The users' queues, and the bell that says that one is not empty.
@@ -125,14 +149,11 @@ pub(crate) async fn start(
 ) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
     let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new() });
     let queue = subject::COORDINATOR_QUEUE.to_owned();
+    let (close, closing) = watch::channel(false);
+    let mut open = JoinSet::new();
     for all in [subject::ALL_COMMANDS, subject::ALL_OPERATORS] {
-        let mut messages = client.queue_subscribe(all, queue.clone()).await?;
-        let (commands, client) = (Arc::clone(&commands), client.clone());
-        tokio::spawn(async move {
-            while let Some(message) = messages.next().await {
-                take(&commands, &client, message).await;
-            }
-        });
+        let messages = client.queue_subscribe(all, queue.clone()).await?;
+        open.spawn(take_all(messages, Arc::clone(&commands), client.clone(), closing.clone()));
     }
     let (report_sender, reports) = mpsc::channel(WAITING_REPORTS);
     let mut messages = client.subscribe(subject::ALL_REPORTS).await?;
@@ -154,7 +175,31 @@ pub(crate) async fn start(
     });
     client.flush().await.ok();
     let (submit_sender, submits) = mpsc::channel(WAITING_SUBMITS);
-    Ok((Lanes { commands, reports, submits }, submit_sender))
+    let doors = Doors { close, open };
+    Ok((Lanes { commands, reports, submits, doors }, submit_sender))
+}
+
+/// Takes what comes; when told to close, only what is on its way.
+async fn take_all(
+    mut messages: Subscriber,
+    commands: Arc<Commands>,
+    client: Client,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut closed = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = async { _ = closing.wait_for(|closing| *closing).await; }, if !closed => {
+                closed = true;
+                messages.drain().await.ok();
+            }
+            message = messages.next() => match message {
+                Some(message) => take(&commands, &client, message).await,
+                None => return,
+            }
+        }
+    }
 }
 
 /// Sorts one message into its user's queue; answers at once what cannot wait there.
