@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot start its fleet fails there and then")]
 
+pub mod cells;
 mod process;
 
 use std::path::{Path, PathBuf};

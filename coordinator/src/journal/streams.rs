@@ -6,6 +6,10 @@
 use std::time::Duration;
 
 use async_nats::Client;
+pub use bioxen_protocol::subject::{
+    ALL_AUDIT as AUDIT_SUBJECTS, ALL_EVENTS as EVENTS_SUBJECTS, ALL_SUBMITS as SUBMIT_SUBJECTS,
+    JOURNAL as JOURNAL_SUBJECT,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -13,20 +17,12 @@ use super::api::{self, ApiError, code};
 
 /// The journal's stream.
 pub const JOURNAL: &str = "BIOXEN_JOURNAL";
-/// The journal's one subject.
-pub const JOURNAL_SUBJECT: &str = "bioxen.v1.journal";
 /// Durable submissions, one subject a user.
 pub const SUBMIT: &str = "BIOXEN_SUBMIT";
-/// Every user's submissions.
-pub const SUBMIT_SUBJECTS: &str = "bioxen.v1.submit.*";
 /// Events, a fold of the journal.
 pub const EVENTS: &str = "BIOXEN_EVENTS";
-/// Every event.
-pub const EVENTS_SUBJECTS: &str = "bioxen.v1.evt.>";
 /// The audit trail, a fold of the journal.
 pub const AUDIT: &str = "BIOXEN_AUDIT";
-/// Every audit record.
-pub const AUDIT_SUBJECTS: &str = "bioxen.v1.audit.>";
 
 pub(crate) const HEADER_EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
 pub(crate) const HEADER_MESSAGE_ID: &str = "Nats-Msg-Id";

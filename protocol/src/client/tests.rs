@@ -1,3 +1,5 @@
+//! How the client reads answers, and what its errors say.
+
 use super::*;
 use crate::error::{Code, ErrorBody};
 
