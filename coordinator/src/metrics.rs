@@ -50,7 +50,7 @@ pub(crate) const ALL: &[Metric] = &[
     metric(
         RESERVED_REPLIES,
         MetricKind::Counter,
-        "Commands dropped for a reply subject that starts with bioxen. or $",
+        "Messages dropped for a reply subject that starts with bioxen. or $",
     ),
 ];
 

@@ -61,7 +61,8 @@ pub fn audit_of(user: &UserId) -> String {
 
 /// The subjects of one verb, as a service endpoint shows them.
 pub fn commands_of(verb: Verb) -> String {
-    format!("{PREFIX}.cmd.*.{verb}.*")
+    let vm = if verb.takes_vm() { ".*" } else { "" };
+    format!("{PREFIX}.cmd.*.{verb}{vm}")
 }
 
 /// Why a subject is none of ours.
@@ -150,7 +151,11 @@ impl FromStr for Subject {
     }
 }
 
-fn verb_of(text: &str) -> Result<Verb, InvalidSubject> {
+/// The verb of that name.
+///
+/// # Errors
+/// [`InvalidSubject::Verb`], with the nearest known verb.
+pub fn verb_of(text: &str) -> Result<Verb, InvalidSubject> {
     text.parse().map_err(|_| InvalidSubject::Verb {
         shown: crate::id::shorten(text),
         nearest: crate::error::nearest(text, Verb::ALL.iter().map(|verb| verb.as_str())),

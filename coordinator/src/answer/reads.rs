@@ -99,6 +99,7 @@ pub(crate) fn list(fleet: &Fleet, user: &UserId, ask: &List) -> Result<VmList, E
         Some(limit) => {
             usize::try_from(limit).ok().filter(|limit| (1..=LIST_VMS).contains(limit)).ok_or_else(|| {
                 ErrorBody::new(Code::ApiValidation, format!("limit is {limit}: expected 1 to {LIST_VMS}"))
+                    .with(|details| details.field = Some("limit".to_owned()))
             })?
         }
     };
@@ -107,6 +108,7 @@ pub(crate) fn list(fleet: &Fleet, user: &UserId, ask: &List) -> Result<VmList, E
             Code::ApiValidation,
             format!("cursor is none of ours ({error}): give the one of the page before"),
         )
+        .with(|details| details.field = Some("cursor".to_owned()))
     })?;
     let Some(account) = fleet.accounts.get(user) else { return Ok(VmList { vms: Vec::new(), cursor: None }) };
     let wanted = |vm: &&Vm| {

@@ -10,14 +10,12 @@ use bioxen_protocol::command::{
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
 use bioxen_protocol::limits::{WAIT_MS, WAIT_MS_DEFAULT};
-use bioxen_protocol::subject::Subject;
+use bioxen_protocol::subject::{Subject, verb_of};
 use bioxen_protocol::worker::WorkerReport;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::fields::{
-    field, generated_vm_id, invalid_id, negative, not_yet, request_id, subject_error, vm_id,
-};
+use super::fields::{field, generated_vm_id, invalid_id, not_yet, request_id, subject_error, vm_id};
 use super::order::new_vm;
 use super::{Asked, FALLBACK, Incoming, Read, Report};
 use crate::answer::ReplyTo;
@@ -96,8 +94,11 @@ pub(crate) fn submitted(
                 ));
             }
         };
-        let verb = format!("{}.cmd.{user}.{verb}", bioxen_protocol::subject::PREFIX).parse::<Subject>();
-        let subject = verb.map_err(subject_error)?;
+        let verb = verb_of(&verb).map_err(|error| {
+            let error = subject_error(error);
+            error.with(|details| details.field = Some("verb".to_owned()))
+        })?;
+        let subject = Subject::Command { user, verb, vm: None };
         asked(&mut incoming, subject, body, find("Nats-Msg-Id"))
     });
     incoming.asked = asked.unwrap_or_else(Asked::Refused);
@@ -175,9 +176,7 @@ fn asked(
             "the body is not an object: expected fields and values",
         ));
     }
-    if let Some((path, number)) = negative(&body, "") {
-        return Err(field(&path, &format!("{number} is negative: expected a number of at least 0")));
-    }
+    body.refuse_negative()?;
     let request_id = request_id(&mut body, alias)?;
     incoming.request_id.clone_from(&request_id);
     let (caller, verb, vm) = match subject {
@@ -198,11 +197,11 @@ fn asked(
     }
     incoming.user = caller.user.clone();
     incoming.verb = Some(verb);
-    let vm = vm_id(verb, vm, &mut body)?;
-    incoming.vm.clone_from(&vm);
     if verb.kind() == VerbKind::NotYet {
         return Err(not_yet(&format!("the verb {verb}")));
     }
+    let vm = vm_id(verb, vm, &mut body)?;
+    incoming.vm.clone_from(&vm);
     by_verb(Raw { caller, verb, vm, body, request_id })
 }
 

@@ -1,5 +1,4 @@
-//! What every body has, whatever its verb: the VM, the request id, numbers that are not negative; and the errors of
-//! decoding.
+//! What every body has, whatever its verb: the VM and the request id; and the errors of decoding.
 
 use bioxen_protocol::codec::Value;
 use bioxen_protocol::command::Verb;
@@ -16,6 +15,9 @@ pub(super) fn vm_id(verb: Verb, subject: Option<VmId>, body: &mut Value) -> Resu
         Some(_) => return Err(field("vm_id", "vm_id is not text")),
     };
     match (&subject, &named) {
+        (Some(vm), _) | (_, Some(vm)) if !verb.takes_vm() => {
+            Err(field("vm_id", &format!("{verb} is about no VM, but {vm} is named: leave it out")))
+        }
         (Some(a), Some(b)) if a != b => {
             Err(field("vm_id", &format!("the subject names VM {a}, the body {b}: they must agree")))
         }
@@ -33,18 +35,15 @@ pub(super) fn request_id(body: &mut Value, alias: Option<&str>) -> Result<Option
         Some(Value::Text(text)) => Some(text),
         Some(_) => return Err(field("request_id", "request_id is not text")),
     };
+    let parsed = |text: &str| text.parse().map_err(|error| field("request_id", &format!("{error}")));
+    let named: Option<RequestId> = named.as_deref().map(parsed).transpose()?;
+    let alias: Option<RequestId> = alias.map(parsed).transpose()?;
     match (named, alias) {
         (Some(named), Some(alias)) if named != alias => Err(field(
             "request_id",
-            &format!(
-                "request_id is {named:?}, the header Nats-Msg-Id {alias:?}: give one, or the same twice"
-            ),
+            &format!("request_id is {named}, the header Nats-Msg-Id {alias}: give one, or the same twice"),
         )),
-        (Some(text), _) => text.parse().map(Some).map_err(|error| field("request_id", &format!("{error}"))),
-        (None, Some(alias)) => {
-            alias.parse().map(Some).map_err(|error| field("request_id", &format!("{error}")))
-        }
-        (None, None) => Ok(None),
+        (named, alias) => Ok(named.or(alias)),
     }
 }
 
@@ -53,20 +52,6 @@ pub(super) fn generated_vm_id() -> Result<VmId, ErrorBody> {
         |reason: String| ErrorBody::new(Code::VmCreationFailed, format!("no VM id could be made: {reason}"));
     let token = random_token(8).map_err(|error| failed(error.to_string()))?;
     format!("vm-{token}").parse().map_err(|error| failed(format!("{error}")))
-}
-
-/// The first negative number, with the path of its field.
-pub(super) fn negative(value: &Value, path: &str) -> Option<(String, String)> {
-    let deeper = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match value {
-        Value::Int(number) if *number < 0 => Some((path.to_owned(), number.to_string())),
-        Value::Float(number) if *number < 0.0 => Some((path.to_owned(), number.to_string())),
-        Value::List(items) => {
-            items.iter().enumerate().find_map(|(at, item)| negative(item, &deeper(&at.to_string())))
-        }
-        Value::Map(fields) => fields.iter().find_map(|(name, value)| negative(value, &deeper(name))),
-        _ => None,
-    }
 }
 
 pub(super) fn subject_error(error: InvalidSubject) -> ErrorBody {

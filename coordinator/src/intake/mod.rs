@@ -206,11 +206,7 @@ async fn take_all(
 async fn take(commands: &Commands, client: &Client, message: Message) {
     let reply_to = match reply_of(&message) {
         Ok(reply) => reply,
-        Err(reserved) => {
-            metrics::counter!(crate::metrics::RESERVED_REPLIES).increment(1);
-            tracing::warn!(reply = %reserved, "a command was dropped: its reply subject is reserved");
-            return;
-        }
+        Err(ReservedReply) => return,
     };
     let incoming = decode::command(&message, reply_to);
     let user = incoming.user.clone();
@@ -234,11 +230,16 @@ async fn take(commands: &Commands, client: &Client, message: Message) {
     }
 }
 
+/// A message that must not be answered, and therefore not carried out.
+struct ReservedReply;
+
 /// The reply subject, unless it is one of ours or the server's: whoever could name those would make us write them.
-fn reply_of(message: &Message) -> Result<Option<NatsSubject>, NatsSubject> {
+fn reply_of(message: &Message) -> Result<Option<NatsSubject>, ReservedReply> {
     match &message.reply {
         Some(reply) if subject::RESERVED_REPLY_PREFIXES.iter().any(|prefix| reply.starts_with(prefix)) => {
-            Err(reply.clone())
+            metrics::counter!(crate::metrics::RESERVED_REPLIES).increment(1);
+            tracing::warn!(subject = %message.subject, %reply, "a message was dropped: its reply subject is reserved");
+            Err(ReservedReply)
         }
         reply => Ok(reply.clone()),
     }

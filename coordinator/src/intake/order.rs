@@ -9,7 +9,7 @@ use bioxen_protocol::command::{
 };
 use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
 use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES};
-use bioxen_protocol::quantity::Pace;
+use bioxen_protocol::quantity::{AtpPercent, Pace};
 use bioxen_protocol::worker::{CellAllocation, CellOrder, OrderedChange};
 
 use super::chassis::{self, Chassis};
@@ -157,9 +157,18 @@ fn most(chassis: &Chassis, config: Option<&VmConfig>) -> Result<CellAllocation, 
                 );
                 return Err(ErrorBody::new(Code::InvalidConfiguration, message).with(|details| {
                     details.field = Some(format!("config.resource_limits.{name}"));
-                    details.limit = Some(Amount::Count(*most));
-                    details.requested = Some(Amount::Count(asked));
+                    let amount = |value| match name {
+                        "max_atp" => Amount::Percent(AtpPercent(value).percent()),
+                        _ => Amount::Count(value),
+                    };
+                    details.limit = Some(amount(*most));
+                    details.requested = Some(amount(asked));
                 }));
+            }
+            Some(0) => {
+                let name = format!("config.resource_limits.{name}");
+                let message = format!("{name} is 0, and nothing could run: raise it or leave it out");
+                return Err(invalid(Code::InvalidConfiguration, &name, message));
             }
             Some(asked) => *most = asked,
             None => {}

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, Message};
 use bioxen_protocol::command::{Allocate, Create, List, Plain, Records, Start, Verb, VerbKind, Waiting};
+use bioxen_protocol::id::VmId;
 use bioxen_protocol::subject::{COORDINATOR_QUEUE, commands_of};
 use futures::StreamExt;
 use schemars::schema_for;
@@ -90,11 +91,15 @@ fn info(verb: Verb) -> Value {
         Verb::Events | Verb::Audit => schema_for!(Records),
         _ => schema_for!(Plain),
     };
+    let mut schema = schema.to_value();
+    if verb.takes_vm() {
+        schema["properties"]["vm_id"] = schema_for!(VmId).to_value();
+    }
     json!({
         "name": verb.as_str(),
         "subject": commands_of(verb),
         "queue_group": COORDINATOR_QUEUE,
-        "metadata": { "schema": schema.to_value().to_string() },
+        "metadata": { "schema": schema.to_string() },
     })
 }
 
@@ -110,5 +115,7 @@ fn statistics(verb: Verb, stats: &Stats) -> Value {
         "last_error": stats.last_error.map_or(String::new(), |code| format!("{}:{}", code.status(), code.name())),
         "processing_time": nanos(stats.time),
         "average_processing_time": nanos(stats.time).checked_div(stats.count).unwrap_or(0),
+        // Some clients read no statistics without it.
+        "data": {},
     })
 }

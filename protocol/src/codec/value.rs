@@ -49,6 +49,35 @@ impl Value {
         }
     }
 
+    /// For a body in which no number may be negative.
+    ///
+    /// # Errors
+    /// The first negative number, with its field.
+    pub fn refuse_negative(&self) -> Result<(), DecodeError> {
+        self.refuse_negative_at(&Path::Root)
+    }
+
+    fn refuse_negative_at(&self, path: &Path<'_>) -> Result<(), DecodeError> {
+        let is_negative = match self {
+            Self::Int(number) => *number < 0,
+            Self::Float(number) => *number < 0.0,
+            _ => false,
+        };
+        if is_negative {
+            return Err(DecodeError::at(path, format_args!("must be a number of at least 0, not {self}")));
+        }
+        match self {
+            Self::List(items) => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(at, item)| item.refuse_negative_at(&Path::Item(path, at))),
+            Self::Map(fields) => {
+                fields.iter().try_for_each(|(name, value)| value.refuse_negative_at(&Path::Field(path, name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The text, where this is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {

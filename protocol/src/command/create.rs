@@ -165,33 +165,45 @@ pub struct ResourceLimits {
 }
 
 /// An amount of memory in KiB, written as a number of KiB or as text with a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct MemoryLimit(pub u64);
 
 impl<'de> Deserialize<'de> for MemoryLimit {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Kib(u64),
-            Text(String),
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = MemoryLimit;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a whole number of KiB, or text such as \"512MB\"")
+            }
+            fn visit_u64<E>(self, kib: u64) -> Result<MemoryLimit, E> {
+                Ok(MemoryLimit(kib))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<MemoryLimit, E> {
+                let units = [("KB", 1), ("MB", 1024), ("GB", 1024 * 1024)];
+                let kib = units.iter().find_map(|(unit, kib)| {
+                    text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*kib)
+                });
+                let invalid = || E::invalid_value(serde::de::Unexpected::Str(text), &self);
+                kib.map(MemoryLimit).ok_or_else(invalid)
+            }
         }
-        let text = match Written::deserialize(deserializer)? {
-            Written::Kib(kib) => return Ok(Self(kib)),
-            Written::Text(text) => text,
-        };
-        let units = [("KB", 1), ("MB", 1024), ("GB", 1024 * 1024)];
-        units
-            .iter()
-            .find_map(|(unit, kib)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*kib))
-            .map(Self)
-            .ok_or_else(|| {
-                serde::de::Error::custom(format!(
-                    "{:?} is not an amount of memory: expected KiB as a number, or text such as \"512MB\"",
-                    crate::id::shorten(&text)
-                ))
-            })
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for MemoryLimit {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MemoryLimit".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": "^[0-9]+ *(KB|MB|GB)$" }]
+        })
     }
 }
 

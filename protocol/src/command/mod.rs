@@ -110,6 +110,13 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// Whether the subject or the body may name a VM.
+    pub fn takes_vm(self) -> bool {
+        self == Self::Create || self.needs_vm()
+    }
+}
+
 impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
