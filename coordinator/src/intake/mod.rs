@@ -25,7 +25,7 @@ use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, WorkerId}
 use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::subject;
 use bioxen_protocol::worker::WorkerReport;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -121,12 +121,7 @@ impl Lanes {
     /// Lets no further command in, and returns when all that nats-server had handed over waits in the queues.
     pub(crate) async fn close(&mut self) {
         self.doors.close.send_replace(true);
-        let closed = async { while self.doors.open.join_next().await.is_some() {} };
-        if tokio::time::timeout(LONGEST_CLOSE, closed).await.is_err() {
-            tracing::warn!(
-                "nats-server does not answer: commands that it holds for this coordinator stay unanswered"
-            );
-        }
+        while self.doors.open.join_next().await.is_some() {}
     }
 }
 
@@ -186,20 +181,35 @@ async fn take_all(
     client: Client,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut closed = false;
     loop {
         tokio::select! {
             biased;
-            () = async { _ = closing.wait_for(|closing| *closing).await; }, if !closed => {
-                closed = true;
-                messages.drain().await.ok();
-            }
+            () = async { _ = closing.wait_for(|closing| *closing).await; } => break,
             message = messages.next() => match message {
                 Some(message) => take(&commands, &client, message).await,
                 None => return,
             }
         }
     }
+    if let Err(error) = no_more(&mut messages, &client).await {
+        tracing::warn!(%error, "nats-server does not answer: commands that it holds for this coordinator stay unanswered");
+    }
+    while let Some(Some(message)) = messages.next().now_or_never() {
+        take(&commands, &client, message).await;
+    }
+}
+
+/// Has nats-server hand over nothing more, and returns when what it handed over before has arrived.
+///
+/// The client's own `drain` forgets the subscription before it has read the last messages. An end after more messages
+/// than nats-server can count is one at once for the server, and none for the client.
+async fn no_more(messages: &mut Subscriber, client: &Client) -> Result<(), async_nats::Error> {
+    messages.unsubscribe_after(u64::MAX).await?;
+    let inbox = client.new_inbox();
+    let mut round = client.subscribe(inbox.clone()).await?;
+    client.publish(inbox, Vec::new().into()).await?;
+    tokio::time::timeout(LONGEST_CLOSE, round.next()).await?;
+    Ok(())
 }
 
 /// Sorts one message into its user's queue; answers at once what cannot wait there.
