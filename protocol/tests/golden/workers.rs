@@ -1,0 +1,151 @@
+//! What leader and worker tell each other, and a worker's telemetry.
+
+use std::sync::Arc;
+
+use bioxen_protocol::command::{Engine, VmType};
+use bioxen_protocol::id::VmKey;
+use bioxen_protocol::quantity::Pace;
+use bioxen_protocol::worker::{
+    Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
+    Observation, ObservedState, OrderedChange, Register, TelemetryFrame, VmQueryReply, WorkerCommand,
+    WorkerReport,
+};
+use serde_json::json;
+
+use crate::{GENERATION, Golden, id};
+
+const ALLOCATION: CellAllocation =
+    CellAllocation { atp_millipercent: 60_000, ribosomes: 10, memory_kb: 524_288 };
+
+pub(crate) fn check(golden: &mut Golden) {
+    reports(golden);
+    commands(golden);
+    let live = LiveVm {
+        state: ObservedState::Running,
+        tick: 601,
+        lag_minutes: 0.1,
+        uptime_seconds: 60.5,
+        cpu_seconds: 0.25,
+        memory_kb: 0,
+        metrics: [
+            ("growth_rate_per_min".to_owned(), json!(0.024114534)),
+            ("operon_status".to_owned(), json!(null)),
+        ]
+        .into_iter()
+        .collect(),
+    };
+    golden.internal("query_vm", &VmQueryReply::Vm(Box::new(live)));
+    golden.internal("query_absent", &VmQueryReply::Absent);
+    let frame = TelemetryFrame {
+        worker: "w1".to_owned(),
+        boot: "b0a1".to_owned(),
+        time_ms: 1_700_000_000_123,
+        vms: 3,
+        running: 2,
+        paused: 1,
+        ribosomes_used: 30,
+        ribosomes_usable: 68,
+        simulated_minutes: 601.3,
+        quanta: 1_000,
+        quanta_discarded: 1,
+        worst_lag_minutes: 0.1,
+        cpu_seconds: 0.75,
+    };
+    golden.message("telemetry_frame", &frame);
+}
+
+fn reports(golden: &mut Golden) {
+    let capacity = Capacity {
+        max_vms: 4,
+        total_ribosomes: 80,
+        usable_ribosomes: 68,
+        vm_types: vec![VmType::Basic, VmType::Xcpng],
+    };
+    let register = Register { capacity, version: "0.1.0".to_owned(), number: 1 };
+    golden.internal("report_register", &WorkerReport::Register(register));
+    let heartbeat = Heartbeat { number: 2, epoch: 3, inventory: u64::MAX };
+    golden.internal("report_heartbeat", &WorkerReport::Heartbeat(heartbeat));
+    let states = [
+        ObservedState::Running,
+        ObservedState::Paused,
+        ObservedState::Stopped,
+        ObservedState::Completed,
+        ObservedState::Failed,
+        ObservedState::Absent,
+    ];
+    let vms: Vec<_> = states.into_iter().map(observation).collect();
+    golden.internal("report_observed", &WorkerReport::Observed { incarnation: 1, vms: vms.clone() });
+    golden.internal("report_inventory", &WorkerReport::Inventory { number: 9, part: 0, last: true, vms });
+}
+
+fn observation(state: ObservedState) -> Observation {
+    let ended = matches!(state, ObservedState::Stopped | ObservedState::Completed);
+    Observation {
+        key: key(),
+        generation: GENERATION,
+        state,
+        tick: 601,
+        applied: 2,
+        applied_at: vec![(1, 30), (2, 31)],
+        checkpoint: ended.then(|| vec![0, 127, 128, 255]),
+        reason: (state == ObservedState::Failed).then(|| "the step became too small".to_owned()),
+    }
+}
+
+fn commands(golden: &mut Golden) {
+    let grant = WorkerCommand::Grant { incarnation: 1, epoch: 3, heartbeat: 2, lease_ms: 3_000 };
+    golden.internal("command_grant", &grant);
+    let refused = WorkerCommand::BootRefused { epoch: 3, holder: "b0a0".to_owned(), retry_after_ms: 4_000 };
+    golden.internal("command_boot_refused", &refused);
+    golden.internal("command_register_again", &WorkerCommand::RegisterAgain { epoch: 3 });
+    golden.internal("command_send_inventory", &WorkerCommand::SendInventory { epoch: 3 });
+    golden.internal("command_query", &WorkerCommand::Query { key: key(), generation: GENERATION });
+    let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
+    let vms = states.into_iter().map(desired).collect();
+    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, vms });
+}
+
+/// The whole level; of a VM to be given up nothing but its name.
+fn desired(state: DesiredState) -> Desired {
+    let is_kept = state != DesiredState::Absent;
+    let changes = [(2, Some(31)), (3, None)].map(|(ordinal, tick)| NumberedChange {
+        ordinal,
+        allocation: ALLOCATION,
+        tick,
+    });
+    Desired {
+        key: key(),
+        generation: GENERATION,
+        state,
+        order: is_kept.then(|| Arc::new(order())),
+        changes: if is_kept { changes.to_vec() } else { Vec::new() },
+        checkpoint: is_kept.then(|| vec![0, 127, 128, 255]),
+        checkpoint_applied: 1,
+        reached_tick: 601,
+        horizon_tick: is_kept.then_some(6_000),
+    }
+}
+
+fn order() -> CellOrder {
+    CellOrder {
+        biological_type: "syn3a".to_owned(),
+        vm_type: VmType::Basic,
+        engine: Engine::Ode,
+        seed: 7,
+        replicate: 4,
+        parameters: [("s0".to_owned(), 1e4), ("cl".to_owned(), 0.1 + 0.2)].into(),
+        allocation: ALLOCATION,
+        schedule: vec![OrderedChange {
+            tick: 123,
+            parameters: [("cl".to_owned(), 4.0)].into(),
+            allocation: Some(CellAllocation { ribosomes: 5, ..ALLOCATION }),
+        }],
+        horizon_tick: Some(6_000),
+        pace: Pace::Max,
+        priority: 3,
+    }
+}
+
+fn key() -> VmKey {
+    VmKey { user: id("alice"), vm: id("cell-1") }
+}
