@@ -219,6 +219,9 @@ async fn supervise(
             Ok(led?)
         }
         ended = &mut projector => {
+            // The driver finds the channel closed with its next batch, and steps down.
+            let led = tokio::time::timeout(WAIT, &mut driver).await;
+            tracing::error!(?led, "the projector ended, so the driver has to");
             match ended {
                 Ok(Ok(())) => Err(RunError::Task("the projector".to_owned())),
                 Ok(Err(error)) => Err(error.into()),

@@ -147,6 +147,9 @@ pub struct Desired {
     pub checkpoint_applied: u64,
     /// The horizon in force (a start may have raised the order's).
     pub horizon_tick: Option<u64>,
+    /// How far the journal knows that it has come. A cell that starts before it is brought here as fast as possible, and
+    /// takes changes without a tick no earlier.
+    pub reached_tick: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -48,6 +48,7 @@ fn desired(state: DesiredState) -> Desired {
         checkpoint: None,
         checkpoint_applied: 0,
         horizon_tick: None,
+        reached_tick: 0,
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::reply::{Predicted, Resources, Status, Usage};
@@ -22,9 +24,17 @@ const WORKER_ANSWER: Duration = Duration::from_millis(1500);
 const PREDICTIONS: usize = 10_000;
 
 /// Predictions that were made before: they depend on chassis, parameters and allocation alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Predictions {
     known: Mutex<BTreeMap<String, Option<Predicted>>>,
+    /// The cell library takes one core at most from the driver.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Predictions {
+    fn default() -> Self {
+        Self { known: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 impl Predictions {
@@ -43,7 +53,14 @@ impl Predictions {
             return known;
         }
         let (all, order) = (Arc::clone(self), Arc::clone(order));
+        let waited = tokio::time::timeout(wait, Arc::clone(&self.turn).acquire_owned()).await;
+        let turn = waited.ok()?.ok()?;
+        // Whoever had the turn before may have asked the same.
+        if let Some(known) = self.known(&order, now) {
+            return known;
+        }
         let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let predicted = cell::predict(&order, now);
             let mut known = all.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= PREDICTIONS {

@@ -19,6 +19,8 @@ use crate::rows::RowChange;
 /// may add (the end of a worker's boot adds an entry a VM).
 const FULL_BYTES: usize = 256 * 1024;
 const FULL_ENTRIES: usize = 2_000;
+/// Answers and waiters that may wait for one acknowledgement: bounds memory while the journal does not answer.
+const FULL_EFFECTS: usize = 4_096;
 
 /// A batch being filled.
 #[derive(Debug, Default)]
@@ -37,7 +39,9 @@ pub(super) struct Filling {
 
 impl Filling {
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= FULL_BYTES || self.entries.len() >= FULL_ENTRIES
+        self.bytes >= FULL_BYTES
+            || self.entries.len() >= FULL_ENTRIES
+            || self.effects.len() + self.waiters.len() >= FULL_EFFECTS
     }
 
     pub(super) fn has_effects(&self) -> bool {

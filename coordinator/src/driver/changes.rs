@@ -51,7 +51,9 @@ impl Driver {
 
     fn change(&mut self, state: &mut State, incoming: Incoming, change: Change) -> Result<(), DriverError> {
         let Change { cause, vm, ask, wait, warnings } = change;
-        if let Err(error) = self.admits(state, &cause.user) {
+        if !self.fleet.is_repeat(self.now_ms(), &cause)
+            && let Err(error) = self.admits(state, &cause.user)
+        {
             return self.refuse(state, incoming, error);
         }
         let user = cause.user.clone();

@@ -21,7 +21,7 @@ mod seal;
 pub(crate) mod stats;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -37,7 +37,7 @@ use crate::answer::outbox::Outgoing;
 use crate::connection::Connection;
 use crate::fleet::Fleet;
 use crate::fleet::entry::Entry;
-use crate::intake::Lanes;
+use crate::intake::{Lanes, Report};
 use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
 use crate::ledger::{Committer, LedgerError};
 use crate::projector::Progress;
@@ -51,6 +51,8 @@ use waiting::Waiting;
 const LEDGER_LAG: Duration = Duration::from_secs(1);
 /// How long the end may take where nats-server does not answer.
 const LONGEST_END: Duration = Duration::from_secs(10);
+/// A driver that did not tick for longer was held up, and judges no lease by that time.
+const LONGEST_AWAY: Duration = Duration::from_secs(1);
 /// Commands taken in one go before the append's acknowledgement is looked at again.
 const TAKEN_AT_ONCE: usize = 256;
 
@@ -100,6 +102,9 @@ struct State {
     refusals: Refusals,
     rates: BTreeMap<UserId, (u64, u64)>,
     inventories: BTreeMap<WorkerId, reports::Inventory>,
+    /// Reports that came while the batch was full.
+    put_off: VecDeque<Report>,
+    ticked: Instant,
     sent: Instant,
     last_append: Instant,
     epoch: u64,
@@ -123,10 +128,14 @@ impl Driver {
             refusals: Refusals::default(),
             rates: BTreeMap::new(),
             inventories: BTreeMap::new(),
+            put_off: VecDeque::new(),
+            ticked: now,
             sent: now,
             last_append: now,
             epoch: self.fleet.epoch + 1,
         };
+        // What the leader before granted may still stand.
+        self.count_leases_anew(&mut state);
         for entry in config {
             self.evolve(&mut state, entry)?;
         }
@@ -146,6 +155,10 @@ impl Driver {
                 append = self.send_next(state)?;
             }
             let open = self.may_take(state);
+            if open && let Some(report) = state.put_off.pop_front() {
+                self.take_report(state, report, open)?;
+                continue;
+            }
             if open && self.take_waiting(state)? {
                 // More may wait; but an acknowledgement goes first.
                 tokio::task::yield_now().await;
@@ -172,15 +185,15 @@ impl Driver {
                         });
                     }
                 }
-                Some(report) = self.lanes.reports.recv(), if open => self.take_report(state, report)?,
-                Some(submitted) = self.lanes.submits.recv(), if open => self.take_command(state, submitted)?,
-                () = commands.bell.notified(), if open => {}
                 () = until(deadline) => {
                     let stats = self.stats.clone();
                     let due = state.waiting.overdue(Instant::now(), &mut |waiter| stats.note(Some(waiter.verb), waiter.received, None));
                     self.send(due);
                 }
                 _ = ticks.tick() => self.tick(state)?,
+                Some(report) = self.lanes.reports.recv() => self.take_report(state, report, open)?,
+                Some(submitted) = self.lanes.submits.recv(), if open => self.take_command(state, submitted)?,
+                () = commands.bell.notified(), if open => {}
             }
         }
     }
@@ -230,10 +243,19 @@ impl Driver {
         for (user, count) in self.lanes.commands.lock().take_refused() {
             state.refusals.note_unseen(now_ms, user, count);
         }
-        for entry in state.refusals.take_counted(now_ms) {
-            self.evolve(state, entry)?;
+        if !state.filling.is_full() {
+            for entry in state.refusals.take_counted(now_ms) {
+                self.evolve(state, entry)?;
+            }
         }
-        self.expire_workers(state)?;
+        state.rates.retain(|_, (second, _)| *second == now_ms / 1000);
+        // Whoever was away itself has not heard the heartbeats of that time.
+        if state.ticked.elapsed() > LONGEST_AWAY {
+            self.count_leases_anew(state);
+        } else {
+            self.expire_workers(state)?;
+        }
+        state.ticked = Instant::now();
         if state.last_append.elapsed() >= TICK && state.in_flight.is_none() && !state.filling.needs_append() {
             self.evolve(state, Entry::Tick)?;
         }

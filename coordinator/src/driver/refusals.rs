@@ -11,6 +11,9 @@ use crate::fleet::entry::{Entry, Rejected};
 /// A message longer than this is cut: the journal keeps why, not what was sent.
 const MESSAGE_CHARS: usize = 300;
 
+/// Users whose counts are journaled in one go: a batch has room for them, and for what it holds already.
+const USERS_AT_ONCE: usize = 500;
+
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     by_user: BTreeMap<UserId, Second>,
@@ -51,13 +54,19 @@ impl Refusals {
         second.counted += count;
     }
 
-    /// What was counted in seconds that are over.
+    /// What was counted in seconds that are over, of some users at a time.
     pub(super) fn take_counted(&mut self, now_ms: u64) -> Vec<Entry> {
         let over = |second: &Second| second.number != now_ms / 1000;
-        let entries = self.by_user.iter().filter(|(_, second)| over(second));
-        let entries = entries.filter_map(|(user, second)| counted(user, second.counted)).collect();
-        self.by_user.retain(|_, second| !over(second));
-        entries
+        self.by_user.retain(|_, second| !over(second) || second.counted > 0);
+        let due = self.by_user.iter().filter(|(_, second)| over(second));
+        let users: Vec<UserId> = due.map(|(user, _)| user.clone()).take(USERS_AT_ONCE).collect();
+        users
+            .into_iter()
+            .filter_map(|user| {
+                let second = self.by_user.remove(&user)?;
+                counted(&user, second.counted)
+            })
+            .collect()
     }
 }
 

@@ -12,18 +12,41 @@ use super::{Driver, DriverError, State};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::Forget;
 use crate::fleet::command::Command;
+use crate::fleet::vm::Vm;
 use crate::intake::Report;
+use crate::journal::Batch;
+use crate::journal::batch::MAX_ENTRY_BYTES;
+
+/// VMs of one boot that are told their level again with a heartbeat, and given up with an inventory: bounds a batch. The
+/// rest has its turn a heartbeat later.
+const VMS_AT_ONCE: usize = 256;
+/// Reports put off while the batch is full; beyond it they are dropped, for levels are told again.
+const PUT_OFF: usize = 4_096;
 
 /// An inventory of which not every part has come.
 #[derive(Debug)]
 pub(super) struct Inventory {
     boot: BootId,
     number: u64,
+    next_part: u32,
     holds: BTreeSet<VmKey>,
 }
 
 impl Driver {
-    pub(super) fn take_report(&mut self, state: &mut State, report: Report) -> Result<(), DriverError> {
+    /// Takes a report. A heartbeat is always heard, or a batch that stays full would look like every worker dying.
+    pub(super) fn take_report(
+        &mut self,
+        state: &mut State,
+        report: Report,
+        open: bool,
+    ) -> Result<(), DriverError> {
+        let is_heartbeat = matches!(report.report, WorkerReport::Heartbeat(_));
+        if !open && !is_heartbeat {
+            if state.put_off.len() < PUT_OFF {
+                state.put_off.push_back(report);
+            }
+            return Ok(());
+        }
         let Report { worker, boot, report } = report;
         match report {
             WorkerReport::Register(register) => self.register(state, worker, boot, &register),
@@ -34,6 +57,7 @@ impl Driver {
                     return Ok(());
                 }
                 self.grant(state, &worker, &boot, heartbeat.number);
+                self.tell_unsettled(state, &worker, &boot);
                 if heartbeat.inventory != self.fleet.inventory_of(&worker, &boot) {
                     let command = WorkerCommand::SendInventory { epoch: state.epoch };
                     state.filling.effects.push(Outgoing::Worker { worker, boot, command });
@@ -41,8 +65,13 @@ impl Driver {
                 Ok(())
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
-            WorkerReport::Inventory { number, last, vms, .. } => {
-                self.take_inventory(state, worker, boot, number, last, vms)
+            WorkerReport::Inventory { number, part, last, vms } => {
+                let complete = self.gather(state, &worker, &boot, (number, part, last), &vms);
+                self.observe_all(state, &worker, &boot, vms)?;
+                match complete {
+                    Some(holds) => self.compare_inventory(state, &worker, &boot, &holds),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -93,8 +122,15 @@ impl Driver {
         boot: &BootId,
         vms: Vec<Observation>,
     ) -> Result<(), DriverError> {
-        for observation in vms {
+        let mut vms = vms.into_iter();
+        while let Some(observation) = vms.next() {
             self.observe(state, worker, boot, observation)?;
+            if state.filling.is_full() && vms.len() > 0 {
+                let incarnation = self.fleet.incarnation;
+                let report = WorkerReport::Observed { incarnation, vms: vms.collect() };
+                state.put_off.push_front(Report { worker: worker.clone(), boot: boot.clone(), report });
+                break;
+            }
         }
         Ok(())
     }
@@ -123,52 +159,56 @@ impl Driver {
         self.take(state, &Command::Observe { worker, boot, observation: Box::new(observation) })
     }
 
-    fn take_inventory(
+    /// Adds a part of an inventory; what it holds in all, once every part has come in order.
+    fn gather(
+        &self,
+        state: &mut State,
+        worker: &WorkerId,
+        boot: &BootId,
+        (number, part, last): (u64, u32, bool),
+        vms: &[Observation],
+    ) -> Option<BTreeSet<VmKey>> {
+        if !self.is_registered(worker, boot) {
+            return None;
+        }
+        let known = state
+            .inventories
+            .remove(worker)
+            .filter(|known| known.boot == *boot && known.number == number && known.next_part == part);
+        let fresh = || Inventory { boot: boot.clone(), number, next_part: 0, holds: BTreeSet::new() };
+        let mut inventory = known.or_else(|| (part == 0).then(fresh))?;
+        inventory.next_part += 1;
+        inventory.holds.extend(vms.iter().map(|seen| seen.key.clone()));
+        if last {
+            return Some(inventory.holds);
+        }
+        state.inventories.insert(worker.clone(), inventory);
+        None
+    }
+
+    /// What a worker was to give up and does not hold is given up. Whatever else differs is told again.
+    fn compare_inventory(
         &mut self,
         state: &mut State,
-        worker: WorkerId,
-        boot: BootId,
-        number: u64,
-        last: bool,
-        vms: Vec<Observation>,
+        worker: &WorkerId,
+        boot: &BootId,
+        holds: &BTreeSet<VmKey>,
     ) -> Result<(), DriverError> {
-        if !self.is_registered(&worker, &boot) {
-            return Ok(());
-        }
-        let fresh = || Inventory { boot: boot.clone(), number, holds: BTreeSet::new() };
-        let mut inventory = state
-            .inventories
-            .remove(&worker)
-            .filter(|known| known.boot == boot && known.number == number)
-            .unwrap_or_else(fresh);
-        inventory.holds.extend(vms.iter().map(|seen| seen.key.clone()));
-        self.observe_all(state, &worker, &boot, vms)?;
-        if !last {
-            state.inventories.insert(worker, inventory);
-            return Ok(());
-        }
         let given_up: Vec<Observation> = self
             .fleet
-            .given_up(&worker, &boot, |key| inventory.holds.contains(key))
-            .filter_map(|vm| {
-                let at = vm.placement.as_ref()?;
-                Some(Observation {
-                    key: vm.key.clone(),
-                    generation: at.generation,
-                    state: ObservedState::Absent,
-                    tick: vm.tick,
-                    applied: at.applied,
-                    applied_at: Vec::new(),
-                    checkpoint: None,
-                    reason: None,
-                })
-            })
+            .given_up(worker, boot, |key| holds.contains(key))
+            .filter_map(absent_observation)
+            .take(VMS_AT_ONCE)
             .collect();
-        self.observe_all(state, &worker, &boot, given_up)?;
-        // Whatever still differs was lost on the way: the level is told again.
-        let unsettled = self.fleet.placed_on(&worker, &boot).filter(|vm| !vm.is_settled());
-        state.filling.tell_again.extend(unsettled.map(|vm| vm.key.clone()));
+        self.observe_all(state, worker, boot, given_up)?;
+        self.tell_unsettled(state, worker, boot);
         Ok(())
+    }
+
+    /// Tells the levels of VMs that do not stand as desired once more: the message before may have been lost.
+    fn tell_unsettled(&self, state: &mut State, worker: &WorkerId, boot: &BootId) {
+        let unsettled = self.fleet.placed_on(worker, boot).filter(|vm| !vm.is_settled());
+        state.filling.tell_again.extend(unsettled.take(VMS_AT_ONCE).map(|vm| vm.key.clone()));
     }
 
     /// Boots whose lease and grace are over.
@@ -190,11 +230,33 @@ impl Driver {
 
     /// Decides on what nobody waits for. The core never refuses a report.
     fn take(&mut self, state: &mut State, command: &Command) -> Result<(), DriverError> {
-        if let Ok(decided) = self.fleet.decide(self.now_ms(), command) {
-            for entry in decided.entries {
-                self.evolve(state, entry)?;
+        let Ok(decided) = self.fleet.decide(self.now_ms(), command) else { return Ok(()) };
+        for entry in decided.entries {
+            let bytes = Batch::entry_bytes(&entry)?;
+            if bytes > MAX_ENTRY_BYTES {
+                tracing::warn!(
+                    bytes,
+                    most = MAX_ENTRY_BYTES,
+                    "a worker's report is too large for the journal: dropped"
+                );
+                return Ok(());
             }
+            self.evolve(state, entry)?;
         }
         Ok(())
     }
+}
+
+fn absent_observation(vm: &Vm) -> Option<Observation> {
+    let at = vm.placement.as_ref()?;
+    Some(Observation {
+        key: vm.key.clone(),
+        generation: at.generation,
+        state: ObservedState::Absent,
+        tick: vm.tick,
+        applied: at.applied,
+        applied_at: Vec::new(),
+        checkpoint: None,
+        reason: None,
+    })
 }

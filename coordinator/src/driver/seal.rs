@@ -19,12 +19,14 @@ use crate::ledger::LedgerWrite;
 use crate::rows;
 
 /// VMs in one message to a worker: bounds the message far below the bus's own limit.
-const LEVELS_PER_MESSAGE: usize = 16;
+const LEVELS_PER_MESSAGE: usize = 8;
+/// VMs of expired boots that end in one batch; the rest in the next.
+const ENDS_AT_ONCE: usize = 256;
 
 impl Driver {
     /// Sends the batch that was filled; releases at once what needs no append.
     pub(super) fn send_next(&mut self, state: &mut State) -> Result<Option<Append>, DriverError> {
-        if !state.filling.needs_append() {
+        if !state.filling.needs_append() && !self.fleet.ends_are_due() {
             let released = self.release_reads(state);
             self.release(state, released);
             return Ok(None);
@@ -50,6 +52,11 @@ impl Driver {
     }
 
     fn seal(&mut self, state: &mut State) -> Result<Sealed, DriverError> {
+        if !state.filling.is_full() {
+            for entry in self.fleet.ends_of_expired(ENDS_AT_ONCE) {
+                self.evolve(state, entry)?;
+            }
+        }
         while !state.filling.is_full()
             && let Some(entry) = self.fleet.next_from_queue()
         {
@@ -108,13 +115,14 @@ impl Driver {
     /// What workers are told of these VMs, and of generations that they shall give up.
     fn levels(&self, epoch: u64, keys: &BTreeSet<VmKey>, forget: &[Forget]) -> Vec<Outgoing> {
         let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
-        for key in keys {
-            let Some((at, level)) = self.fleet.vm(key).and_then(placed_level) else { continue };
-            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
-        }
+        // First what is given up: it makes room for what comes.
         for gone in forget {
             let boot = (gone.worker.clone(), gone.boot.clone());
             by_boot.entry(boot).or_default().push(absent(gone));
+        }
+        for key in keys {
+            let Some((at, level)) = self.fleet.vm(key).and_then(placed_level) else { continue };
+            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
         }
         let mut messages = Vec::new();
         for ((worker, boot), mut levels) in by_boot {
@@ -177,5 +185,6 @@ pub(super) fn absent(gone: &Forget) -> Desired {
         checkpoint: None,
         checkpoint_applied: 0,
         horizon_tick: None,
+        reached_tick: 0,
     }
 }

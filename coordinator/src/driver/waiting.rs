@@ -1,7 +1,7 @@
 //! Commands that wait for a state: answered when it is reached, or with the state then reached when their time is over.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Instant;
 
 use bioxen_protocol::command::Verb;
@@ -12,6 +12,9 @@ use bioxen_protocol::state::VmState;
 use crate::answer::outbox::Outgoing;
 use crate::answer::{Reply, ReplyTo};
 use crate::fleet::command::Goal;
+
+/// Commands that may wait at once.
+const WAITERS: usize = 65_536;
 
 /// One command that waits.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub(super) struct Waiter {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     waiters: BTreeMap<u64, Waiter>,
-    by_vm: BTreeMap<VmKey, Vec<u64>>,
+    by_vm: BTreeMap<VmKey, BTreeSet<u64>>,
     deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
     next: u64,
 }
@@ -56,8 +59,9 @@ impl Waiting {
             waiter.state = states.get(&waiter.key).copied().unwrap_or(waiter.state);
             let id = self.next;
             self.next += 1;
-            let is_done = waiter.goal.is_done(waiter.state);
-            self.by_vm.entry(waiter.key.clone()).or_default().push(id);
+            // Who finds it crowded is answered with the state as it is.
+            let is_done = waiter.goal.is_done(waiter.state) || self.waiters.len() >= WAITERS;
+            self.by_vm.entry(waiter.key.clone()).or_default().insert(id);
             self.deadlines.push(Reverse((waiter.deadline, id)));
             self.waiters.insert(id, waiter);
             if is_done {
@@ -98,7 +102,7 @@ impl Waiting {
     fn finish(&mut self, id: u64, done: &mut impl FnMut(&Waiter)) -> Option<Outgoing> {
         let waiter = self.waiters.remove(&id)?;
         if let Some(ids) = self.by_vm.get_mut(&waiter.key) {
-            ids.retain(|known| *known != id);
+            ids.remove(&id);
             if ids.is_empty() {
                 self.by_vm.remove(&waiter.key);
             }

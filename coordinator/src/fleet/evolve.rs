@@ -57,6 +57,7 @@ impl Fleet {
                     vm.reason = None;
                     vm.desired = DesiredState::Running;
                     vm.held = *held;
+                    vm.effective = vm.checkpoint_allocation;
                     vm.queued_at = None;
                 });
             }
@@ -66,6 +67,7 @@ impl Fleet {
                 vm.held = *held;
                 if *ordinal == 0 {
                     vm.effective = *allocation;
+                    vm.checkpoint_allocation = *allocation;
                     std::sync::Arc::make_mut(&mut vm.order).allocation = *allocation;
                 } else {
                     vm.last_ordinal = *ordinal;
@@ -110,6 +112,7 @@ impl Fleet {
             desired: DesiredState::Paused,
             allocation: created.order.allocation,
             effective: created.order.allocation,
+            checkpoint_allocation: created.order.allocation,
             held: created.held,
             changes: Vec::new(),
             last_ordinal: 0,
@@ -158,10 +161,15 @@ impl Fleet {
         let Some(known) = self.workers.get_mut(worker).filter(|known| known.boot == *boot) else { return };
         known.live = false;
         known.index = index;
+        self.ends_may_be_due = true;
         self.touched.workers.insert(worker.clone());
         let placed: Vec<VmKey> = self.placed_on(worker, boot).map(|vm| vm.key.clone()).collect();
         for key in placed {
             self.edit(index, &key, |vm| {
+                // Should the boot come back, its word is asked for.
+                if let Some(at) = &mut vm.placement {
+                    at.observed = ObservedState::Absent;
+                }
                 if matches!(vm.state, VmState::Starting | VmState::Running | VmState::Paused) {
                     vm.state = VmState::Unknown;
                     vm.reason = Some("its worker's lease is over".to_owned());

@@ -57,6 +57,8 @@ pub struct Fleet {
     queued_by_priority: BTreeMap<u8, u64>,
     /// Something was given back or arrived since the queue was last found blocked.
     room_may_have_appeared: bool,
+    /// A boot expired, and VMs that it was to stop or give up may not have been ended yet.
+    ends_may_be_due: bool,
     touched: Touched,
 }
 

@@ -8,7 +8,7 @@ use bioxen_protocol::worker::{Observation, ObservedState};
 use super::Fleet;
 use super::amounts::Amounts;
 use super::entry::{Entry, Observed};
-use super::vm::{COMPLETED, Vm};
+use super::vm::{COMPLETED, Placement, Vm};
 
 /// What is said where lease and grace ended before the worker could confirm.
 const LEASE_OVER: &str = "its worker's lease and grace were over";
@@ -26,6 +26,13 @@ impl Fleet {
         }
         let Some(vm) = self.vm(&seen.key) else { return Vec::new() };
         let Some(at) = &vm.placement else { return Vec::new() };
+        let live = self.workers.get(worker).is_some_and(|known| known.live && known.boot == *boot);
+        if !live && matches!(seen.state, ObservedState::Running | ObservedState::Paused) {
+            // It may not commit any more; what it says of an end still stands.
+            return Vec::new();
+        }
+        let unconfirmed =
+            |ordinal: u64| vm.changes.iter().any(|change| change.ordinal == ordinal && change.tick.is_none());
         let applied = seen.applied.clamp(at.applied, vm.last_ordinal.max(at.applied));
         let news = at.observed != seen.state
             || next_state(vm, seen.state) != vm.state
@@ -40,36 +47,47 @@ impl Fleet {
             state: seen.state,
             tick: seen.tick.max(vm.tick),
             applied,
-            applied_at: seen.applied_at.clone(),
+            applied_at: seen
+                .applied_at
+                .iter()
+                .copied()
+                .filter(|(ordinal, _)| unconfirmed(*ordinal))
+                .collect(),
             checkpoint: seen.checkpoint.as_deref().map(Into::into),
             reason: seen.reason.clone(),
             held: held_after(vm, seen.state, applied),
         }))]
     }
 
-    /// What ends with a boot: VMs that it was to stop or give up are so, without its word.
+    /// The end of a boot's lease and grace.
     pub(super) fn decide_expiry(&self, worker: &WorkerId, boot: &BootId) -> Vec<Entry> {
         let known = self.workers.get(worker);
         if known.is_none_or(|known| known.boot != *boot || !known.live) {
             return Vec::new();
         }
-        let mut entries = vec![Entry::Expired { worker: worker.clone(), boot: boot.clone() }];
-        for vm in self.placed_on(worker, boot) {
-            let ending = matches!(vm.state, VmState::Stopping | VmState::Destroying);
-            let Some(at) = vm.placement.as_ref().filter(|_| ending) else { continue };
-            entries.push(Entry::Observed(Box::new(Observed {
-                key: vm.key.clone(),
-                generation: at.generation,
-                state: ObservedState::Absent,
-                tick: vm.tick,
-                applied: at.applied,
-                applied_at: Vec::new(),
-                checkpoint: None,
-                reason: Some(LEASE_OVER.to_owned()),
-                held: held_after(vm, ObservedState::Absent, at.applied),
-            })));
+        vec![Entry::Expired { worker: worker.clone(), boot: boot.clone() }]
+    }
+
+    /// Ends VMs that an expired boot was to stop or give up, without its word: at most `most`, the rest when asked again.
+    pub fn ends_of_expired(&mut self, most: usize) -> Vec<Entry> {
+        if !self.ends_may_be_due {
+            return Vec::new();
         }
+        let due = self.vms().filter(|vm| matches!(vm.state, VmState::Stopping | VmState::Destroying));
+        let gone = due.filter_map(|vm| {
+            let at = vm.placement.as_ref()?;
+            let worker = self.workers.get(&at.worker);
+            let commits = worker.is_some_and(|worker| worker.boot == at.boot && worker.live);
+            (!commits).then(|| end_of(vm, at))
+        });
+        let entries: Vec<Entry> = gone.take(most).collect();
+        self.ends_may_be_due = entries.len() == most;
         entries
+    }
+
+    /// Whether [`Self::ends_of_expired`] may have something.
+    pub fn ends_are_due(&self) -> bool {
+        self.ends_may_be_due
     }
 
     pub(super) fn observed(&mut self, index: u64, seen: &Observed) {
@@ -113,6 +131,20 @@ impl Fleet {
     }
 }
 
+fn end_of(vm: &Vm, at: &Placement) -> Entry {
+    Entry::Observed(Box::new(Observed {
+        key: vm.key.clone(),
+        generation: at.generation,
+        state: ObservedState::Absent,
+        tick: vm.tick,
+        applied: at.applied,
+        applied_at: Vec::new(),
+        checkpoint: None,
+        reason: Some(LEASE_OVER.to_owned()),
+        held: held_after(vm, ObservedState::Absent, at.applied),
+    }))
+}
+
 fn note_applied(vm: &mut Vm, seen: &Observed) {
     for (ordinal, tick) in &seen.applied_at {
         if let Some(change) = vm.changes.iter_mut().find(|change| change.ordinal == *ordinal) {
@@ -125,6 +157,7 @@ fn note_applied(vm: &mut Vm, seen: &Observed) {
     if let Some(checkpoint) = &seen.checkpoint {
         vm.checkpoint = Some(checkpoint.clone());
         vm.checkpoint_applied = seen.applied;
+        vm.checkpoint_allocation = vm.effective;
         vm.changes.retain(|change| change.ordinal > seen.applied);
     }
 }

@@ -6,7 +6,6 @@
 use bioxen_protocol::id::{UserId, VmId, VmKey};
 
 use super::Fleet;
-use super::amounts::Amounts;
 use super::entry::Entry;
 use super::rejection::Rejection;
 use super::vm::Vm;
@@ -39,7 +38,7 @@ impl Fleet {
 
     /// The placing of a VM that holds nothing yet.
     fn room_for(&self, vm: &Vm) -> Result<Entry, Rejection> {
-        let held = Amounts::of(vm.allocation);
+        let held = vm.holdings_to_start();
         self.check_limits(&vm.key.user, vm.held.lacks(held))?;
         let (worker, boot) = self.place(vm.order.vm_type, held.ribosomes)?;
         Ok(Entry::Placed { key: vm.key.clone(), worker, boot, held })

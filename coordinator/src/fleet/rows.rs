@@ -83,6 +83,7 @@ impl Fleet {
             config: head.config,
             workers: rows.workers.into_iter().collect(),
             room_may_have_appeared: true,
+            ends_may_be_due: true,
             ..Self::default()
         };
         for (user, row) in &rows.accounts {

@@ -39,6 +39,11 @@ impl Bench {
         for entry in &decided.entries {
             self.fleet.evolve(self.now_ms, entry);
         }
+        while self.fleet.ends_are_due() {
+            for entry in self.fleet.ends_of_expired(2) {
+                self.fleet.evolve(self.now_ms, &entry);
+            }
+        }
         while let Some(entry) = self.fleet.next_from_queue() {
             self.fleet.evolve(self.now_ms, &entry);
         }
@@ -82,9 +87,14 @@ impl Bench {
 
     /// What the worker says of the VM, in the generation that it was given.
     fn observe(&mut self, user: &str, vm: &str, state: ObservedState) {
+        self.observe_applied(user, vm, state, u64::MAX);
+    }
+
+    /// The same where changes up to `applied` alone are in effect.
+    fn observe_applied(&mut self, user: &str, vm: &str, state: ObservedState, applied: u64) {
         let key = key(user, vm);
         let Some(at) = self.fleet.vm(&key).and_then(|vm| vm.placement.clone()) else { return };
-        let applied = self.fleet.vm(&key).map_or(0, |vm| vm.last_ordinal);
+        let applied = self.fleet.vm(&key).map_or(0, |vm| vm.last_ordinal).min(applied);
         let observation = observation(key, at.generation, state, applied);
         let command =
             Command::Observe { worker: at.worker, boot: at.boot, observation: Box::new(observation) };
@@ -188,6 +198,45 @@ fn a_decrease_is_given_back_when_the_worker_confirms_and_an_increase_is_taken_at
 }
 
 #[test]
+fn a_boot_that_comes_back_is_asked_for_its_vms_and_they_run_again() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    let (worker, boot) = ("w".parse().unwrap(), "b".parse().unwrap());
+    let at_worker = bench.fleet.inventory_of(&worker, &boot);
+    bench.run(&Command::Expire { worker: worker.clone(), boot: boot.clone() }).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    assert_eq!(bench.state("alice", "c"), VmState::Unknown, "a boot without a lease was believed");
+    bench.worker("w", "b");
+    assert_ne!(bench.fleet.inventory_of(&worker, &boot), at_worker, "no inventory would be asked for");
+    bench.observe("alice", "c", ObservedState::Running);
+    assert_eq!(bench.state("alice", "c"), VmState::Running);
+}
+
+#[test]
+fn a_replayed_past_takes_nothing_that_the_start_did_not_take() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b1");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    for ribosomes in [15, 5] {
+        let ask = AllocationRequest { ribosomes: Some(ribosomes), ..AllocationRequest::default() };
+        bench.ask("alice", "c", Verb::Allocate, Ask::Allocate(ask)).unwrap();
+        bench.observe("alice", "c", ObservedState::Running);
+    }
+    bench.worker("w", "b2");
+    bench.ask("alice", "c", Verb::Stop, Ask::Stop).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    assert_eq!(bench.held("alice", "c").ribosomes, 15);
+    bench.observe_applied("alice", "c", ObservedState::Running, 1);
+    assert_eq!(bench.held("alice", "c").ribosomes, 15);
+    bench.observe("alice", "c", ObservedState::Running);
+    assert_eq!(bench.held("alice", "c").ribosomes, 5);
+}
+
+#[test]
 fn a_checkpoint_relieves_a_running_vm_of_the_changes_that_it_contains() {
     let mut bench = Bench::new();
     bench.worker("w", "b");
@@ -204,6 +253,31 @@ fn a_checkpoint_relieves_a_running_vm_of_the_changes_that_it_contains() {
     bench.run(&Command::Observe { worker: at.worker, boot: at.boot, observation }).unwrap();
     let vm = bench.fleet.vm(&key("alice", "c")).unwrap();
     assert_eq!((vm.changes.len(), vm.checkpoint_applied, vm.held.ribosomes), (0, 2, 7));
+}
+
+/// Its worker is lost without a checkpoint: the cell is computed again and goes through its past changes.
+#[test]
+fn a_vm_that_repeats_past_changes_holds_the_highest_of_them_until_it_has() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b1");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    for (ordinal, ribosomes) in [(1, 4), (2, 12), (3, 6)] {
+        let ask = AllocationRequest { ribosomes: Some(ribosomes), ..AllocationRequest::default() };
+        bench.ask("alice", "c", Verb::Allocate, Ask::Allocate(ask)).unwrap();
+        bench.observe_applied("alice", "c", ObservedState::Running, ordinal);
+    }
+    assert_eq!(bench.held("alice", "c").ribosomes, 6);
+    bench.worker("w", "b2");
+    bench.ask("alice", "c", Verb::Stop, Ask::Stop).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    let held: Vec<u64> = (0..=3)
+        .map(|applied| {
+            bench.observe_applied("alice", "c", ObservedState::Running, applied);
+            bench.held("alice", "c").ribosomes
+        })
+        .collect();
+    assert_eq!(held, [12, 12, 12, 6]);
 }
 
 #[test]

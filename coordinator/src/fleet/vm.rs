@@ -31,6 +31,8 @@ pub struct Vm {
     pub allocation: CellAllocation,
     /// What is in effect in the cell, as last confirmed.
     pub effective: CellAllocation,
+    /// What is in effect in its checkpoint, or at minute 0 without one.
+    pub checkpoint_allocation: CellAllocation,
     pub held: Amounts,
     /// Changes asked for while it ran that its checkpoint does not contain.
     pub changes: Vec<NumberedChange>,
@@ -65,17 +67,20 @@ impl Vm {
     }
 
     /// What it must hold while its worker has confirmed the changes up to `applied`: what is in effect there until less
-    /// is confirmed, and whatever was asked for since.
+    /// is confirmed, and whatever was asked for since. Past changes count until they are repeated: a cell that is computed
+    /// again goes through each of them, and must not have to take back what others hold by then.
     pub fn holdings_at(&self, applied: u64) -> Amounts {
         let in_effect = self.changes.iter().rfind(|change| change.ordinal <= applied);
         let in_effect = in_effect.map_or(self.effective, |change| change.allocation);
-        let pending = self.changes.iter().filter(|change| change.ordinal > applied && change.tick.is_none());
+        let pending = self.changes.iter().filter(|change| change.ordinal > applied);
         pending.fold(Amounts::of(in_effect), |held, change| held.most_of(Amounts::of(change.allocation)))
     }
 
-    /// What it must hold to be started.
+    /// What it must hold to be started: the most that it holds while its past is made good, so that nothing is taken
+    /// later that was not counted.
     pub fn holdings_to_start(&self) -> Amounts {
-        self.holdings_at(self.checkpoint_applied).most_of(Amounts::of(self.allocation))
+        let base = Amounts::of(self.checkpoint_allocation).most_of(Amounts::of(self.allocation));
+        self.changes.iter().fold(base, |held, change| held.most_of(Amounts::of(change.allocation)))
     }
 
     /// Whether its worker has said that things stand as desired.
@@ -101,6 +106,7 @@ impl Vm {
             checkpoint: self.checkpoint.as_ref().map(|bytes| bytes.to_vec()),
             checkpoint_applied: self.checkpoint_applied,
             horizon_tick: self.horizon_tick,
+            reached_tick: self.tick,
         }
     }
 }

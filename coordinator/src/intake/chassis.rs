@@ -1,6 +1,6 @@
 //! The chassis as admission knows them: default allocation and most, in whole numbers.
 //!
-//! Defaults and mosts are BioXen's own figures (docs/allocation.md); what they do to a cell is the hypervisor's business.
+//! Defaults and mosts are BioXen's own figures (docs/models.md); what they do to a cell is the hypervisor's business.
 
 use bioxen_protocol::worker::CellAllocation;
 

@@ -9,7 +9,9 @@ use bioxen_protocol::command::{
 };
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
-use bioxen_protocol::limits::{WAIT_MS, WAIT_MS_DEFAULT};
+use bioxen_protocol::limits::{
+    CHECKPOINT_BYTES, HORIZON_MINUTES, TICKS_PER_MINUTE, WAIT_MS, WAIT_MS_DEFAULT,
+};
 use bioxen_protocol::subject::{Subject, verb_of};
 use bioxen_protocol::worker::WorkerReport;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,11 @@ const RESERVED_USERS: &str = "bioxen-";
 /// A worker's report: an inventory part of full observations with checkpoints stays below it.
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
 
+/// What a capacity or an observation of a real worker stays below.
+const VM_TYPES: usize = 8;
+const CAPACITY: u64 = 1_000_000_000;
+const REASON_BYTES: usize = 4 * 1024;
+const APPLIED_AT: usize = 4_096;
 /// Deeper than any report.
 const REPORT_DEPTH: usize = 24;
 
@@ -120,7 +127,34 @@ pub(crate) fn report(message: &Message) -> Result<Report, String> {
     if usize::try_from(reader.position()) != Ok(message.payload.len()) {
         return Err("bytes follow the report".to_owned());
     }
+    within_bounds(&report)?;
     Ok(Report { worker, boot, report })
+}
+
+/// Whoever may publish may lie: nothing is taken in that could not be true, or would not fit the journal.
+fn within_bounds(report: &WorkerReport) -> Result<(), String> {
+    match report {
+        WorkerReport::Register(register) => {
+            let capacity = &register.capacity;
+            let amounts = [capacity.max_vms, capacity.total_ribosomes, capacity.usable_ribosomes];
+            if capacity.vm_types.len() > VM_TYPES || amounts.iter().any(|amount| *amount > CAPACITY) {
+                return Err("a capacity that no worker has".to_owned());
+            }
+        }
+        WorkerReport::Heartbeat(_) => {}
+        WorkerReport::Observed { vms, .. } | WorkerReport::Inventory { vms, .. } => {
+            for vm in vms {
+                let far = vm.tick > HORIZON_MINUTES * TICKS_PER_MINUTE;
+                let large = vm.checkpoint.as_ref().is_some_and(|bytes| bytes.len() > CHECKPOINT_BYTES)
+                    || vm.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES)
+                    || vm.applied_at.len() > APPLIED_AT;
+                if far || large {
+                    return Err(format!("an observation of {} that no worker makes", vm.key));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Incoming {
@@ -244,7 +278,7 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
                     "nothing to allocate: give at least one of atp_percentage, ribosomes, memory_kb",
                 ));
             }
-            super::order::not_zero(&amounts)?;
+            super::order::not_zero("", &amounts)?;
             waiting(raw, &allocate, None, Ask::Allocate(amounts))
         }
         _ => read(&raw).map(Asked::Read),

@@ -22,7 +22,7 @@ pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> 
         chassis::find(&create.biological_type).ok_or_else(|| unknown_chassis(&create.biological_type))?;
     refuse_later_features(&create)?;
     check_ranges(&create)?;
-    not_zero(&create.allocation)?;
+    not_zero("allocation.", &create.allocation)?;
     let most = most(chassis, create.config.as_ref())?;
     let allocation = filled(chassis, most, create.allocation);
     let schedule = schedule(&create.schedule, allocation)?;
@@ -40,7 +40,7 @@ pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> 
         pace: pace(create.pace, horizon_tick)?,
         priority: create.priority,
     };
-    try_cell(&order)?;
+    try_cell(&order, most)?;
     let warnings = create.config.as_ref().map(warnings).unwrap_or_default();
     let new = NewVm {
         order: Arc::new(order),
@@ -54,7 +54,9 @@ pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> 
 }
 
 /// Nothing is no allocation: a VM that shall rest is paused or stopped.
-pub(crate) fn not_zero(request: &AllocationRequest) -> Result<(), ErrorBody> {
+///
+/// `place` is where the request stands in the body: `""`, or a path that ends with a dot.
+pub(crate) fn not_zero(place: &str, request: &AllocationRequest) -> Result<(), ErrorBody> {
     let fields = [
         ("atp_percentage", request.atp_percentage.map(|atp| atp.0)),
         ("ribosomes", request.ribosomes),
@@ -63,7 +65,7 @@ pub(crate) fn not_zero(request: &AllocationRequest) -> Result<(), ErrorBody> {
     match fields.into_iter().find(|(_, amount)| *amount == Some(0)) {
         Some((name, _)) => Err(invalid(
             Code::ApiValidation,
-            name,
+            &format!("{place}{name}"),
             format!("{name} is 0: expected more; a VM that shall rest is paused or stopped"),
         )),
         None => Ok(()),
@@ -205,7 +207,7 @@ fn schedule(changes: &[ScheduledChange], held: CellAllocation) -> Result<Vec<Ord
         let allocation = match change.allocation {
             None => None,
             Some(asked) => {
-                not_zero(&asked)?;
+                not_zero("schedule.allocation.", &asked)?;
                 now = CellAllocation {
                     atp_millipercent: asked.atp_percentage.map_or(now.atp_millipercent, |atp| atp.0),
                     ribosomes: asked.ribosomes.unwrap_or(now.ribosomes),
@@ -248,8 +250,15 @@ fn pace(asked: Option<Pace>, horizon_tick: Option<u64>) -> Result<Pace, ErrorBod
     }
 }
 
-fn try_cell(order: &CellOrder) -> Result<(), ErrorBody> {
-    let spec: CellSpec = cell::spec(order)?;
+/// Whether the model takes the settings. What is above the VM's most is the core's to refuse, with its figures.
+fn try_cell(order: &CellOrder, most: CellAllocation) -> Result<(), ErrorBody> {
+    let asked = order.allocation;
+    let allocation = CellAllocation {
+        atp_millipercent: asked.atp_millipercent.min(most.atp_millipercent),
+        ribosomes: asked.ribosomes.min(most.ribosomes),
+        memory_kb: asked.memory_kb.min(most.memory_kb),
+    };
+    let spec: CellSpec = cell::spec(&CellOrder { allocation, ..order.clone() })?;
     spec.validate().map_err(|error| invalid(Code::InvalidConfiguration, "parameters", error.to_string()))
 }
 

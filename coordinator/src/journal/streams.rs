@@ -179,9 +179,15 @@ fn matching(stream: &'static str, expected: &Value, found: &Value) -> Result<(),
             expected: value.clone(),
             found: found.get(setting).cloned().unwrap_or_else(|| absent(value)),
         })
-        .filter(|mismatch| mismatch.expected != mismatch.found)
+        .filter(|mismatch| mismatch.expected != mismatch.found && !is_roomier(mismatch))
         .collect();
     if mismatches.is_empty() { Ok(()) } else { Err(StreamError::Different { stream, mismatches }) }
+}
+
+/// More room than asked for is what an operator gives to a stream that is full.
+fn is_roomier(mismatch: &Mismatch) -> bool {
+    mismatch.setting == "max_bytes"
+        && mismatch.expected.as_i64().zip(mismatch.found.as_i64()).is_some_and(|(asked, found)| found > asked)
 }
 
 /// JetStream leaves out settings that are off.

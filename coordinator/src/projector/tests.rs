@@ -59,6 +59,9 @@ impl Bench {
     fn run(&mut self, command: &Command) {
         let decided = self.core.decide(DAY_MS, command).unwrap();
         decided.entries.iter().for_each(|entry| self.happens(entry));
+        for entry in self.core.ends_of_expired(usize::MAX) {
+            self.happens(&entry);
+        }
         while let Some(entry) = self.core.next_from_queue() {
             self.happens(&entry);
         }

@@ -90,6 +90,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         checkpoint: None,
         checkpoint_applied: 0,
         horizon_tick: None,
+        reached_tick: 0,
     }
 }
 

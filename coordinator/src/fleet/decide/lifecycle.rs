@@ -46,7 +46,8 @@ impl Fleet {
     }
 
     pub(super) fn decide_destroy(&self, cause: &Cause, vm: &Vm) -> Result<Decided, Rejection> {
-        if vm.state == VmState::Destroyed {
+        // Under a request id it is remembered: a late repeat must not destroy a VM that was made anew.
+        if vm.state == VmState::Destroyed && cause.request.is_none() {
             let answer = Answer::Reach { vm: vm.key.vm.clone(), goal: Goal::Destroyed };
             return Ok(Decided { entries: Vec::new(), answer });
         }

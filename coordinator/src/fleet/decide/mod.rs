@@ -78,6 +78,11 @@ impl Fleet {
         }
     }
 
+    /// Whether the request took effect before: then it is answered again, whatever limits have been reached since.
+    pub fn is_repeat(&self, now_ms: u64, cause: &Cause) -> bool {
+        self.first_answer(now_ms, cause).is_ok_and(|answer| answer.is_some())
+    }
+
     /// The first answer again, where the request took effect before.
     fn first_answer(&self, now_ms: u64, cause: &Cause) -> Result<Option<Answer>, Rejection> {
         let Some(request) = &cause.request else { return Ok(None) };

@@ -33,6 +33,7 @@ fn through_rows(fleet: &Fleet) -> Fleet {
     .unwrap();
     restored.touched = Touched::default();
     restored.room_may_have_appeared = false;
+    restored.ends_may_be_due = false;
     restored
 }
 
@@ -45,7 +46,7 @@ enum Step {
     Create { user: u8, vm: u8, queue: bool },
     Ask { user: u8, vm: u8, verb: Verb },
     Allocate { user: u8, vm: u8, ribosomes: u64, atp: u64 },
-    Observe { user: u8, vm: u8, state: u8 },
+    Observe { user: u8, vm: u8, state: u8, applied: u64 },
     Boot { worker: u8, boot: u8 },
     Expire { worker: u8 },
 }
@@ -59,7 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(user, vm, verb)| Step::Ask { user, vm, verb }),
         2 => (user.clone(), vm.clone(), 1..17u64, 1..80_000u64)
             .prop_map(|(user, vm, ribosomes, atp)| Step::Allocate { user, vm, ribosomes, atp }),
-        6 => (user, vm, 0..6u8).prop_map(|(user, vm, state)| Step::Observe { user, vm, state }),
+        6 => (user, vm, 0..6u8, prop_oneof![0..6u64, Just(u64::MAX)])
+            .prop_map(|(user, vm, state, applied)| Step::Observe { user, vm, state, applied }),
         1 => (0..3u8, 0..3u8).prop_map(|(worker, boot)| Step::Boot { worker, boot }),
         1 => (0..3u8).prop_map(|worker| Step::Expire { worker }),
     ]
@@ -87,7 +89,7 @@ fn take(bench: &mut Bench, step: Step) {
             let request = AllocationRequest { ribosomes, atp_percentage, memory_kb: None };
             bench.ask(&format!("u{user}"), &format!("c{vm}"), Verb::Allocate, Ask::Allocate(request))
         }
-        Step::Observe { user, vm, state } => {
+        Step::Observe { user, vm, state, applied } => {
             let states = [
                 ObservedState::Running,
                 ObservedState::Paused,
@@ -96,7 +98,8 @@ fn take(bench: &mut Bench, step: Step) {
                 ObservedState::Failed,
                 ObservedState::Absent,
             ];
-            bench.observe(&format!("u{user}"), &format!("c{vm}"), states[usize::from(state)]);
+            let state = states[usize::from(state)];
+            bench.observe_applied(&format!("u{user}"), &format!("c{vm}"), state, applied);
             Ok(Answer::Nothing)
         }
         Step::Boot { worker, boot } => {

@@ -33,6 +33,8 @@ pub(super) struct Assignment {
     pub(super) changes: VecDeque<NumberedChange>,
     /// How far it may go; beyond the horizon it never does.
     pub(super) target_tick: u64,
+    /// Changes without a tick wait until here.
+    pub(super) floor_tick: u64,
     pub(super) horizon_tick: Option<u64>,
     pub(super) desired: DesiredState,
     /// A quantum lasts about this long at most.
@@ -81,7 +83,8 @@ impl Assignment {
         let mut applied_ticks = Vec::new();
         loop {
             self.apply_due(&mut cell, &mut applied_ticks)?;
-            let next_change = self.changes.front().and_then(|change| change.tick).unwrap_or(u64::MAX);
+            let next_change =
+                self.changes.front().map_or(u64::MAX, |change| change.tick.unwrap_or(self.floor_tick));
             if cell.tick() >= target_tick || begun.elapsed() >= self.time {
                 break;
             }
@@ -102,6 +105,7 @@ impl Assignment {
             match change.tick {
                 Some(tick) if tick > now => break,
                 Some(tick) if tick < now => return Err(Failure::Past { ordinal: change.ordinal, tick, now }),
+                None if self.floor_tick > now => break,
                 Some(_) | None => {}
             }
             cell.apply(&order::change(change, now)?).map_err(BadOrder::from)?;

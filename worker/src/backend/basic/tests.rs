@@ -52,6 +52,7 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         checkpoint: None,
         checkpoint_applied: 0,
         horizon_tick,
+        reached_tick: 0,
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Vm {
     carried: usize,
     /// Past changes are made good up to here as fast as it can: the VM had already come this far elsewhere.
     replay_tick: u64,
+    /// Changes without a tick take effect here or later.
+    floor_tick: u64,
     pub(super) pacing: Pacing,
     pub(super) paused_since_ns: Option<u64>,
     pub(super) is_in_work: bool,
@@ -66,7 +68,8 @@ impl Vm {
             applied: desired.checkpoint_applied,
             applied_at: Vec::new(),
             carried: 0,
-            replay_tick: 0,
+            replay_tick: desired.reached_tick,
+            floor_tick: desired.reached_tick,
             pacing: Pacing::new(order.map_or(Pace::Max, |order| order.pace), quantum_ns, now_ns, 0),
             paused_since_ns: None,
             is_in_work: false,
@@ -134,6 +137,7 @@ impl Vm {
             origin: self.origin.clone(),
             changes: self.changes.clone(),
             target_tick,
+            floor_tick: self.floor_tick,
             horizon_tick: self.horizon_tick,
             desired: self.desired,
             time,
@@ -171,7 +175,7 @@ impl Vm {
     }
 
     fn is_change_due(&self) -> bool {
-        self.changes.front().is_some_and(|change| change.tick.is_none_or(|tick| tick <= self.tick))
+        self.changes.front().is_some_and(|change| change.tick.unwrap_or(self.floor_tick) <= self.tick)
     }
 
     fn is_at_horizon(&self) -> bool {
