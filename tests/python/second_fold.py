@@ -54,7 +54,7 @@ def amounts(held):
 
 
 def allocation_of(fields):
-    return (fields["atp_millipercent"], fields["ribosomes"], fields["memory_kb"])
+    return tuple(fields[kind] for kind in KINDS[1:])
 
 
 def highest(*several):
@@ -75,7 +75,8 @@ class Vm:
         self.releases = created["on_complete"] == "release"
         self.place = None
         self.generation = None
-        self.checkpoint_applied = 0
+        # In effect where it starts from: in its checkpoint, or at minute 0.
+        self.at_start = self.allocation
         # Who waits is started by priority, then age.
         self.turn = (created["order"]["priority"], index)
         self.holds = NOTHING if created["queued"] else slot_and(self.allocation)
@@ -268,7 +269,8 @@ class Fold:
             self.check_turn(key, vm)
         vm.state, vm.place = "starting", (fields["worker"], fields["boot"])
         vm.generation = (self.incarnation, self.index)
-        vm.holds = highest(slot_and(vm.allocation), vm.in_effect_or_asked(vm.checkpoint_applied))
+        vm.confirmed = vm.at_start
+        vm.holds = highest(slot_and(vm.allocation), vm.in_effect_or_asked(0))
         self.started.append("/".join(key))
 
     def check_turn(self, key, vm):
@@ -300,7 +302,7 @@ class Fold:
         asked = allocation_of(fields["allocation"])
         vm.allocation = asked
         if vm.place is None:
-            vm.confirmed, vm.holds = asked, slot_and(asked)
+            vm.confirmed, vm.at_start, vm.holds = asked, asked, slot_and(asked)
         else:
             vm.changes.append((fields["ordinal"], asked))
             vm.holds = highest(vm.holds, slot_and(asked))
@@ -312,7 +314,7 @@ class Fold:
         seen, was = fields["state"], vm.state
         vm.confirm(fields["applied"])
         if fields["checkpoint"] is not None:
-            vm.checkpoint_applied = fields["applied"]
+            vm.at_start = vm.confirmed
             vm.changes = [change for change in vm.changes if change[0] > fields["applied"]]
         if was == "destroying":
             if seen == "absent":
@@ -357,9 +359,7 @@ def fold(messages):
 
 
 def added_up(folded):
-    """After each batch the sums are the VMs' own, added up anew where it is cheap to do so."""
-    if len(folded.vms) > 200 and folded.index % 50:
-        return
+    """After each batch the sums are what the VMs hold, added up anew."""
     users = defaultdict(lambda: NOTHING)
     for (user, _), vm in folded.vms.items():
         users[user] = tuple(a + b for a, b in zip(users[user], vm.holds, strict=True))

@@ -134,49 +134,49 @@ async fn allocations_race_for_the_last_of_the_fleets_atp_and_never_take_more_tha
     assert_all_agree("allocations near the limits, given back", &fleet, client).await;
 }
 
+async fn status(client: &Client, user: &str, vm: &str, expected: impl Fn(&Value) -> bool) -> Value {
+    ask_until(client, &command(user, "status", vm), &Value::Null, expected).await
+}
+
 /// A worker is lost before any checkpoint: what runs again from minute 0 goes through its old allocations once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_that_repeats_its_past_allocations_takes_nothing_that_others_hold_by_now() {
-    let mut fleet = TestFleet::start(&Options {
-        resources: "global_ribosome_limit = 12\n".to_owned(),
-        workers: vec![roomy_worker("w1")],
-    });
+    // Short quanta: the worker tells of each change that is repeated, or nearly.
+    let (name, table) = roomy_worker("w1");
+    let table = format!("{table}scheduling_quantum_ms = 1\n");
+    let resources = "global_ribosome_limit = 12\n".to_owned();
+    let mut fleet = TestFleet::start(&Options { resources, workers: vec![(name.clone(), table.clone())] });
     let clients = connections(&fleet, 1).await;
     let client = &clients[0];
-    let body = json!({
-        "biological_type": "syn3a",
-        "auto_start": true,
-        "pace": 6,
-        "allocation": { "ribosomes": 10, "atp_percentage": 60 },
-    });
+    let minutes = |now: &Value| now["simulated_minutes"].as_f64().unwrap_or_default();
+    let body = json!({ "biological_type": "syn3a", "auto_start": true, "pace": 1e6, "priority": 1 });
     assert_eq!(ask(client, &command("alice", "create", "c1"), &body).await["status"], "created");
-    for ribosomes in [2, 9] {
-        settle(client, &["alice".to_owned()], &["running"]).await;
-        let minutes = |status: &Value| status["simulated_minutes"].as_f64().unwrap_or_default();
+    for ribosomes in [2, 9, 2, 9, 2, 9, 2, 9, 2, 9] {
         let begun = minutes(&ask(client, &command("alice", "status", "c1"), &Value::Null).await);
-        ask_until(client, &command("alice", "status", "c1"), &Value::Null, |now| minutes(now) > begun + 0.1)
-            .await;
-        let allocate = json!({ "ribosomes": ribosomes });
-        ask(client, &command("alice", "allocate", "c1"), &allocate).await;
+        status(client, "alice", "c1", |now| minutes(now) > begun + 1000.0).await;
+        ask(client, &command("alice", "allocate", "c1"), &json!({ "ribosomes": ribosomes })).await;
         confirmed(client, "alice", "c1").await;
     }
+    let reached = ask(client, &command("alice", "status", "c1"), &Value::Null).await;
     fleet.kill_worker("w1");
     settle(client, &["alice".to_owned()], &["unknown"]).await;
     assert_eq!(ask(client, &command("alice", "stop", "c1"), &Value::Null).await["state"], "stopped");
-    let (name, table) = roomy_worker("w1");
     fleet.start_worker(&name, &table);
-    let wait = json!({ "wait_ms": 10_000 });
-    assert_eq!(ask(client, &command("alice", "start", "c1"), &wait).await["state"], "running");
-    // Whatever it gives back on the way is another's at once.
-    let greedy = json!({ "biological_type": "syn3a", "allocation": { "ribosomes": 9 }, "on_full": "queue" });
-    ask(client, &command("bob", "create", "c1"), &greedy).await;
-    let less = json!({ "ribosomes": 3 });
-    ask(client, &command("alice", "allocate", "c1"), &less).await;
-    settle(client, &["bob".to_owned()], &["running"]).await;
+    // Carol has the room, alice waits for it, bob behind her for whatever she would give back.
+    let nine = |on_full: &str| json!({ "biological_type": "syn3a", "allocation": { "ribosomes": 9 }, "on_full": on_full });
+    assert_eq!(ask(client, &command("carol", "create", "c1"), &nine("reject")).await["state"], "created");
+    assert_eq!(ask(client, &command("bob", "create", "c1"), &nine("queue")).await["state"], "queued");
+    let queue = json!({ "on_full": "queue" });
+    assert_eq!(ask(client, &command("alice", "start", "c1"), &queue).await["state"], "queued");
+    destroy_all(&clients, &[("carol".to_owned(), "c1".to_owned())]).await;
+    status(client, "alice", "c1", |now| minutes(now) >= minutes(&reached)).await;
     confirmed(client, "alice", "c1").await;
-    confirmed(client, "bob", "c1").await;
+    assert_eq!(status(client, "bob", "c1", |_| true).await["state"], "queued");
+    ask(client, &command("alice", "allocate", "c1"), &json!({ "ribosomes": 3 })).await;
+    status(client, "bob", "c1", |now| now["state"] == "running").await;
+    confirmed(client, "alice", "c1").await;
     assert_all_agree("past allocations repeated", &fleet, client).await;
-    let users = ["alice", "bob"].map(str::to_owned);
+    let users = ["alice", "bob", "carol"].map(str::to_owned);
     destroy_all(&clients, &vms_of(client, &users).await).await;
     assert_all_given_back(client, &users).await;
     assert_all_agree("past allocations repeated, given back", &fleet, client).await;
