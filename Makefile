@@ -3,7 +3,7 @@
 NATS_SERVER = $$(python3 deploy/get_nats_server.py)
 CARGO ?= cargo
 
-.PHONY: help run dev test lint
+.PHONY: help run dev test bench lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
 		&& $(CARGO) build --release --workspace --bins \
 		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace $(ARGS)
+
+bench: ## Measure cells, commands and density, some three minutes; one benchmark as ARGS="--bench NAME"
+	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" $(CARGO) bench --package bioxen-tests $(or $(ARGS),--benches)
 
 lint: ## Check formatting, lints and licences
 	@$(CARGO) fmt --all --check
