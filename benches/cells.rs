@@ -1,6 +1,8 @@
 //! One cell on one core: a shift of the reference model over 600 minutes, an hour of each chassis, and what a VM needs
 //! besides.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends there and then")]
+
 use bioxen_hypervisor::simulate::{Options, spec};
 use bioxen_hypervisor::{Cell, ChassisName, Tolerance};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};

@@ -3,6 +3,9 @@
 //!
 //! `allocate` is a command that changes (one entry in the journal each), `fleet` one that reads.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends there and then")]
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::time::{Duration, Instant};
 
 use async_nats::Client;

@@ -1,6 +1,9 @@
 //! A hundred cells on one worker at pace 60, re-allocated at the simulated hour: CPU, memory, and whether ten of them
 //! equal `bioxen simulate` to the bit. Takes some 75 s.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends there and then")]
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 #[path = "../tests/density/measure.rs"]
 mod measure;
 

@@ -1,6 +1,9 @@
 //! Cells: the models against an independent integrator, and VMs of a real fleet against `bioxen simulate`, to the bit,
 //! whatever happened to them on the way.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
+#![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
+
 use std::time::Duration;
 
 use async_nats::Client;

@@ -1,5 +1,7 @@
 //! Tidiness: rules on the code that hold because they are checked. What clippy and rustfmt check is not repeated here.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Density: a hundred cells of one worker are still a hundred cells, and cheap. The benchmark `density` measures longer.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
+
 mod measure;
 
 use measure::{Course, measure};

@@ -33,6 +33,7 @@ pub struct Draw(AtomicU64);
 
 impl Draw {
     /// From BIOXEN_TEST_SEED, or from the time; the seed is printed.
+    #[expect(clippy::print_stdout, reason = "a failure is repeated with the seed")]
     pub fn new(what: &str) -> Self {
         let given = std::env::var("BIOXEN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");

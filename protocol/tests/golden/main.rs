@@ -3,6 +3,8 @@
 //! `files/NAME.json` holds a message as JSON, `files/NAME.msgpack` the same as MessagePack in hex, and
 //! `files/NAME.schema.json` the schema of a body. BIOXEN_UPDATE_GOLDEN=1 writes them anew; look at the difference then.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
+
 mod commands;
 mod replies;
 mod workers;

@@ -25,6 +25,7 @@ const PREDICTED: Predicted =
 pub(crate) fn check(golden: &mut Golden) {
     vms(golden);
     fleet(golden);
+    operators(golden);
     errors(golden);
     golden.message("event", &event());
     let rejected = Event {
@@ -156,6 +157,9 @@ fn fleet(golden: &mut Golden) {
             uptime_hours: 1.5,
         },
     );
+}
+
+fn operators(golden: &mut Golden) {
     let worker = WorkerInfo {
         worker: id("w1"),
         boot: id("b0a1"),
