@@ -76,6 +76,8 @@ pub enum RunError {
     Subscribe(#[from] async_nats::SubscribeError),
     #[error(transparent)]
     Telemetry(#[from] bioxen_telemetry::TelemetryError),
+    #[error("the submit stream cannot be read: {0}; start again")]
+    Submit(#[source] async_nats::Error),
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
     #[error("no random name can be drawn: {0}")]
@@ -136,11 +138,13 @@ async fn lead(
     health: Health,
     readiness: Readiness,
 ) -> Result<(), RunError> {
-    let Recovered { fleet, fleet_id, position, ledger } = recovered;
+    let Recovered { mut fleet, fleet_id, position, ledger } = recovered;
     let fleet_id = fleet_id.map_or_else(|| random_token(8), Ok)?;
     let (committer, ledger_fatal) = Committer::start(ledger)?;
     let committer = Arc::new(committer);
     let js = jetstream::new(client.clone());
+    fleet.submit_sequence =
+        intake::submit::cursor(&js, fleet.submit_sequence, fleet.time_ms).await.map_err(RunError::Submit)?;
     let stats = Stats::new();
 
     let (projector, batches) = mpsc::channel(PROJECTOR_BATCHES);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, consumer, stream};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,41 @@ use crate::journal::streams::SUBMIT;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often what was decided on is purged.
 const PURGE_EVERY: Duration = Duration::from_secs(10);
+
+/// Behind which sequence to read on: what the journal says was decided on, or less where the stream went back behind
+/// that, as when an older copy of nats-server's store was put back. What came in since the last entry was not decided on.
+///
+/// # Errors
+/// When the stream cannot be read.
+pub(crate) async fn cursor(
+    js: &jetstream::Context,
+    decided: u64,
+    last_entry_ms: u64,
+) -> Result<u64, async_nats::Error> {
+    let mut stream = js.get_stream(SUBMIT).await?;
+    let state = stream.info().await?.state.clone();
+    if state.last_sequence >= decided {
+        return Ok(decided);
+    }
+    let mut cursor = state.last_sequence;
+    for sequence in (state.first_sequence.max(1)..=state.last_sequence).rev() {
+        match stream.get_raw_message(sequence).await {
+            Ok(message) if message.time.unix_timestamp_nanos() / 1_000_000 <= i128::from(last_entry_ms) => {
+                break;
+            }
+            Ok(_) => cursor = sequence - 1,
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    tracing::warn!(
+        decided,
+        last = state.last_sequence,
+        cursor,
+        "the submit stream went back: its numbers begin again"
+    );
+    Ok(cursor)
+}
 
 /// Reads until the driver is gone. After a break it continues behind what it handed over last.
 pub(crate) async fn run(js: jetstream::Context, after: u64, sender: mpsc::Sender<Incoming>) {
