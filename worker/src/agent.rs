@@ -215,6 +215,9 @@ impl Agent {
             Err(error) => return drop_message(&error),
         };
         if let WorkerCommand::Query { key, generation } = command {
+            // A VM that has just ended is then known as such.
+            let told = self.vms.observe();
+            self.report_observed(told).await;
             let live = self.vms.query(&key, generation);
             let reply = live.map_or(VmQueryReply::Absent, |live| VmQueryReply::Vm(Box::new(live)));
             return self.answer(&message, &reply).await;

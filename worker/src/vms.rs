@@ -134,10 +134,13 @@ impl Vms {
         inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied)))
     }
 
-    /// A VM as it stands; none where it is not held in that generation.
+    /// A VM as it stands, or as it ended until the leader knows; none where it is not held in that generation.
     pub fn query(&self, key: &VmKey, generation: Generation) -> Option<LiveVm> {
-        self.held.get(key).filter(|held| held.generation == generation)?;
-        self.backend.query(key)
+        let held = self.held.get(key).filter(|held| held.generation == generation)?;
+        match &held.observation {
+            Some(last) if !held.is_live => self.backend.ended(last),
+            _ => self.backend.query(key),
+        }
     }
 
     /// VMs that the backend runs or will.

@@ -41,6 +41,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// A VM at its last committed grid point; none where it is not held.
     fn query(&self, key: &VmKey) -> Option<LiveVm>;
 
+    /// A VM that is no longer held, as its last observation has it; none without a checkpoint.
+    fn ended(&self, last: &Observation) -> Option<LiveVm>;
+
     /// Counts for telemetry.
     fn figures(&self) -> Figures;
 

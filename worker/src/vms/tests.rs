@@ -51,6 +51,10 @@ impl Backend for Noting {
     fn query(&self, _: &VmKey) -> Option<LiveVm> {
         None
     }
+    fn ended(&self, last: &Observation) -> Option<LiveVm> {
+        self.note("ended", &last.key);
+        None
+    }
     fn figures(&self) -> Figures {
         Figures::default()
     }
@@ -139,6 +143,18 @@ fn a_higher_generation_replaces_a_lower_one() {
     assert!(late.is_empty(), "the lower generation was still told of");
     assert_eq!(tell(&backend, &mut vms, observed("c1", 6, ObservedState::Running)).len(), 1);
     assert!(vms.query(&key("c1"), generation(5)).is_none());
+}
+
+#[test]
+fn a_vm_that_ended_is_queried_by_its_last_observation_until_it_is_forgotten() {
+    let (backend, mut vms) = vms(1);
+    vms.desire(desired("c1", 5, DesiredState::Running));
+    tell(&backend, &mut vms, observed("c1", 5, ObservedState::Completed));
+    vms.query(&key("c1"), generation(5));
+    vms.query(&key("c1"), generation(4));
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    vms.query(&key("c1"), generation(5));
+    assert_eq!(backend.asked(), ["place c1", "ended c1", "forget c1"]);
 }
 
 #[test]

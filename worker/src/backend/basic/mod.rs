@@ -26,6 +26,7 @@ mod vm;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::Cell;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
@@ -98,6 +99,19 @@ impl Backend for Basic {
         Some(live(&seen))
     }
 
+    fn ended(&self, last: &Observation) -> Option<LiveVm> {
+        let cell = Cell::restore(last.checkpoint.as_deref()?).ok()?;
+        Some(LiveVm {
+            state: last.state,
+            tick: last.tick,
+            lag_minutes: 0.0,
+            uptime_seconds: 0.0,
+            cpu_seconds: 0.0,
+            memory_kb: 0,
+            metrics: metrics(&cell),
+        })
+    }
+
     fn figures(&self) -> Figures {
         let now_ns = clock::boot_time_ns();
         let figures = self.shared.lock().pool.figures(now_ns);
@@ -110,11 +124,7 @@ impl Backend for Basic {
 }
 
 fn live(seen: &Seen) -> LiveVm {
-    let mut metrics = match serde_json::to_value(seen.cell.metrics()) {
-        Ok(serde_json::Value::Object(metrics)) => metrics,
-        // Metrics are a struct of numbers and names: a map in any encoding.
-        Ok(_) | Err(_) => serde_json::Map::new(),
-    };
+    let mut metrics = metrics(&seen.cell);
     metrics.insert("vm_id".to_owned(), seen.observation.key.vm.as_str().into());
     metrics.insert("biological_type".to_owned(), seen.biological_type.as_str().into());
     LiveVm {
@@ -125,5 +135,13 @@ fn live(seen: &Seen) -> LiveVm {
         cpu_seconds: seen.cpu.as_secs_f64(),
         memory_kb: VM_MEMORY_KB,
         metrics,
+    }
+}
+
+fn metrics(cell: &Cell) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(cell.metrics()) {
+        Ok(serde_json::Value::Object(metrics)) => metrics,
+        // Metrics are a struct of numbers and names: a map in any encoding.
+        Ok(_) | Err(_) => serde_json::Map::new(),
     }
 }
