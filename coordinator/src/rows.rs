@@ -20,11 +20,13 @@ pub enum RowsError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(
-        "row {key:?} of the ledger cannot be read ({reason}); delete the ledger's directory, it is rebuilt from the journal"
+        "the ledger's row of {key} cannot be read ({reason}); delete the ledger's directory, it is rebuilt from the journal"
     )]
     Undecodable { key: RowKey, reason: String },
-    #[error("{0}; delete the ledger's directory, it is rebuilt from the journal")]
-    Disagree(#[from] RowsDisagree),
+    #[error(
+        "the ledger, at index {index}, does not add up: {source}; delete its directory, it is rebuilt from the journal"
+    )]
+    Disagree { index: u64, source: RowsDisagree },
     #[error("a row cannot be encoded: {0}")]
     Unencodable(#[from] rmp_serde::encode::Error),
 }
@@ -100,7 +102,8 @@ pub fn load(rows: impl Iterator<Item = Result<(RowKey, Vec<u8>), LedgerError>>) 
             }
         }
     }
-    Ok(Fleet::restore(all)?)
+    let index = all.head.as_ref().map_or(0, |head| head.next_index.saturating_sub(1));
+    Fleet::restore(all).map_err(|source| RowsError::Disagree { index, source })
 }
 
 fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, RowsError> {
@@ -125,6 +128,11 @@ pub fn show(key: &RowKey, value: &[u8]) -> String {
         RowKey::Meta(name) => name.clone(),
     };
     format!("{name} {}", text.chars().take(SHOWN_CHARS).collect::<String>())
+}
+
+/// The index that a row itself names.
+pub fn index_in(value: &[u8]) -> Option<u64> {
+    rmp_serde::from_slice::<serde_json::Value>(value).ok()?.get("index")?.as_u64()
 }
 
 /// The index of the last entry about what a row describes.

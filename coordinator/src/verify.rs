@@ -1,6 +1,8 @@
 //! `ledger verify`: the ledger is read again from sled, the journal folded again from NATS, the audit stream read again.
 //! Nothing of the leader's memory is believed.
 
+mod batches;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use crate::ledger::{Committer, Ledger, LedgerError, RowKey};
 use crate::projector::Progress;
 use crate::projector::verify::verify_audit;
 use crate::rows;
+use batches::Kept;
 
 /// More differences than this are counted by the last one only.
 const DIFFERENCES: usize = 1_000;
@@ -60,28 +63,84 @@ pub struct Dump {
     /// Index of the last entry that the rows contain.
     index: u64,
     rows: BTreeMap<RowKey, Vec<u8>>,
-    faults: Vec<String>,
+    /// Rows that do not fit their checksum, and what is said of each.
+    damaged: BTreeMap<RowKey, String>,
+    /// What else is wrong, with the index where it is told.
+    faults: Vec<(Option<u64>, String)>,
+    kept: Kept,
 }
 
 /// Reads all of a ledger.
 pub fn dump(ledger: &Ledger) -> Dump {
     let index = ledger.applied().map_or(0, |applied| applied.index);
-    let mut dump = Dump { index, rows: BTreeMap::new(), faults: Vec::new() };
+    let (rows, damaged, faults) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut dump = Dump { index, rows, damaged, faults, kept: Kept::default() };
     for row in ledger.rows() {
         match row {
-            Ok((key, value)) => {
-                dump.rows.insert(key, value);
-            }
-            Err(fault) => dump.faults.push(fault.to_string()),
+            Ok((key, value)) => _ = dump.rows.insert(key, value),
+            Err(fault) => dump.fault(&fault),
         }
     }
-    let kept: Vec<LedgerError> = ledger.verify().faults;
-    for fault in kept.iter().map(ToString::to_string) {
-        if !dump.faults.contains(&fault) {
-            dump.faults.push(fault);
-        }
+    for fault in ledger.verify().faults {
+        dump.fault(&fault);
     }
+    // Where they cannot be read, that is a fault already.
+    dump.kept = Kept::new(ledger.batches_after(0).unwrap_or_default());
     dump
+}
+
+impl Dump {
+    fn fault(&mut self, fault: &LedgerError) {
+        let said = fault.to_string();
+        let row = match fault {
+            LedgerError::DamagedRow { key, .. } => row_named(key),
+            _ => None,
+        };
+        match row {
+            Some(key) => _ = self.damaged.insert(key, said),
+            None if self.faults.iter().all(|(_, known)| *known != said) => {
+                let at = said
+                    .rsplit_once("index ")
+                    .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+                self.faults.push((at, said));
+            }
+            None => {}
+        }
+    }
+
+    /// Damaged rows where there is nothing to compare them with.
+    fn tell_damaged(&self, differences: &mut Vec<Difference>) {
+        for (key, said) in &self.damaged {
+            let account = account_of(key);
+            differences.push(difference("ledger", &account, Some(self.index), said, "what was written"));
+        }
+    }
+
+    fn tell_faults(&self, differences: &mut Vec<Difference>) {
+        for (at, said) in &self.faults {
+            let index = at.unwrap_or(self.index);
+            differences.push(difference("ledger", "fleet", Some(index), said, "what was written"));
+        }
+    }
+}
+
+/// Checks a ledger by itself, as where nothing else is left: its checksums, its chain, and its rows against the batches
+/// that it keeps, where these reach back to the first. `entries` says how many were folded.
+///
+/// # Errors
+/// Where the rows cannot be written again, in words.
+pub fn verify_alone(dump: &Dump) -> Result<Verified, String> {
+    let mut differences = Vec::new();
+    dump.tell_faults(&mut differences);
+    let folded = dump.kept.fold();
+    let entries = folded.as_ref().map_or(0, |(_, entries)| *entries);
+    match folded {
+        Some((fleet, _)) => compare_rows(&fleet, dump, &mut differences)?,
+        None => dump.tell_damaged(&mut differences),
+    }
+    differences.truncate(DIFFERENCES);
+    let rows = dump.rows.len() as u64;
+    Ok(Verified { clean: differences.is_empty(), entries, rows, audit_records: 0, differences })
 }
 
 /// Compares a ledger, the journal and the audit stream.
@@ -103,6 +162,7 @@ pub async fn verify(
             if batch.batch.first_index > dump.index && folded.is_none() {
                 folded = Some(fleet.clone());
             }
+            differences.extend(dump.kept.compare(&batch));
             rows::fold(&mut fleet, &batch.batch);
             entries += batch.batch.entries.len() as u64;
             check_invariants(&fleet, batch.batch.last_index(), &mut differences);
@@ -114,24 +174,29 @@ pub async fn verify(
         Err(ReadError::Api { sequence, source }) => {
             return Err(format!("the journal cannot be read at sequence {sequence}: {source}"));
         }
-        Err(broken) => differences.push(broken_journal(&broken, entries)),
+        Err(broken) => {
+            differences.extend(dump.kept.lost(&broken));
+            differences.push(broken_journal(&broken, entries));
+        }
     }
-    for fault in &dump.faults {
-        differences.push(difference(
-            "ledger",
-            &account_in(fault),
-            Some(dump.index),
-            fault,
-            "what was written",
-        ));
-    }
-    let at_dump = folded.unwrap_or_else(|| fleet.clone());
-    if at_dump.next_index == dump.index + 1 {
-        compare_rows(&at_dump, &dump, &mut differences)?;
-    } else if differences.is_empty() {
+    dump.tell_faults(&mut differences);
+    let mut at_dump = folded.unwrap_or_else(|| fleet.clone());
+    if at_dump.next_index <= dump.index && !broken {
+        differences.extend(dump.kept.missing(at_dump.next_index, dump.index + 1));
         let found = format!("the ledger stands at index {}", dump.index);
         let expected = format!("a batch of the journal that ends there; it ends at {}", fleet.next_index - 1);
         differences.push(difference("ledger", "fleet", Some(dump.index), &found, &expected));
+    }
+    // The rows of a journal that is no more can still be those of the batches that the ledger keeps.
+    if at_dump.next_index != dump.index + 1
+        && let Some((fleet, _)) = dump.kept.fold()
+    {
+        at_dump = fleet;
+    }
+    if at_dump.next_index == dump.index + 1 {
+        compare_rows(&at_dump, &dump, &mut differences)?;
+    } else {
+        dump.tell_damaged(&mut differences);
     }
     // Without an unbroken journal there is nothing to hold the audit stream against.
     let audit_records = if broken {
@@ -177,7 +242,8 @@ fn compare_rows(fleet: &Fleet, dump: &Dump, differences: &mut Vec<Difference>) -
         match dump.rows.get(key) {
             Some(found) if found == value => {}
             found => {
-                let found = found.map_or_else(|| "no such row".to_owned(), |bytes| rows::show(key, bytes));
+                let damaged = || dump.damaged.get(key).cloned().unwrap_or_else(|| "no such row".to_owned());
+                let found = found.map_or_else(damaged, |bytes| rows::show(key, bytes));
                 let index = rows::index_of(fleet, key).or(Some(dump.index));
                 differences.push(difference(
                     "ledger",
@@ -190,8 +256,11 @@ fn compare_rows(fleet: &Fleet, dump: &Dump, differences: &mut Vec<Difference>) -
         }
     }
     for (key, value) in dump.rows.iter().filter(|(key, _)| !expected.contains_key(key)) {
-        let found = rows::show(key, value);
-        differences.push(difference("ledger", &account_of(key), Some(dump.index), &found, "no such row"));
+        let (found, index) = (rows::show(key, value), rows::index_in(value).unwrap_or(dump.index));
+        differences.push(difference("ledger", &account_of(key), Some(index), &found, "no such row"));
+    }
+    for (key, said) in dump.damaged.iter().filter(|(key, _)| !expected.contains_key(key)) {
+        differences.push(difference("ledger", &account_of(key), Some(dump.index), said, "no such row"));
     }
     for (user, account) in &fleet.accounts {
         let sum = account.vms.values().map(|vm| vm.held).fold(Amounts::NOTHING, Amounts::plus);
@@ -223,19 +292,41 @@ fn account_of(key: &RowKey) -> String {
     }
 }
 
-/// A damaged row's error names its key.
-fn account_in(fault: &str) -> String {
-    let after = |name: &str| {
-        let (_, rest) = fault.split_once(name)?;
-        rest.split('"').nth(1).map(str::to_owned)
-    };
-    after("user: ")
-        .or_else(|| after("Account("))
-        .or_else(|| after("Worker("))
-        .unwrap_or_else(|| "fleet".to_owned())
+/// The key that a damaged row's error names.
+fn row_named(name: &str) -> Option<RowKey> {
+    let (kind, rest) = name.split_once(' ')?;
+    let two = || rest.split_once('/').map(|(first, second)| (first.to_owned(), second.to_owned()));
+    match kind {
+        "meta" => Some(RowKey::Meta(rest.to_owned())),
+        "account" => Some(RowKey::Account(rest.to_owned())),
+        "worker" => Some(RowKey::Worker(rest.to_owned())),
+        "vm" => two().map(|(user, vm)| RowKey::Vm { user, vm }),
+        "request" => two().map(|(user, request)| RowKey::Request { user, request }),
+        _ => None,
+    }
 }
 
 fn difference(place: &str, account: &str, index: Option<u64>, found: &str, expected: &str) -> Difference {
     let (place, account) = (place.to_owned(), account.to_owned());
     Difference { place, account, index, found: found.to_owned(), expected: expected.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_row_is_found_by_the_name_in_its_error() {
+        let (user, vm) = ("alice".to_owned(), "c1".to_owned());
+        for key in [
+            RowKey::Meta("head".to_owned()),
+            RowKey::Account(user.clone()),
+            RowKey::Worker("w1".to_owned()),
+            RowKey::Vm { user: user.clone(), vm },
+            RowKey::Request { user, request: "a/b c".to_owned() },
+        ] {
+            assert_eq!(row_named(&key.to_string()), Some(key));
+        }
+        assert_eq!(row_named("batch up to index 7"), None);
+    }
 }

@@ -325,10 +325,10 @@ impl Driver {
         let filling = std::mem::take(&mut state.filling);
         let effects = sealed.effects.into_iter().chain(filling.effects);
         let waiters = sealed.waiters.into_iter().chain(filling.waiters);
-        let mut waiting = self.lanes.commands.lock();
-        let not_taken: Vec<_> =
-            std::iter::from_fn(|| waiting.pop()).map(|incoming| incoming.reply_to).collect();
-        drop(waiting);
+        let not_taken: Vec<_> = {
+            let mut waiting = self.lanes.commands.lock();
+            std::iter::from_fn(|| waiting.pop()).map(|incoming| incoming.reply_to).collect()
+        };
         let unanswered = effects
             .filter_map(Outgoing::into_reply_to)
             .chain(waiters.map(|waiter| waiter.reply_to))
