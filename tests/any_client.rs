@@ -3,6 +3,9 @@
 //! This file only starts fleets and scripts; what is expected stands in `tests/python/any_client.py` and
 //! `tests/python/any_client_rules.py`.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
+#![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
+
 use bioxen_tests::{Options, TestFleet, python, verify};
 use serde_json::json;
 
@@ -13,7 +16,8 @@ async fn run(fleet: &TestFleet, script: &str, arguments: &[&str]) {
     let path = format!("{}/tests/python/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut command = python();
     command.arg("-B").arg(path).arg(&url).args(arguments);
-    let ended = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let ended = tokio::task::spawn_blocking(move || command.output()).await;
+    let ended = ended.expect("the script was not cancelled").expect("Python starts");
     let (told, wrong) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     print!("{told}");
     assert!(
