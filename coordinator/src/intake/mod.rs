@@ -11,6 +11,7 @@ pub(crate) mod decode;
 mod fields;
 mod order;
 pub(crate) mod queues;
+mod report;
 pub(crate) mod services;
 pub(crate) mod submit;
 
@@ -154,7 +155,7 @@ pub(crate) async fn start(
     let mut messages = client.subscribe(subject::ALL_REPORTS).await?;
     tokio::spawn(async move {
         while let Some(message) = messages.next().await {
-            match decode::report(&message) {
+            match report::decode(&message) {
                 Ok(report) => {
                     if report_sender.try_send(report).is_err() {
                         tracing::warn!(

@@ -67,15 +67,6 @@ async fn read(
     sender: &mpsc::Sender<Incoming>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let stream = js.get_stream(SUBMIT).await?;
-    let end = stream.cached_info().state.last_sequence;
-    if end < *last {
-        tracing::error!(
-            end,
-            decided = *last,
-            "the submit stream ends before what was decided on: it was made anew or restored; commands below that sequence \
-             are taken for repeats. Send them through bioxen.v1.cmd, or restore the stream"
-        );
-    }
     let config = consumer::pull::OrderedConfig {
         deliver_policy: consumer::DeliverPolicy::ByStartSequence { start_sequence: *last + 1 },
         ..Default::default()

@@ -1,0 +1,64 @@
+//! Workers' reports: read within bounds. Whoever may publish may lie, so nothing is believed here but the shape.
+
+use async_nats::Message;
+use bioxen_protocol::limits::{CHECKPOINT_BYTES, HORIZON_MINUTES, TICKS_PER_MINUTE};
+use bioxen_protocol::subject::Subject;
+use bioxen_protocol::worker::WorkerReport;
+use serde::Deserialize;
+
+use super::Report;
+
+/// A worker's report: an inventory part of full observations with checkpoints stays below it.
+const REPORT_BYTES: usize = 8 * 1024 * 1024;
+/// What a capacity or an observation of a real worker stays below.
+const VM_TYPES: usize = 8;
+const CAPACITY: u64 = 1_000_000_000;
+const REASON_BYTES: usize = 4 * 1024;
+const APPLIED_AT: usize = 4_096;
+/// Deeper than any report.
+const REPORT_DEPTH: usize = 24;
+
+/// Decodes a worker's report.
+pub(super) fn decode(message: &Message) -> Result<Report, String> {
+    let subject = message.subject.parse::<Subject>().map_err(|error| error.to_string())?;
+    let Subject::WorkerReport { worker, boot } = subject else {
+        return Err("not a report subject".to_owned());
+    };
+    if message.payload.len() > REPORT_BYTES {
+        return Err(format!("{} bytes, at most {REPORT_BYTES} are accepted", message.payload.len()));
+    }
+    let mut reader = rmp_serde::Deserializer::new(std::io::Cursor::new(&message.payload));
+    reader.set_max_depth(REPORT_DEPTH);
+    let report = WorkerReport::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    if usize::try_from(reader.position()) != Ok(message.payload.len()) {
+        return Err("bytes follow the report".to_owned());
+    }
+    within_bounds(&report)?;
+    Ok(Report { worker, boot, report })
+}
+
+/// Whoever may publish may lie: nothing is taken in that could not be true, or would not fit the journal.
+fn within_bounds(report: &WorkerReport) -> Result<(), String> {
+    match report {
+        WorkerReport::Register(register) => {
+            let capacity = &register.capacity;
+            let amounts = [capacity.max_vms, capacity.total_ribosomes, capacity.usable_ribosomes];
+            if capacity.vm_types.len() > VM_TYPES || amounts.iter().any(|amount| *amount > CAPACITY) {
+                return Err("a capacity that no worker has".to_owned());
+            }
+        }
+        WorkerReport::Heartbeat(_) => {}
+        WorkerReport::Observed { vms, .. } | WorkerReport::Inventory { vms, .. } => {
+            for vm in vms {
+                let far = vm.tick > HORIZON_MINUTES * TICKS_PER_MINUTE;
+                let large = vm.checkpoint.as_ref().is_some_and(|bytes| bytes.len() > CHECKPOINT_BYTES)
+                    || vm.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES)
+                    || vm.applied_at.len() > APPLIED_AT;
+                if far || large {
+                    return Err(format!("an observation of {} that no worker makes", vm.key));
+                }
+            }
+        }
+    }
+    Ok(())
+}
