@@ -96,7 +96,8 @@ pub(crate) async fn recover(
 }
 
 async fn from_ledger(journal: &Journal, ledger: Ledger, after: Position) -> Result<Recovered, RecoverError> {
-    let fleet = rows::load(ledger.rows())?;
+    let index = ledger.applied().map_or(0, |applied| applied.index);
+    let fleet = rows::load(ledger.rows(), index)?;
     let fleet_id = ledger.applied().map(|applied| applied.fleet.clone());
     continue_from(journal, ledger, fleet, fleet_id, after).await
 }

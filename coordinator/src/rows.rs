@@ -1,7 +1,6 @@
 //! The fleet's rows as the ledger keys them: which changed with a batch, and the fleet from all of them.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::fleet::Fleet;
 use crate::fleet::Touched;
@@ -20,13 +19,17 @@ pub enum RowsError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(
-        "the ledger's row of {key} cannot be read ({reason}); delete the ledger's directory, it is rebuilt from the journal"
+        "the ledger, at index {index}, has a row of {key} that cannot be read ({reason}); delete its directory, it is rebuilt from the journal"
     )]
-    Undecodable { key: RowKey, reason: String },
+    Undecodable { index: u64, key: RowKey, reason: String },
     #[error(
         "the ledger, at index {index}, does not add up: {source}; delete its directory, it is rebuilt from the journal"
     )]
     Disagree { index: u64, source: RowsDisagree },
+    #[error(
+        "the ledger stands at index {index}, its head row says that index {next_index} comes next; delete its directory, it is rebuilt from the journal"
+    )]
+    Head { index: u64, next_index: u64 },
     #[error("a row cannot be encoded: {0}")]
     Unencodable(#[from] rmp_serde::encode::Error),
 }
@@ -77,42 +80,54 @@ pub fn all(fleet: &Fleet) -> Result<Vec<RowChange>, RowsError> {
     changed(fleet, &touched)
 }
 
-/// The fleet that the ledger's rows describe.
-pub fn load(rows: impl Iterator<Item = Result<(RowKey, Vec<u8>), LedgerError>>) -> Result<Fleet, RowsError> {
+/// The fleet that the ledger's rows describe, where the ledger stands at this index.
+pub fn load(
+    rows: impl Iterator<Item = Result<(RowKey, Vec<u8>), LedgerError>>,
+    index: u64,
+) -> Result<Fleet, RowsError> {
     let mut all = Rows::default();
     for row in rows {
         let (key, value) = row?;
         let id_error = |reason: bioxen_protocol::id::InvalidId| RowsError::Undecodable {
+            index,
             key: key.clone(),
             reason: reason.to_string(),
         };
+        let decode_error = |error: rmp_serde::decode::Error| RowsError::Undecodable {
+            index,
+            key: key.clone(),
+            reason: error.to_string(),
+        };
         match &key {
-            RowKey::Meta(name) if name == HEAD => all.head = Some(decode::<Head>(&key, &value)?),
+            RowKey::Meta(name) if name == HEAD => {
+                all.head = Some(rmp_serde::from_slice::<Head>(&value).map_err(decode_error)?);
+            }
             RowKey::Meta(_) => {}
             RowKey::Account(user) => {
-                all.accounts.push((user.parse().map_err(id_error)?, decode(&key, &value)?));
+                let row = rmp_serde::from_slice(&value).map_err(decode_error)?;
+                all.accounts.push((user.parse().map_err(id_error)?, row));
             }
-            RowKey::Vm { .. } => all.vms.push(decode(&key, &value)?),
+            RowKey::Vm { .. } => all.vms.push(rmp_serde::from_slice(&value).map_err(decode_error)?),
             RowKey::Worker(worker) => {
-                all.workers.push((worker.parse().map_err(id_error)?, decode(&key, &value)?));
+                let row = rmp_serde::from_slice(&value).map_err(decode_error)?;
+                all.workers.push((worker.parse().map_err(id_error)?, row));
             }
             RowKey::Request { user, request } => {
+                let row = rmp_serde::from_slice(&value).map_err(decode_error)?;
                 let (user, request) = (user.parse().map_err(id_error)?, request.parse().map_err(id_error)?);
-                all.requests.push((user, request, decode(&key, &value)?));
+                all.requests.push((user, request, row));
             }
         }
     }
-    let index = all.head.as_ref().map_or(0, |head| head.next_index.saturating_sub(1));
-    Fleet::restore(all).map_err(|source| RowsError::Disagree { index, source })
+    let fleet = Fleet::restore(all).map_err(|source| RowsError::Disagree { index, source })?;
+    if fleet.next_index != index + 1 {
+        return Err(RowsError::Head { index, next_index: fleet.next_index });
+    }
+    Ok(fleet)
 }
 
 fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, RowsError> {
     Ok(rmp_serde::to_vec_named(row)?)
-}
-
-fn decode<T: DeserializeOwned>(key: &RowKey, value: &[u8]) -> Result<T, RowsError> {
-    rmp_serde::from_slice(value)
-        .map_err(|error| RowsError::Undecodable { key: key.clone(), reason: error.to_string() })
 }
 
 /// A row for people: what differs is found by reading both.

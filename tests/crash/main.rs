@@ -3,6 +3,9 @@
 //!
 //! Only the answers that clients got are believed; the journal and the events are read to count what took effect.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
+#![expect(clippy::print_stdout, reason = "what was measured is shown by --nocapture")]
+
 mod lane;
 mod oracle;
 mod random;

@@ -51,7 +51,7 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
     if let Command::Ledger(args) = &command
         && let Some(dir) = args.offline()
     {
-        return operator::verify_offline(dir, connection.json);
+        return operator::verify_offline(dir, &connection.url, connection.json).await;
     }
     let session = Session::open(&connection, &command).await?;
     match command {

@@ -1,16 +1,20 @@
 //! `workers` and `ledger verify`: what operators look at.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bioxen_coordinator::journal::{Journal, Patience};
 use bioxen_coordinator::ledger::Ledger;
 use bioxen_protocol::client::WorkerList;
 use bioxen_protocol::reply::Verified;
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Session;
 use crate::exit::Failure;
 use crate::render;
+
+/// A nats-server that does not answer by then is taken for none.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct LedgerArgs {
@@ -22,7 +26,7 @@ pub(crate) struct LedgerArgs {
 enum LedgerWhat {
     /// Compare ledger, journal and audit; exit code 1 where they differ
     Verify {
-        /// A stopped coordinator's ledger by itself, without a fleet: every checksum, and that its batches join
+        /// The ledger of a stopped coordinator: checksums, batches, rows; and the journal where nats-server answers
         #[arg(long, value_name = "DIR")]
         offline: Option<PathBuf>,
     },
@@ -61,31 +65,47 @@ fn workers_text(list: &WorkerList) -> String {
 pub(crate) async fn verify(session: &Session) -> Result<(), Failure> {
     let verified = session.operator.verify().await?;
     render::show(session.json, &verified, verified_text)?;
+    judged(&verified)
+}
+
+/// Reads all of a ledger that no coordinator has open, and the journal too where its nats-server answers.
+pub(crate) async fn verify_offline(dir: &Path, url: &str, json: bool) -> Result<(), Failure> {
+    let failed = |reason: String| {
+        Failure::other(format!("the ledger in {} was not verified: {reason}", dir.display()))
+    };
+    let ledger = Ledger::open_existing(dir).map_err(|error| Failure::other(error.to_string()))?;
+    let dump = bioxen_coordinator::verify::dump(&ledger);
+    let alone = bioxen_coordinator::verify::verify_alone(&dump).map_err(failed)?;
+    let nats = tokio::time::timeout(LONGEST_CONNECT, async_nats::connect(url)).await;
+    let Ok(Ok(client)) = nats else {
+        render::show(json, &alone, |alone| {
+            format!("{}\n{}", verified_text(alone), not_compared(url, alone))
+        })?;
+        return judged(&alone);
+    };
+    let journal = Journal::new(client.clone(), Patience::default());
+    // How far the audit trail should be is not known here: records that only the end lacks are not missed.
+    let verified = bioxen_coordinator::verify::verify(&journal, &client, 0, dump).await.map_err(failed)?;
+    render::show(json, &verified, verified_text)?;
+    judged(&verified)
+}
+
+fn not_compared(url: &str, alone: &Verified) -> String {
+    let rows = if alone.entries > 0 {
+        "the rows were compared with the batches that the ledger keeps"
+    } else {
+        "the batches that the ledger keeps do not reach back to the first, so its rows were compared with nothing"
+    };
+    format!("{rows}; no nats-server answers at {url}, so neither journal nor audit were read")
+}
+
+fn judged(verified: &Verified) -> Result<(), Failure> {
     match verified.clean {
         true => Ok(()),
         false => Err(Failure::other(format!(
             "{} differences: take no new commands until they are understood; each names the account and the index to look at",
             verified.differences.len()
         ))),
-    }
-}
-
-/// Reads all of a ledger that no coordinator has open.
-pub(crate) fn verify_offline(dir: &Path, json: bool) -> Result<(), Failure> {
-    let ledger = Ledger::open_existing(dir).map_err(|error| Failure::other(error.to_string()))?;
-    let verified = ledger.verify();
-    let faults: Vec<String> = verified.faults.iter().map(ToString::to_string).collect();
-    let document = json!({
-        "clean": faults.is_empty(),
-        "rows": verified.rows,
-        "batches": verified.batches,
-        "index": verified.applied.map(|applied| applied.index),
-        "faults": faults,
-    });
-    render::show(json, &document, render::fields)?;
-    match faults.len() {
-        0 => Ok(()),
-        count => Err(Failure::other(format!("the ledger in {} has {count} faults", dir.display()))),
     }
 }
 

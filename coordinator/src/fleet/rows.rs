@@ -2,7 +2,7 @@
 //!
 //! Sums and indexes are not kept but added up again; an account's row states its sums so that they can be checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::id::{RequestId, UserId, VmKey, WorkerId};
@@ -49,6 +49,8 @@ pub struct Rows {
 pub enum RowsDisagree {
     #[error("the ledger has no head row")]
     NoHead,
+    #[error("account {user} has VMs or requests, but no row that tells its limits")]
+    NoAccount { user: UserId },
     #[error("account {user}: its row says {row:?}, its VMs hold {sum:?}")]
     Account { user: UserId, row: Amounts, sum: Amounts },
 }
@@ -107,6 +109,10 @@ impl Fleet {
         }
         for (user, requests) in requests {
             fleet.accounts.entry(user).or_default().requests = Requests::restore(requests);
+        }
+        let known: BTreeSet<&UserId> = rows.accounts.iter().map(|(user, _)| user).collect();
+        if let Some(user) = fleet.accounts.keys().find(|user| !known.contains(user)) {
+            return Err(RowsDisagree::NoAccount { user: user.clone() });
         }
         for (user, row) in rows.accounts {
             let sum = fleet.accounts.get(&user).map_or(Amounts::NOTHING, |account| account.held);

@@ -65,8 +65,16 @@ impl Kept {
                 let batch = self.0.iter().find(|stored| stored.first_index == *expected_index);
                 self.missing(*expected_index, batch.map_or(*expected_index, |stored| stored.last_index + 1))
             }
+            ReadError::Repeated { found_index, .. } => self.repeated(*found_index),
             _ => Vec::new(),
         }
+    }
+
+    fn repeated(&self, first_index: u64) -> Vec<Difference> {
+        let batch = self.0.iter().find(|stored| stored.first_index == first_index);
+        let below = batch.map_or(first_index, |stored| stored.last_index + 1);
+        let twice = |one| Difference { found: "the same entry once more".to_owned(), ..one };
+        self.missing(first_index, below).into_iter().map(twice).collect()
     }
 
     /// The first entry of each account from one index to below another.

@@ -1,0 +1,77 @@
+//! What tests do to a fleet's stores behind its back.
+
+use std::path::Path;
+
+use async_nats::Client;
+use bioxen_coordinator::journal::{Journal, JournalBatch, Patience, Position};
+use bioxen_tests::{ask, ask_until, code};
+use serde_json::{Value, json};
+
+pub(crate) const USERS: [&str; 3] = ["alice", "bob", "carol"];
+
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Makes one folder what another is.
+pub(crate) fn put_back(copy: &Path, folder: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+    copy_folder(copy, folder);
+}
+
+/// Deletes a message of the journal, as anybody with rights on JetStream's API can.
+pub(crate) async fn delete_from_journal(client: &Client, sequence: u64) {
+    let subject = "$JS.API.STREAM.MSG.DELETE.BIOXEN_JOURNAL";
+    let answer = ask(client, subject, &json!({ "seq": sequence })).await;
+    assert_eq!(answer["success"], true, "{answer}");
+}
+
+/// Every batch of the journal, its chain proved.
+pub(crate) async fn batches(client: &Client) -> Vec<JournalBatch> {
+    let journal = Journal::new(client.clone(), Patience::default());
+    journal.read_from(Position::START).await.unwrap().0
+}
+
+/// VMs of three users in every state that lasts, with limits and remembered requests.
+pub(crate) async fn populate(client: &Client) {
+    ask(client, "bioxen.v1.ops.root.quota.carol", &json!({ "max_vms": 2, "max_ribosomes": 22 })).await;
+    for user in USERS {
+        for (vm, verbs) in [
+            ("created", &[][..]),
+            ("ran", &["start"]),
+            ("paused", &["start", "pause"]),
+            ("stopped", &["start", "stop"]),
+            ("gone", &["start", "destroy"]),
+        ] {
+            let body = json!({ "biological_type": "syn3a", "seed": 7, "request_id": format!("create-{vm}") });
+            let created = ask(client, &format!("bioxen.v1.cmd.{user}.create.{vm}"), &body).await;
+            if user == "carol" && code(&created) == "BX011" {
+                continue;
+            }
+            assert_eq!(created["status"], "created", "{created}");
+            for verb in verbs {
+                let body = json!({ "wait_ms": 30_000, "request_id": format!("{verb}-{vm}") });
+                let answer = ask(client, &format!("bioxen.v1.cmd.{user}.{verb}.{vm}"), &body).await;
+                assert_eq!(code(&answer), "", "{verb} of {vm}: {answer}");
+            }
+        }
+    }
+    let more = json!({ "biological_type": "syn3a", "on_full": "queue", "horizon_minutes": 1e6, "pace": 1 });
+    let waiting = ask(client, "bioxen.v1.cmd.carol.create.waiting", &more).await;
+    assert_eq!(waiting["state"], "queued", "{waiting}");
+    let less = json!({ "ribosomes": 5, "atp_percentage": 33.5, "request_id": "less" });
+    assert_eq!(code(&ask(client, "bioxen.v1.cmd.alice.allocate.ran", &less).await), "");
+    ask_until(client, "bioxen.v1.cmd.alice.resources.ran", &Value::Null, |answer| {
+        answer["reservation"]["ribosomes"] == 5
+    })
+    .await;
+}
