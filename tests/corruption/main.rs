@@ -2,7 +2,6 @@
 //! `ledger verify --offline`; and a coordinator that is started on it refuses, or its own verification reports it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
-#![expect(clippy::print_stdout, reason = "what was found is shown by --nocapture")]
 
 mod cases;
 #[path = "../store/mod.rs"]

@@ -7,6 +7,7 @@ use bioxen_tests::{ANSWER_PATIENCE, ask, ask_until, code};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::oracle::whole;
 use crate::random::Random;
 
 /// An answer that was on its way at a kill arrives within this; a later one is only taken for none.
@@ -283,7 +284,7 @@ pub(crate) fn settled(status: &Value, goal: Goal) -> bool {
 fn allocation_of(status: &Value) -> Value {
     let percent = status["atp_percentage"].as_f64().unwrap_or_default();
     json!({
-        "atp_percentage": percent as u64,
+        "atp_percentage": whole(percent),
         "ribosomes": status["ribosome_allocation"],
         "memory_kb": status["memory_kb"],
     })
@@ -291,7 +292,7 @@ fn allocation_of(status: &Value) -> Value {
 
 fn same_allocation(answer: &Value, expected: Allocation) {
     let mut answer = answer.clone();
-    answer["atp_percentage"] = (answer["atp_percentage"].as_f64().unwrap() as u64).into();
+    answer["atp_percentage"] = whole(answer["atp_percentage"].as_f64().unwrap()).into();
     assert_eq!(answer, expected.json());
 }
 

@@ -49,13 +49,13 @@ pub(crate) async fn check_quotas(client: &Client, lanes: &[Lane]) {
         let quota = |answer: &Value| {
             let used = &answer["used"];
             let percent = used["atp_percentage"].as_f64().unwrap_or(-1.0);
-            [number(&used["slots"]), percent as u64, number(&used["ribosomes"]), number(&used["memory_kb"])]
+            [number(&used["slots"]), whole(percent), number(&used["ribosomes"]), number(&used["memory_kb"])]
         };
         let subject = format!("bioxen.v1.cmd.{user}.quota");
         ask_until(client, &subject, &Value::Null, |answer| quota(answer) == used).await;
     }
     let fleet = ask(client, "bioxen.v1.cmd.user0.fleet", &Value::Null).await;
-    let percent = fleet["global_atp_used"].as_f64().unwrap() as u64;
+    let percent = whole(fleet["global_atp_used"].as_f64().unwrap());
     let found = [number(&fleet["active_vms"]), percent, number(&fleet["global_ribosomes_used"])];
     assert_eq!(found, all, "what the whole fleet holds: {fleet}");
 }
@@ -165,4 +165,10 @@ fn text(value: &Value) -> String {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
+}
+
+/// The lanes ask for whole percents only.
+#[expect(clippy::cast_possible_truncation, reason = "whole and far below the bounds")]
+pub(crate) fn whole(percent: f64) -> u64 {
+    percent as u64
 }
