@@ -92,6 +92,7 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let agent = Agent::connect(&settings, backend, probes.clone()).await?;
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
+    tracing::info!("metrics and health on http://{address}");
     say(&format!("bioxen-worker metrics=http://{address}/metrics"));
     tokio::select! {
         ended = agent.run() => ended,
