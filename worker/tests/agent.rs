@@ -129,7 +129,8 @@ async fn a_worker_registers_and_serves_a_vm_from_start_to_absent() {
     leader.desire(Desired { state: DesiredState::Stopped, ..confirmed.clone() }).await;
     let stopped = leader.observed_state(ObservedState::Stopped).await;
     assert!(stopped.checkpoint.is_some() && stopped.tick >= paused.tick && stopped.applied == 1);
-    assert!(leader.query(&key(), FIRST).await.is_none(), "a stopped cell was still held");
+    let ended = leader.query(&key(), FIRST).await.unwrap();
+    assert_eq!((ended.state, ended.tick), (ObservedState::Stopped, stopped.tick));
     leader.desire(Desired { state: DesiredState::Stopped, ..confirmed.clone() }).await;
     assert_eq!(leader.observed_state(ObservedState::Stopped).await, stopped);
 
