@@ -99,7 +99,16 @@ async fn from_ledger(journal: &Journal, ledger: Ledger, after: Position) -> Resu
     let index = ledger.applied().map_or(0, |applied| applied.index);
     let fleet = rows::load(ledger.rows(), index)?;
     let fleet_id = ledger.applied().map(|applied| applied.fleet.clone());
-    continue_from(journal, ledger, fleet, fleet_id, after).await
+    let recovered = continue_from(journal, ledger, fleet, fleet_id, after).await?;
+    let entries = recovered.position.index.saturating_sub(index);
+    if entries > 0 {
+        tracing::info!(
+            entries,
+            ledger_index = index,
+            "the ledger was behind the journal: brought up to date"
+        );
+    }
+    Ok(recovered)
 }
 
 async fn from_journal(journal: &Journal, ledger: Ledger) -> Result<Recovered, RecoverError> {

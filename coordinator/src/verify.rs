@@ -24,6 +24,8 @@ use batches::Kept;
 
 /// More differences than this are counted by the last one only.
 const DIFFERENCES: usize = 1_000;
+/// A crash leaves the ledger less than this behind the journal's end; one that is further behind went back.
+const LONGEST_LAG_MS: u64 = 2_000;
 /// How long one request to the bus may take.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -68,13 +70,15 @@ pub struct Dump {
     /// What else is wrong, with the index where it is told.
     faults: Vec<(Option<u64>, String)>,
     kept: Kept,
+    /// Nobody writes it while it is verified.
+    stopped: bool,
 }
 
 /// Reads all of a ledger.
 pub fn dump(ledger: &Ledger) -> Dump {
     let index = ledger.applied().map_or(0, |applied| applied.index);
     let (rows, damaged, faults) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    let mut dump = Dump { index, rows, damaged, faults, kept: Kept::default() };
+    let mut dump = Dump { index, rows, damaged, faults, kept: Kept::default(), stopped: false };
     for row in ledger.rows() {
         match row {
             Ok((key, value)) => _ = dump.rows.insert(key, value),
@@ -90,6 +94,11 @@ pub fn dump(ledger: &Ledger) -> Dump {
 }
 
 impl Dump {
+    /// The same, of a ledger whose coordinator is stopped: it must stand near the journal's end.
+    pub fn of_a_stopped_coordinator(self) -> Self {
+        Self { stopped: true, ..self }
+    }
+
     fn fault(&mut self, fault: &LedgerError) {
         let said = fault.to_string();
         let row = match fault {
@@ -114,6 +123,15 @@ impl Dump {
             let account = account_of(key);
             differences.push(difference("ledger", &account, Some(self.index), said, "what was written"));
         }
+    }
+
+    /// What to say where the ledger ought to hold this batch, and the batch's time.
+    fn behind(&self, next: &crate::journal::Batch) -> Option<(u64, Difference)> {
+        let first = next.entries.first().filter(|_| self.stopped)?;
+        let found = format!("the ledger ends at index {}: it went back, or its disk stood still", self.index);
+        let index = Some(next.first_index);
+        let told = difference("ledger", &batches::account_of(first), index, &found, &batches::show(first));
+        Some((next.time_ms, told))
     }
 
     fn tell_faults(&self, differences: &mut Vec<Difference>) {
@@ -157,10 +175,12 @@ pub async fn verify(
     let mut fleet = Fleet::new(1);
     let mut folded: Option<Fleet> = None;
     let mut entries = 0u64;
+    let mut behind: Option<(u64, Difference)> = None;
     let read = journal
         .read_after(Position::START, |batch: JournalBatch| {
             if batch.batch.first_index > dump.index && folded.is_none() {
                 folded = Some(fleet.clone());
+                behind = dump.behind(&batch.batch);
             }
             differences.extend(dump.kept.compare(&batch));
             rows::fold(&mut fleet, &batch.batch);
@@ -178,6 +198,11 @@ pub async fn verify(
             differences.extend(dump.kept.lost(&broken));
             differences.push(broken_journal(&broken, entries));
         }
+    }
+    if let Some((first_ms, difference)) = behind
+        && fleet.time_ms.saturating_sub(first_ms) > LONGEST_LAG_MS
+    {
+        differences.push(difference);
     }
     dump.tell_faults(&mut differences);
     let mut at_dump = folded.unwrap_or_else(|| fleet.clone());

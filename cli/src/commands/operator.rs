@@ -74,7 +74,7 @@ pub(crate) async fn verify_offline(dir: &Path, url: &str, json: bool) -> Result<
         Failure::other(format!("the ledger in {} was not verified: {reason}", dir.display()))
     };
     let ledger = Ledger::open_existing(dir).map_err(|error| Failure::other(error.to_string()))?;
-    let dump = bioxen_coordinator::verify::dump(&ledger);
+    let dump = bioxen_coordinator::verify::dump(&ledger).of_a_stopped_coordinator();
     let alone = bioxen_coordinator::verify::verify_alone(&dump).map_err(failed)?;
     let nats = tokio::time::timeout(LONGEST_CONNECT, async_nats::connect(url)).await;
     let Ok(Ok(client)) = nats else {

@@ -97,7 +97,7 @@ impl Kept {
 }
 
 /// Whose account an entry changes.
-fn account_of(entry: &Entry) -> String {
+pub(super) fn account_of(entry: &Entry) -> String {
     match entry {
         Entry::Rejected(rejected) => rejected.user.to_string(),
         Entry::LimitsSet { user, .. } => user.to_string(),
@@ -106,7 +106,7 @@ fn account_of(entry: &Entry) -> String {
     }
 }
 
-fn show(entry: &Entry) -> String {
+pub(super) fn show(entry: &Entry) -> String {
     format!("{entry:?}").chars().take(SHOWN_CHARS).collect()
 }
 
