@@ -155,7 +155,7 @@ async fn a_flipped_byte_in_the_ledgers_file_is_reported_and_brought_right_from_t
     let mut stopped = Stopped::new().await;
     let bytes = std::fs::read(stopped.ledger.join("db")).unwrap();
     let used: Vec<u64> = (0..).zip(&bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
-    let (mut refused, mut reported, mut of_the_last_seconds) = (0, 0, 0);
+    let (mut refused, mut reported, mut agreed) = (0, 0, 0);
     for flip in 0..FLIPS {
         let client = stopped.whole_again().await;
         let ledger = stopped.fleet.ledger();
@@ -163,8 +163,9 @@ async fn a_flipped_byte_in_the_ledgers_file_is_reported_and_brought_right_from_t
         tamper::flip_byte(&ledger.join("db"), at);
         let (exit_code, verified, said) = verify_offline(&ledger, &stopped.fleet.url());
         match exit_code {
-            // What is left agrees with the journal, and a crash may lose as much: less than 2 s.
-            Some(0) => of_the_last_seconds += 1,
+            // Everything that is left agrees with the journal: space that sled had freed, or the last 2 s, which a
+            // crash may take too.
+            Some(0) => agreed += 1,
             Some(1) if verified.is_null() => {
                 assert!(said.contains("ledger") && said.contains("damaged"), "byte {at}: {said}");
                 refused += 1;
@@ -184,7 +185,36 @@ async fn a_flipped_byte_in_the_ledgers_file_is_reported_and_brought_right_from_t
         }
     }
     println!(
-        "{FLIPS} bytes flipped: {refused} ledgers refused, {reported} reported by account and index, {of_the_last_seconds} within the last 2 s"
+        "{FLIPS} bytes flipped: {refused} ledgers refused, {reported} reported by account and index, {agreed} agree \
+         with the journal"
     );
     assert!(refused + reported > FLIPS / 2, "most of the file is older than 2 s");
+}
+
+/// As a disk that forgot, or a folder put back, would leave it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_ledger_that_went_back_is_reported_and_brought_up_to_date() {
+    let mut fleet = TestFleet::start(&Options::default());
+    let client = fleet.connect().await;
+    populate(&client).await;
+    fleet.stop_coordinator();
+    let early = fleet.folder().join("early-ledger");
+    copy_folder(&fleet.ledger(), &early);
+    let ended_at = tamper::ledger_index(&early);
+    fleet.start_coordinator();
+    let fleet_verb = "bioxen.v1.cmd.alice.fleet";
+    ask_until(&client, fleet_verb, &Value::Null, |now| now["index"].as_u64() >= Some(ended_at + 25)).await;
+    fleet.stop_coordinator();
+    let (exit_code, verified, said) = verify_offline(&fleet.ledger(), &fleet.url());
+    assert_eq!(exit_code, Some(0), "{verified:#}{said}");
+    put_back(&early, &fleet.ledger());
+    let (exit_code, verified, said) = verify_offline(&fleet.ledger(), &fleet.url());
+    assert_eq!(exit_code, Some(1), "{verified:#}{said}");
+    let all = verified["differences"].as_array().unwrap();
+    let went_back =
+        all.iter().find(|one| one["index"] == ended_at + 1).expect("the first missing index is named");
+    assert!(went_back["found"].as_str().unwrap().contains("it went back"), "{went_back}");
+    fleet.start_coordinator();
+    let verified = verify(&client).await;
+    assert_eq!(verified["clean"], true, "{verified:#}");
 }

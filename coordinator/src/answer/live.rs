@@ -120,7 +120,7 @@ async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, ser
     if !is_at_rest(vm.state) && !never_ran {
         return Err(ErrorBody::new(
             Code::Timeout,
-            format!("VM {} is {}, and its worker does not answer: ask again", vm.key.vm, vm.state),
+            format!("VM {} is {}, and its worker gave no figures of it: ask again", vm.key.vm, vm.state),
         )
         .with(|details| details.retry_after_ms = Some(1000)));
     }

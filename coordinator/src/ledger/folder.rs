@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::LedgerError;
 
@@ -14,6 +16,10 @@ const DATA: &str = "db";
 /// Where sled puts large values, unsynced. It must stay empty.
 const BLOBS: &str = "blobs";
 const LOCK: &str = "lock";
+/// How long a lock that another has is tried for. A lock outlives its owner for a moment: a child process has
+/// it between its fork and its exec.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// A directory that this process alone has.
 #[derive(Debug)]
@@ -34,10 +40,14 @@ impl Folder {
             .write(true)
             .open(path.join(LOCK))
             .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        let given_up = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path: path.to_owned(), _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < given_up => thread::sleep(LOCK_RETRY),
+                Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse { path: path.to_owned() }),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
         }
     }
 
