@@ -30,7 +30,8 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
     })
 }
 
-fn allocation(amounts: CellAllocation) -> Result<Allocation, ErrorBody> {
+/// What a cell is given where these amounts are in force.
+pub(crate) fn allocation(amounts: CellAllocation) -> Result<Allocation, ErrorBody> {
     let narrow = |amount: u64| {
         u32::try_from(amount).map_err(|_| {
             ErrorBody::new(Code::ResourceAllocation, format!("{amount} is more than any cell may have"))
@@ -40,6 +41,15 @@ fn allocation(amounts: CellAllocation) -> Result<Allocation, ErrorBody> {
         atp_milli_percent: narrow(amounts.atp_millipercent)?,
         ribosomes: RibosomeCap::Units(narrow(amounts.ribosomes)?),
     })
+}
+
+/// The specification with the scheduled parameters in force at `tick`, and nothing to come.
+pub(crate) fn spec_at(order: &CellOrder, tick: u64) -> Result<CellSpec, ErrorBody> {
+    let mut spec = spec(order)?;
+    for change in std::mem::take(&mut spec.schedule).into_iter().filter(|change| change.tick <= tick) {
+        spec.parameters.extend(change.parameters);
+    }
+    Ok(spec)
 }
 
 /// The doubling times that the model predicts at this allocation and without one; None where it finds no steady state.

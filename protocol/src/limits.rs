@@ -59,3 +59,17 @@ pub const TICK: Duration = Duration::from_millis(500);
 pub const CHECKPOINT_BYTES: usize = 16 * 1024;
 /// Observations in one report message.
 pub const OBSERVATIONS: usize = 256;
+/// A process's result as JSON text: it stands in the journal beside the cell's checkpoint.
+pub const PROCESS_RESULT_BYTES: usize = 16 * 1024;
+/// How long process code may run by default, and at most.
+pub const PROCESS_TIMEOUT_MS_DEFAULT: u64 = 5_000;
+pub const PROCESS_TIMEOUT_MS: u64 = 60_000;
+/// Beyond its own time a process has this long to be told, started and reported; then its outcome is unknown.
+pub const PROCESS_GRACE_MS: u64 = 10_000;
+/// Samples that a worker keeps of a monitored VM.
+pub const HISTORY_SAMPLES: usize = 1_000;
+/// `history` answers so many where no limit is given.
+pub const HISTORY_DEFAULT: u64 = 100;
+/// Seconds between samples of a monitored VM by default, and at most.
+pub const MONITOR_SECONDS_DEFAULT: u64 = 30;
+pub const MONITOR_SECONDS: u64 = 3_600;

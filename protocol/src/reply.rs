@@ -55,6 +55,85 @@ pub struct Allocated {
     pub allocation: AllocationReply,
 }
 
+/// The answer of execute, transcription and operons: how the process ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Executed {
+    /// Always "completed": what fails is answered with BX016.
+    pub status: String,
+    pub vm_id: VmId,
+    /// Seconds.
+    pub execution_time: f64,
+    /// What the code returned; null where an answer is repeated and its output is no longer kept.
+    pub biological_output: serde_json::Value,
+    /// `call` or `script`.
+    pub execution_type: String,
+}
+
+/// The answer of monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Monitored {
+    pub vm_id: VmId,
+    pub state: VmState,
+    /// 0 where it is not monitored any more.
+    pub interval_seconds: u64,
+    /// Where samples are published.
+    pub subject: String,
+}
+
+/// The answer of history: what monitoring has seen since the VM came to its worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    pub vm_id: VmId,
+    pub interval_seconds: u64,
+    pub samples: Vec<HistorySample>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HistorySample {
+    pub time_ms: u64,
+    pub metrics: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One allocation that was tried, with the steady state that the model predicts for it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TriedAllocation {
+    pub atp_percentage: AtpPercent,
+    pub ribosomes: u64,
+    pub growth_rate_per_min: f64,
+    pub doubling_time_min: Option<f64>,
+    /// Growth per allocated energy: 1/min for each percent.
+    pub growth_per_atp_percent: f64,
+}
+
+/// The answer of optimize: the allocation with the best growth per ATP that the VM's limits allow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Optimized {
+    pub vm_id: VmId,
+    pub current: TriedAllocation,
+    pub best: TriedAllocation,
+    /// growth_per_atp_percent of the best over the current one's.
+    pub gain: f64,
+    /// How many allocations the model was asked about.
+    pub tried: Vec<TriedAllocation>,
+    pub applied: bool,
+}
+
+/// The answer of recommendations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recommendations {
+    pub vm_id: VmId,
+    pub current: TriedAllocation,
+    pub recommendations: Vec<Recommendation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recommendation {
+    /// `warning` or `allocation`.
+    pub kind: String,
+    pub text: String,
+    pub allocation: Option<TriedAllocation>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub vm_id: VmId,

@@ -79,6 +79,46 @@ pub struct Observation {
     pub checkpoint: Option<Vec<u8>>,
     /// In words, where it failed.
     pub reason: Option<String>,
+    /// A process that ended, until the leader has confirmed that; `checkpoint` then holds what it left.
+    pub process: Option<ProcessEnd>,
+}
+
+/// Process code for one VM, told once by the leader and again until the worker says how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessOrder {
+    /// Counts with the ordinals of changes: it runs after those below it.
+    pub number: u64,
+    /// The change that must be in effect before it runs; 0 where there is none.
+    pub after: u64,
+    pub code: String,
+    pub timeout_ms: u64,
+    /// What a script's `set_allocation` may not exceed.
+    pub reservation: CellAllocation,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEnd {
+    pub number: u64,
+    pub status: ProcessStatus,
+    /// `call` or `script`; what failed before that was known is `code`.
+    pub execution_type: String,
+    /// The result as JSON text, at most [`crate::limits::PROCESS_RESULT_BYTES`]; empty where it failed.
+    pub output: String,
+    /// Why it failed, in words.
+    pub reason: Option<String>,
+    /// Names that are known and near to the one that is not.
+    pub nearest: Vec<String>,
+    pub execution_us: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessStatus {
+    Completed,
+    Failed,
+    /// Nobody can say whether it took effect.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,7 +168,26 @@ pub enum WorkerCommand {
     Query {
         key: VmKey,
         generation: Generation,
+        with: QueryExtra,
     },
+    /// Process code for a VM that it holds.
+    Execute {
+        epoch: u64,
+        key: VmKey,
+        generation: Generation,
+        process: ProcessOrder,
+    },
+}
+
+/// What a query wants beside the figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryExtra {
+    #[default]
+    Nothing,
+    Checkpoint,
+    /// So many of the newest samples.
+    History(u64),
 }
 
 /// What the leader desires of one VM: the whole level.
@@ -150,6 +209,10 @@ pub struct Desired {
     /// How far the journal knows that it has come. A cell that starts before it is brought here as fast as possible, and
     /// takes changes without a tick no earlier.
     pub reached_tick: u64,
+    /// The highest number of a process whose end the journal has.
+    pub process_confirmed: u64,
+    /// Seconds between samples for telemetry and history; 0 where nobody monitors it.
+    pub monitor_seconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -227,6 +290,17 @@ pub struct LiveVm {
     pub cpu_seconds: f64,
     pub memory_kb: u64,
     /// The metrics of CONTRACT section 4, keys and values, made by the hypervisor.
+    pub metrics: serde_json::Map<String, serde_json::Value>,
+    /// Where it was asked for.
+    pub checkpoint: Option<Vec<u8>>,
+    /// Samples, oldest first, where they were asked for.
+    pub history: Vec<Sample>,
+}
+
+/// The metrics of a monitored VM at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    pub time_ms: u64,
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
-use bioxen_protocol::id::{BootId, WorkerId, random_token};
+use bioxen_protocol::id::{BootId, VmKey, WorkerId, random_token};
 use bioxen_protocol::limits::HEARTBEAT;
 use bioxen_protocol::subject::{RESERVED_REPLY_PREFIXES, Subject};
 use bioxen_protocol::worker::{
@@ -164,6 +164,16 @@ impl Agent {
         if let Ok(json) = serde_json::to_vec(&frame) {
             self.publish(self.frames.subject(), json).await;
         }
+        self.publish_samples(frame.time_ms).await;
+    }
+
+    /// What monitored VMs show, each on its own subject.
+    async fn publish_samples(&self, time_ms: u64) {
+        for (VmKey { user, vm }, sample) in self.backend.take_samples(time_ms) {
+            if let Ok(json) = serde_json::to_vec(&sample) {
+                self.publish(&Subject::VmTelemetry { user, vm }.to_string(), json).await;
+            }
+        }
     }
 
     /// The second's registration or heartbeat.
@@ -214,11 +224,11 @@ impl Agent {
             Ok(command) => command,
             Err(error) => return drop_message(&error),
         };
-        if let WorkerCommand::Query { key, generation } = command {
+        if let WorkerCommand::Query { key, generation, with } = command {
             // A VM that has just ended is then known as such.
             let told = self.vms.observe();
             self.report_observed(told).await;
-            let live = self.vms.query(&key, generation);
+            let live = self.vms.query(&key, generation, with);
             let reply = live.map_or(VmQueryReply::Absent, |live| VmQueryReply::Vm(Box::new(live)));
             return self.answer(&message, &reply).await;
         }
@@ -261,6 +271,10 @@ impl Agent {
             WorkerCommand::SendInventory { epoch } => {
                 self.lease.hear(epoch)?;
                 self.send_inventory().await;
+            }
+            WorkerCommand::Execute { epoch, key, generation, process } => {
+                self.lease.hear(epoch)?;
+                self.backend.execute(&key, generation, process);
             }
             // Answered before.
             WorkerCommand::Query { .. } => {}

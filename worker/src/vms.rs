@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bioxen_protocol::id::{Generation, VmKey};
-use bioxen_protocol::worker::{Desired, DesiredState, LiveVm, Observation, ObservedState, inventory_digest};
+use bioxen_protocol::worker::{
+    Desired, DesiredState, LiveVm, Observation, ObservedState, QueryExtra, inventory_digest,
+};
 
 use crate::backend::Backend;
 
@@ -135,11 +137,11 @@ impl Vms {
     }
 
     /// A VM as it stands, or as it ended until the leader knows; none where it is not held in that generation.
-    pub fn query(&self, key: &VmKey, generation: Generation) -> Option<LiveVm> {
+    pub fn query(&self, key: &VmKey, generation: Generation, with: QueryExtra) -> Option<LiveVm> {
         let held = self.held.get(key).filter(|held| held.generation == generation)?;
         match &held.observation {
             Some(last) if !held.is_live => self.backend.ended(last),
-            _ => self.backend.query(key),
+            _ => self.backend.query(key, with),
         }
     }
 
@@ -178,6 +180,7 @@ fn absent(key: VmKey, generation: Generation) -> Observation {
         applied_at: Vec::new(),
         checkpoint: None,
         reason: None,
+        process: None,
     }
 }
 

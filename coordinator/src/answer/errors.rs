@@ -25,6 +25,14 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             format!("user {user} has no VM {vm}: `list` shows those that there are"),
         ),
         Rejection::State { vm, state, verb } => state_error(vm.as_str(), *state, *verb),
+        Rejection::Busy { vm, state } => ErrorBody::new(
+            Code::VmState,
+            format!("process code runs in VM {vm} already, one at a time: wait for its event `result`, then ask again"),
+        )
+        .with(|details| {
+            details.state = Some(*state);
+            details.retry_after_ms = Some(RETRY_AFTER_MS);
+        }),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
             let at = SimulatedTime { ticks: *tick }.minutes();
             let horizon = horizon_tick.map_or(0.0, |ticks| SimulatedTime { ticks }.minutes());

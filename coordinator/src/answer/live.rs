@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::reply::{Predicted, Resources, Status, Usage};
+use bioxen_protocol::reply::{History, HistorySample, Predicted, Resources, Status, Usage};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
-use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, VmQueryReply, WorkerCommand};
+use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, QueryExtra, VmQueryReply, WorkerCommand};
 
 use super::Reply;
 use super::reads::{allocation, reservation};
@@ -20,6 +20,8 @@ use crate::fleet::vm::Vm;
 
 /// A worker answers from memory; later than this it is out of reach.
 const WORKER_ANSWER: Duration = Duration::from_millis(1500);
+/// Whoever waits longer for its turn asks again.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// Predictions kept; when there are more, all are dropped and made again.
 const PREDICTIONS: usize = 10_000;
 
@@ -40,6 +42,15 @@ impl Default for Predictions {
 impl Predictions {
     pub(crate) fn known(&self, order: &CellOrder, now: CellAllocation) -> Option<Option<Predicted>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key(order, now)).copied()
+    }
+
+    /// The one turn at a core that whoever asks the cell library for much takes.
+    pub(crate) async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, ErrorBody> {
+        let turn = tokio::time::timeout(LONGEST_TURN, Arc::clone(&self.turn).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            ErrorBody::new(Code::Timeout, "too much is asked of the models at once: ask again later")
+                .with(|details| details.retry_after_ms = Some(1000))
+        })
     }
 
     /// The prediction, or None where it is not ready within `wait`; it is kept for the next who asks.
@@ -81,9 +92,13 @@ fn key(order: &CellOrder, now: CellAllocation) -> String {
 
 /// Asks the VM's worker how it stands now; None where it has no worker or none answers.
 pub(crate) async fn ask_worker(client: &Client, vm: &Vm) -> Option<LiveVm> {
+    ask_worker_with(client, vm, QueryExtra::Nothing).await
+}
+
+async fn ask_worker_with(client: &Client, vm: &Vm, with: QueryExtra) -> Option<LiveVm> {
     let at = vm.placement.as_ref()?;
     let subject = Subject::WorkerCommand { worker: at.worker.clone(), boot: at.boot.clone() };
-    let query = WorkerCommand::Query { key: vm.key.clone(), generation: at.generation };
+    let query = WorkerCommand::Query { key: vm.key.clone(), generation: at.generation, with };
     let payload = rmp_serde::to_vec_named(&query).ok()?;
     let answer = client.request(subject.to_string(), payload.into());
     let message = tokio::time::timeout(WORKER_ANSWER, answer).await.ok()?.ok()?;
@@ -118,11 +133,7 @@ async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, ser
     }
     let never_ran = vm.state == VmState::Starting && vm.checkpoint.is_none() && vm.tick == 0;
     if !is_at_rest(vm.state) && !never_ran {
-        return Err(ErrorBody::new(
-            Code::Timeout,
-            format!("VM {} is {}, and its worker gave no figures of it: ask again", vm.key.vm, vm.state),
-        )
-        .with(|details| details.retry_after_ms = Some(1000)));
+        return Err(unanswered(vm));
     }
     let (order, checkpoint) = (Arc::clone(&vm.order), vm.checkpoint.clone());
     let computed = tokio::task::spawn_blocking(move || {
@@ -194,4 +205,26 @@ pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
         },
         reservation: reservation(vm.held),
     }))
+}
+
+/// What monitoring has seen since the VM came to its worker.
+pub(crate) async fn history(client: &Client, vm: Vm, limit: u64) -> Reply {
+    let live = ask_worker_with(client, &vm, QueryExtra::History(limit)).await;
+    if live.is_none() && !is_at_rest(vm.state) {
+        return Reply::Error(unanswered(&vm));
+    }
+    let samples = live.map(|live| live.history).unwrap_or_default();
+    let samples =
+        samples.into_iter().map(|sample| HistorySample { time_ms: sample.time_ms, metrics: sample.metrics });
+    Reply::History(History {
+        vm_id: vm.key.vm.clone(),
+        interval_seconds: vm.monitor_seconds,
+        samples: samples.collect(),
+    })
+}
+
+fn unanswered(vm: &Vm) -> ErrorBody {
+    let message =
+        format!("VM {} is {}, and its worker gave no figures of it: ask again", vm.key.vm, vm.state);
+    ErrorBody::new(Code::Timeout, message).with(|details| details.retry_after_ms = Some(1000))
 }

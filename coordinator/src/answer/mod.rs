@@ -5,6 +5,7 @@
 //!                                              \--> live: ask a worker or the cell library first
 //! ```
 
+pub(crate) mod advice;
 pub(crate) mod errors;
 pub(crate) mod live;
 pub(crate) mod outbox;
@@ -32,6 +33,11 @@ pub(crate) enum Reply {
     Created(Box<reply::Created>),
     State(reply::StateReached),
     Allocated(reply::Allocated),
+    Executed(Box<reply::Executed>),
+    Monitored(reply::Monitored),
+    History(reply::History),
+    Optimized(Box<reply::Optimized>),
+    Recommendations(Box<reply::Recommendations>),
     Status(Box<reply::Status>),
     Resources(Box<reply::Resources>),
     Metrics(serde_json::Map<String, serde_json::Value>),

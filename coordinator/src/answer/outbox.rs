@@ -15,6 +15,7 @@ use bioxen_protocol::worker::WorkerCommand;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::advice::{self, Advised};
 use super::live::{self, Predictions};
 use super::{Reply, ReplyTo};
 use crate::fleet::vm::Vm;
@@ -39,6 +40,13 @@ pub(crate) enum Outgoing {
     },
     Metrics(ReplyTo, Box<Vm>),
     Resources(ReplyTo, Box<Vm>),
+    History(ReplyTo, Box<Vm>, u64),
+    Optimize {
+        reply_to: ReplyTo,
+        asked: Advised,
+        apply: bool,
+    },
+    Recommendations(ReplyTo, Advised),
     Events(ReplyTo, UserId, Records),
     Audit(ReplyTo, UserId, Records),
     Verify(ReplyTo),
@@ -68,6 +76,9 @@ impl Outgoing {
             | Self::Status { reply_to: to, .. }
             | Self::Metrics(to, _)
             | Self::Resources(to, _)
+            | Self::History(to, ..)
+            | Self::Optimize { reply_to: to, .. }
+            | Self::Recommendations(to, _)
             | Self::Events(to, ..)
             | Self::Audit(to, ..)
             | Self::Verify(to) => Some(to),
@@ -136,6 +147,22 @@ async fn send(
         }
         Outgoing::Resources(reply_to, vm) => {
             asking.spawn(async move { reply_to.send(&client, &live::resources(&client, *vm).await).await });
+        }
+        Outgoing::History(to, vm, limit) => {
+            asking.spawn(async move { to.send(&client, &live::history(&client, *vm, limit).await).await });
+        }
+        Outgoing::Optimize { reply_to, asked, apply } => {
+            let predictions = Arc::clone(predictions);
+            asking.spawn(async move {
+                let reply = advice::optimize(&client, &predictions, asked, apply).await;
+                reply_to.send(&client, &reply).await;
+            });
+        }
+        Outgoing::Recommendations(reply_to, asked) => {
+            let predictions = Arc::clone(predictions);
+            asking.spawn(async move {
+                reply_to.send(&client, &advice::recommendations(&predictions, asked).await).await;
+            });
         }
         Outgoing::Verify(reply_to) => {
             let verifier = verifier.clone();

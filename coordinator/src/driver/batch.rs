@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::ProcessEnd;
 use bytes::Bytes;
 
 use super::waiting::Waiter;
@@ -70,4 +71,6 @@ pub(super) struct Released {
     pub(super) waiters: Vec<Waiter>,
     /// The states of the VMs that the batch touched, for whoever waits for them.
     pub(super) states: BTreeMap<VmKey, VmState>,
+    /// Processes that ended with the batch.
+    pub(super) ended: Vec<(VmKey, ProcessEnd)>,
 }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use bioxen_protocol::command::{SetQuota, Verb, VerbKind};
 use bioxen_protocol::error::{Amount, Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId, VmKey};
-use bioxen_protocol::reply::Allocated;
+use bioxen_protocol::reply::{Allocated, Monitored};
 use bioxen_protocol::state::VmState;
+use bioxen_protocol::subject::Subject;
 
+use super::processes::ProcessWaiter;
 use super::waiting::Waiter;
 use super::{Driver, DriverError, State};
 use crate::answer::outbox::{CreatedAnswer, Outgoing};
@@ -44,13 +46,18 @@ impl Driver {
             }
             Asked::SetQuota { user, quota } => self.set_quota(state, incoming, user, &quota),
             Asked::Change { cause, vm, ask, wait, warnings } => {
-                self.change(state, incoming, Change { cause, vm, ask, wait, warnings })
+                self.change(state, incoming, Change { cause, vm, ask, wait, warnings, code: None })
+            }
+            Asked::Execute { cause, vm, digest, code, timeout_ms } => {
+                let ask = Ask::Execute { digest, timeout_ms };
+                let (wait, warnings, code) = (Duration::ZERO, Vec::new(), Some((code, timeout_ms)));
+                self.change(state, incoming, Change { cause, vm, ask, wait, warnings, code })
             }
         }
     }
 
     fn change(&mut self, state: &mut State, incoming: Incoming, change: Change) -> Result<(), DriverError> {
-        let Change { cause, vm, ask, wait, warnings } = change;
+        let Change { cause, vm, ask, wait, warnings, code } = change;
         if !self.fleet.is_repeat(self.now_ms(), &cause)
             && let Err(error) = self.admits(state, &cause.user)
         {
@@ -74,8 +81,16 @@ impl Driver {
                 return self.refuse(state, incoming, ErrorBody::new(Code::ApiValidation, message));
             }
         }
+        // A repeat has no entries, and does not run again.
+        let code = code.filter(|_| !decided.entries.is_empty());
         for entry in decided.entries {
             self.evolve(state, entry)?;
+        }
+        if let Answer::Process { vm, number } = decided.answer {
+            let Incoming { reply_to, received, verb, .. } = incoming;
+            let waiter = ProcessWaiter { verb: verb.unwrap_or(Verb::Execute), reply_to, received };
+            self.await_process(state, &VmKey { user, vm }, number, code, waiter);
+            return Ok(());
         }
         self.answer(state, incoming, &user, decided.answer, wait, warnings);
         Ok(())
@@ -151,7 +166,14 @@ impl Driver {
                     state: now,
                 });
             }
-            Answer::Nothing => {}
+            Answer::Monitored { vm, state: reached, interval_seconds } => {
+                self.stats.note(verb, received, None);
+                let subject = Subject::VmTelemetry { user: user.clone(), vm: vm.clone() }.to_string();
+                let monitored = Monitored { vm_id: vm, state: reached, interval_seconds, subject };
+                state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Monitored(monitored)));
+            }
+            // Answered when it ends.
+            Answer::Process { .. } | Answer::Nothing => {}
         }
     }
 
@@ -224,4 +246,6 @@ struct Change {
     ask: Ask,
     wait: Duration,
     warnings: Vec<String>,
+    /// Process code and its time.
+    code: Option<(String, u64)>,
 }

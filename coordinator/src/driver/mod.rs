@@ -14,6 +14,7 @@
 mod batch;
 mod changes;
 mod leases;
+mod processes;
 mod readings;
 mod refusals;
 mod reports;
@@ -102,6 +103,7 @@ struct State {
     refusals: Refusals,
     rates: BTreeMap<UserId, (u64, u64)>,
     inventories: BTreeMap<WorkerId, reports::Inventory>,
+    processes: processes::Processes,
     /// Reports that came while the batch was full.
     put_off: VecDeque<Report>,
     ticked: Instant,
@@ -128,6 +130,7 @@ impl Driver {
             refusals: Refusals::default(),
             rates: BTreeMap::new(),
             inventories: BTreeMap::new(),
+            processes: BTreeMap::new(),
             put_off: VecDeque::new(),
             ticked: now,
             sent: now,
@@ -333,6 +336,7 @@ impl Driver {
             .filter_map(Outgoing::into_reply_to)
             .chain(waiters.map(|waiter| waiter.reply_to))
             .chain(state.waiting.drain())
+            .chain(processes::drain(&mut state.processes))
             .chain(not_taken);
         for reply_to in unanswered {
             reply_to.send(&self.client, &unknown()).await;

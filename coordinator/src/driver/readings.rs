@@ -7,6 +7,7 @@ use bioxen_protocol::id::{VmId, VmKey};
 use bioxen_protocol::reply::{OperationStatistics, Performance};
 
 use super::{Driver, State};
+use crate::answer::advice::Advised;
 use crate::answer::outbox::Outgoing;
 use crate::answer::{Reply, errors, reads};
 use crate::fleet::rejection::Rejection;
@@ -34,6 +35,16 @@ impl Driver {
             }
             Read::Metrics(vm) => return Ok(Outgoing::Metrics(to, self.find(incoming, &vm)?)),
             Read::Resources(vm) => return Ok(Outgoing::Resources(to, self.find(incoming, &vm)?)),
+            Read::History { vm, limit } => {
+                return Ok(Outgoing::History(to, self.find(incoming, &vm)?, limit));
+            }
+            Read::Optimize { vm, apply } => {
+                let asked = self.advised(incoming, &vm)?;
+                return Ok(Outgoing::Optimize { reply_to: to, asked, apply });
+            }
+            Read::Recommendations(vm) => {
+                return Ok(Outgoing::Recommendations(to, self.advised(incoming, &vm)?));
+            }
             Read::Events(ask) => return Ok(Outgoing::Events(to, incoming.user.clone(), ask)),
             Read::Audit(ask) => return Ok(Outgoing::Audit(to, incoming.user.clone(), ask)),
             Read::Verify => return Ok(Outgoing::Verify(to)),
@@ -54,6 +65,12 @@ impl Driver {
         let key = VmKey { user: incoming.user.clone(), vm: vm.clone() };
         let found = self.fleet.vm(&key).cloned().map(Box::new);
         found.ok_or_else(|| errors::error(&Rejection::NotFound { vm: vm.clone() }, incoming.user.as_str()))
+    }
+
+    fn advised(&self, incoming: &Incoming, vm: &VmId) -> Result<Advised, ErrorBody> {
+        let vm = self.find(incoming, vm)?;
+        let most = self.fleet.most_now(&vm);
+        Ok(Advised { vm, most, operator: incoming.operator.clone() })
     }
 
     fn performance(&self) -> Performance {

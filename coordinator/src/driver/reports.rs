@@ -208,7 +208,11 @@ impl Driver {
     /// Tells the levels of VMs that do not stand as desired once more: the message before may have been lost.
     fn tell_unsettled(&self, state: &mut State, worker: &WorkerId, boot: &BootId) {
         let unsettled = self.fleet.placed_on(worker, boot).filter(|vm| !vm.is_settled());
-        state.filling.tell_again.extend(unsettled.take(VMS_AT_ONCE).map(|vm| vm.key.clone()));
+        let mut keys: Vec<VmKey> = unsettled.take(VMS_AT_ONCE).map(|vm| vm.key.clone()).collect();
+        for key in &keys {
+            self.tell_process(state, key);
+        }
+        state.filling.tell_again.extend(keys.drain(..));
     }
 
     /// Boots whose lease and grace are over.
@@ -258,5 +262,6 @@ fn absent_observation(vm: &Vm) -> Option<Observation> {
         applied_at: Vec::new(),
         checkpoint: None,
         reason: None,
+        process: None,
     })
 }

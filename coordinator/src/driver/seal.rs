@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
-use bioxen_protocol::worker::{Desired, DesiredState, WorkerCommand};
+use bioxen_protocol::worker::{Desired, DesiredState, ProcessEnd, WorkerCommand};
 
 use super::batch::{Filling, Released, Sealed};
 use super::{Append, Driver, DriverError, State};
@@ -57,6 +57,11 @@ impl Driver {
                 self.evolve(state, entry)?;
             }
         }
+        if !state.filling.is_full() {
+            for entry in self.fleet.lost_processes(self.now_ms(), ENDS_AT_ONCE) {
+                self.evolve(state, entry)?;
+            }
+        }
         while !state.filling.is_full()
             && let Some(entry) = self.fleet.next_from_queue()
         {
@@ -90,7 +95,8 @@ impl Driver {
         let mut effects = filling.effects;
         effects.extend(self.levels(state.epoch, &levels, &touched.forget));
         let states = self.states(&touched, &filling.waiters);
-        let released = Released { effects, waiters: filling.waiters, states };
+        let ended = ended_processes(&batch.entries);
+        let released = Released { effects, waiters: filling.waiters, states, ended };
         Ok(Sealed { batch, payload, hash, rows, released })
     }
 
@@ -100,7 +106,7 @@ impl Driver {
         let mut effects = effects;
         effects.extend(self.levels(state.epoch, &tell_again, &[]));
         let states = self.states(&Touched::default(), &waiters);
-        Released { effects, waiters, states }
+        Released { effects, waiters, states, ended: Vec::new() }
     }
 
     fn states(
@@ -160,14 +166,25 @@ impl Driver {
     }
 
     fn release(&mut self, state: &mut State, released: Released) {
-        let Released { effects, waiters, states } = released;
+        let Released { effects, waiters, states, ended } = released;
         self.send(effects);
+        self.processes_ended(state, ended);
         let stats = self.stats.clone();
         let answers = state.waiting.acknowledged(waiters, &states, &mut |waiter| {
             stats.note(Some(waiter.verb), waiter.received, None)
         });
         self.send(answers);
     }
+}
+
+/// What processes came to in a batch.
+fn ended_processes(entries: &[Entry]) -> Vec<(VmKey, ProcessEnd)> {
+    let ended = entries.iter().filter_map(|entry| match entry {
+        Entry::Observed(seen) => Some((seen.key.clone(), seen.process.clone()?)),
+        Entry::ProcessLost { key, number } => Some((key.clone(), crate::fleet::lost_process(*number))),
+        _ => None,
+    });
+    ended.collect()
 }
 
 fn placed_level(vm: &Vm) -> Option<(&crate::fleet::vm::Placement, Desired)> {
@@ -186,5 +203,7 @@ pub(super) fn absent(gone: &Forget) -> Desired {
         checkpoint_applied: 0,
         horizon_tick: None,
         reached_tick: 0,
+        process_confirmed: 0,
+        monitor_seconds: 0,
     }
 }

@@ -47,12 +47,23 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     Create(Box<NewVm>),
-    Start { on_full: OnFull, horizon_tick: Option<u64> },
+    Start {
+        on_full: OnFull,
+        horizon_tick: Option<u64>,
+    },
     Pause,
     Resume,
     Stop,
     Destroy,
     Allocate(AllocationRequest),
+    /// Process code, by its digest: the code itself stays at the edge.
+    Execute {
+        digest: String,
+        timeout_ms: u64,
+    },
+    Monitor {
+        interval_seconds: u64,
+    },
 }
 
 /// A VM to be made. `order.allocation` holds the amounts asked for, defaults filled in.
@@ -84,6 +95,16 @@ pub enum Answer {
         vm: VmId,
         state: VmState,
         allocation: CellAllocation,
+    },
+    Monitored {
+        vm: VmId,
+        state: VmState,
+        interval_seconds: u64,
+    },
+    /// Wait until the process ends.
+    Process {
+        vm: VmId,
+        number: u64,
     },
     /// Wait until the VM reaches a state in which the verb is done.
     Reach {

@@ -9,7 +9,7 @@ use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
 use bioxen_protocol::id::{BootId, Generation, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState, ObservedState};
+use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState, ObservedState, ProcessEnd};
 use serde::{Deserialize, Serialize};
 
 use super::account::UserLimits;
@@ -53,6 +53,12 @@ pub enum Entry {
     Desired { cause: Cause, key: VmKey, desired: DesiredState, held: Amounts },
     /// A new allocation was accepted; `ordinal` 0 where the VM had not started and it took effect at once.
     Allocated { cause: Cause, key: VmKey, ordinal: u64, allocation: CellAllocation, held: Amounts },
+    /// Process code was accepted; of the code itself the journal keeps the digest.
+    ProcessStarted { cause: Cause, key: VmKey, number: u64, digest: String, timeout_ms: u64 },
+    /// Nobody said in time how a process ended: whether it took effect is unknown, and it is never run again.
+    ProcessLost { key: VmKey, number: u64 },
+    /// The VM is sampled every so many seconds, or not any more where 0.
+    Monitored { cause: Cause, key: VmKey, interval_seconds: u64 },
     /// A worker said how the VM stands.
     Observed(Box<Observed>),
     /// A boot of a worker was admitted.
@@ -93,6 +99,9 @@ pub struct Observed {
     pub checkpoint: Option<Arc<[u8]>>,
     pub reason: Option<String>,
     pub held: Amounts,
+    /// A process that ended with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessEnd>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +126,9 @@ impl Entry {
             | Self::Started { key, .. }
             | Self::Placed { key, .. }
             | Self::Desired { key, .. }
+            | Self::ProcessStarted { key, .. }
+            | Self::ProcessLost { key, .. }
+            | Self::Monitored { key, .. }
             | Self::Allocated { key, .. } => Some(key),
             Self::Observed(observed) => Some(&observed.key),
             Self::Leader { .. }
@@ -136,6 +148,8 @@ impl Entry {
             Self::Queued { cause, .. }
             | Self::Started { cause, .. }
             | Self::Desired { cause, .. }
+            | Self::ProcessStarted { cause, .. }
+            | Self::Monitored { cause, .. }
             | Self::Allocated { cause, .. } => Some(cause),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! `evolve`: what follows from one entry. Total: it never refuses, and an entry about what is not there changes nothing.
 
 use bioxen_protocol::id::{BootId, Generation, UserId, VmKey, WorkerId};
+use bioxen_protocol::limits::PROCESS_GRACE_MS;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedState};
 
@@ -8,7 +9,8 @@ use super::Fleet;
 use super::amounts::Amounts;
 use super::entry::{Cause, Created, Entry};
 use super::idempotency::Remembered;
-use super::vm::{Placement, Vm};
+use super::process::lost;
+use super::vm::{Placement, Process, Vm};
 use super::worker::Worker;
 
 /// Destroyed VMs that a user's account remembers, so that a late destroy is answered `destroyed`.
@@ -75,6 +77,18 @@ impl Fleet {
                     vm.changes.push(change);
                 }
             }),
+            Entry::ProcessStarted { key, number, digest, timeout_ms, .. } => {
+                let deadline_ms = self.time_ms.saturating_add(*timeout_ms).saturating_add(PROCESS_GRACE_MS);
+                self.edit(index, key, |vm| {
+                    vm.last_ordinal = *number;
+                    vm.process =
+                        Some(Process { number: *number, digest: digest.clone(), deadline_ms, end: None });
+                });
+            }
+            Entry::ProcessLost { key, number } => self.edit(index, key, |vm| vm.end_process(&lost(*number))),
+            Entry::Monitored { key, interval_seconds, .. } => {
+                self.edit(index, key, |vm| vm.monitor_seconds = *interval_seconds);
+            }
             Entry::Observed(observed) => self.observed(index, observed),
         }
         if let Some(key) = entry.key().filter(|_| changes_level(entry)) {
@@ -123,6 +137,8 @@ impl Fleet {
             tick: 0,
             queued_at: created.queued.then_some(index),
             created_ms: self.time_ms,
+            process: None,
+            monitor_seconds: 0,
             index,
         };
         self.book(&vm);
@@ -225,9 +241,15 @@ impl Fleet {
         if let Some(worker) = self.worker_of(vm) {
             worker.used = worker.used.plus(vm.held);
         }
+        if let Some(process) = vm.running_process() {
+            self.processes.insert((process.deadline_ms, vm.key.clone()));
+        }
     }
 
     fn unbook(&mut self, vm: &Vm) {
+        if let Some(process) = vm.running_process() {
+            self.processes.remove(&(process.deadline_ms, vm.key.clone()));
+        }
         self.held = self.held.minus(vm.held);
         if let Some(worker) = self.worker_of(vm) {
             worker.used = worker.used.minus(vm.held);
@@ -275,6 +297,11 @@ impl Fleet {
             state,
             allocation: Some(vm.allocation),
             queue_position,
+            number: match entry {
+                Entry::ProcessStarted { number, .. } => *number,
+                Entry::Monitored { interval_seconds, .. } => *interval_seconds,
+                _ => 0,
+            },
         };
         let (time_ms, user): (u64, UserId) = (self.time_ms, cause.user.clone());
         let account = self.accounts.entry(user.clone()).or_default();
@@ -287,8 +314,14 @@ impl Fleet {
 /// Whether the VM's worker must hear of the entry. Of its own observations only what it keeps until confirmed.
 fn changes_level(entry: &Entry) -> bool {
     match entry {
-        Entry::Observed(seen) => !seen.applied_at.is_empty() || seen.checkpoint.is_some(),
-        Entry::Placed { .. } | Entry::Desired { .. } | Entry::Allocated { .. } => true,
+        Entry::Observed(seen) => {
+            !seen.applied_at.is_empty() || seen.checkpoint.is_some() || seen.process.is_some()
+        }
+        Entry::Placed { .. }
+        | Entry::Desired { .. }
+        | Entry::Allocated { .. }
+        | Entry::Monitored { .. }
+        | Entry::ProcessLost { .. } => true,
         _ => false,
     }
 }

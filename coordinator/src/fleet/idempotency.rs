@@ -21,6 +21,9 @@ pub struct Remembered {
     pub state: VmState,
     pub allocation: Option<CellAllocation>,
     pub queue_position: Option<u64>,
+    /// A process's number, or the seconds between a monitor's samples.
+    #[serde(default)]
+    pub number: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

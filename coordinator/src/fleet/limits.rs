@@ -1,10 +1,12 @@
 //! The limits of fleet and user, checked in the order that clients are told of: fleet slots, user, fleet amounts.
 
 use bioxen_protocol::id::UserId;
+use bioxen_protocol::worker::CellAllocation;
 
 use super::Fleet;
 use super::amounts::Amounts;
 use super::rejection::{Rejection, Resource};
+use super::vm::Vm;
 
 impl Fleet {
     /// Whether `user` may take `more` on top of everything held.
@@ -50,6 +52,29 @@ impl Fleet {
             return Err(Rejection::User { resource: Resource::Queued, limit, used, requested: 1 });
         }
         Ok(())
+    }
+
+    /// The most that a VM could be allocated now: its own most, and the room in its user's and the fleet's limits.
+    pub fn most_now(&self, vm: &Vm) -> CellAllocation {
+        let user = self.limits_of(&vm.key.user);
+        let used = self.accounts.get(&vm.key.user).map_or(Amounts::NOTHING, |account| account.held);
+        let room = |limit: u64, held: u64, own: u64| limit.saturating_sub(held).saturating_add(own);
+        let (atp, ribosomes) = (vm.held.atp_millipercent, vm.held.ribosomes);
+        let by_user = |limit: Option<u64>, held, own| limit.map_or(u64::MAX, |limit| room(limit, held, own));
+        let all = self.held;
+        CellAllocation {
+            atp_millipercent: vm
+                .most
+                .atp_millipercent
+                .min(by_user(user.max_atp.map(|atp| atp.0), used.atp_millipercent, atp))
+                .min(room(self.config.global_atp_limit.0, all.atp_millipercent, atp)),
+            ribosomes: vm
+                .most
+                .ribosomes
+                .min(by_user(user.max_ribosomes, used.ribosomes, ribosomes))
+                .min(room(self.config.global_ribosome_limit, all.ribosomes, ribosomes)),
+            memory_kb: vm.most.memory_kb,
+        }
     }
 
     pub fn limits_of(&self, user: &UserId) -> super::account::LimitsInForce {

@@ -19,6 +19,7 @@ pub mod idempotency;
 mod limits;
 mod observe;
 mod placement;
+mod process;
 mod queue;
 pub mod rejection;
 pub mod rows;
@@ -30,6 +31,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::id::{BootId, Generation, RequestId, UserId, VmKey, WorkerId};
 use bioxen_protocol::worker::ObservedState;
+
+pub use process::lost as lost_process;
 
 use account::Account;
 use amounts::Amounts;
@@ -59,6 +62,8 @@ pub struct Fleet {
     room_may_have_appeared: bool,
     /// A boot expired, and VMs that it was to stop or give up may not have been ended yet.
     ends_may_be_due: bool,
+    /// VMs in which process code runs, by when its outcome is given up.
+    processes: BTreeSet<(u64, VmKey)>,
     touched: Touched,
 }
 

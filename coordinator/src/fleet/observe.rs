@@ -3,7 +3,7 @@
 use bioxen_protocol::command::OnComplete;
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::{Observation, ObservedState};
+use bioxen_protocol::worker::{Observation, ObservedState, ProcessEnd};
 
 use super::Fleet;
 use super::amounts::Amounts;
@@ -37,6 +37,7 @@ impl Fleet {
         let news = at.observed != seen.state
             || next_state(vm, seen.state) != vm.state
             || applied > at.applied
+            || ended_process(vm, seen).is_some()
             || (seen.checkpoint.is_some() && applied > vm.checkpoint_applied);
         if !news {
             return Vec::new();
@@ -56,6 +57,7 @@ impl Fleet {
             checkpoint: seen.checkpoint.as_deref().map(Into::into),
             reason: seen.reason.clone(),
             held: held_after(vm, seen.state, applied),
+            process: ended_process(vm, seen).cloned(),
         }))]
     }
 
@@ -102,6 +104,9 @@ impl Fleet {
         }
         self.edit(index, &seen.key, |vm| {
             note_applied(vm, seen);
+            if let Some(end) = &seen.process {
+                vm.end_process(end);
+            }
             if next != vm.state || seen.reason.is_some() {
                 vm.reason.clone_from(&seen.reason);
             }
@@ -142,7 +147,14 @@ fn end_of(vm: &Vm, at: &Placement) -> Entry {
         checkpoint: None,
         reason: Some(LEASE_OVER.to_owned()),
         held: held_after(vm, ObservedState::Absent, at.applied),
+        process: None,
     }))
+}
+
+/// The end of the process that runs, where the worker tells it.
+fn ended_process<'a>(vm: &Vm, seen: &'a Observation) -> Option<&'a ProcessEnd> {
+    let running = vm.running_process()?.number;
+    seen.process.as_ref().filter(|end| end.number == running)
 }
 
 fn note_applied(vm: &mut Vm, seen: &Observed) {

@@ -14,6 +14,8 @@ pub enum Rejection {
     NotFound { vm: VmId },
     /// BX006
     State { vm: VmId, state: VmState, verb: Verb },
+    /// BX006: process code runs in it already.
+    Busy { vm: VmId, state: VmState },
     /// BX006: a completed VM was started without a later horizon.
     HorizonReached { vm: VmId, tick: u64, horizon_tick: Option<u64> },
     /// BX005: its schedule changes the allocation; `allocate` would contradict it.

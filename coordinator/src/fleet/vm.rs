@@ -7,7 +7,7 @@ use bioxen_protocol::command::OnComplete;
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{
-    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, ObservedState,
+    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, ObservedState, ProcessEnd,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,27 @@ pub struct Vm {
     /// The index at which it was queued, while it is.
     pub queued_at: Option<u64>,
     pub created_ms: u64,
+    /// Process code that runs in it, or the last that did.
+    #[serde(default)]
+    pub process: Option<Process>,
+    /// Seconds between samples; 0 where it is not monitored.
+    #[serde(default)]
+    pub monitor_seconds: u64,
     /// The index of the last entry about it.
     pub index: u64,
+}
+
+/// Process code in one VM: one at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Counts with the ordinals of changes.
+    pub number: u64,
+    /// Of the code.
+    pub digest: String,
+    /// When its outcome is given up, in milliseconds since 1970.
+    pub deadline_ms: u64,
+    /// How it ended; none while it runs.
+    pub end: Option<ProcessEnd>,
 }
 
 /// Where a VM is, and what its worker last said.
@@ -91,8 +110,13 @@ impl Vm {
                 DesiredState::Paused => at.observed == ObservedState::Paused,
                 DesiredState::Stopped | DesiredState::Absent => false,
             };
-            reached && at.applied >= self.last_ordinal
-        })
+            reached && at.applied >= self.changes.last().map_or(0, |change| change.ordinal)
+        }) && self.running_process().is_none()
+    }
+
+    /// The process that has not ended.
+    pub fn running_process(&self) -> Option<&Process> {
+        self.process.as_ref().filter(|process| process.end.is_none())
     }
 
     /// The level that its worker is told.
@@ -107,6 +131,12 @@ impl Vm {
             checkpoint_applied: self.checkpoint_applied,
             horizon_tick: self.horizon_tick,
             reached_tick: self.tick,
+            process_confirmed: match &self.process {
+                Some(process) if process.end.is_some() => process.number,
+                Some(process) => process.number - 1,
+                None => 0,
+            },
+            monitor_seconds: self.monitor_seconds,
         }
     }
 }

@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 use async_nats::Message;
 use bioxen_protocol::codec::{self, DecodeLimits, Encoding, Value};
 use bioxen_protocol::command::{
-    Allocate, Create, List, OperatorVerb, Plain, Records, SetQuota, Start, Verb, VerbKind, Waiting,
+    Allocate, Create, Execute, History, List, Monitor, OperatorVerb, Operons, Optimize, Plain, Records,
+    Start, Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
-use bioxen_protocol::limits::{WAIT_MS, WAIT_MS_DEFAULT};
+use bioxen_protocol::limits::{
+    HISTORY_DEFAULT, HISTORY_SAMPLES, MONITOR_SECONDS, MONITOR_SECONDS_DEFAULT, PROCESS_TIMEOUT_MS,
+    PROCESS_TIMEOUT_MS_DEFAULT, WAIT_MS, WAIT_MS_DEFAULT,
+};
 use bioxen_protocol::subject::{Subject, verb_of};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::fields::{field, generated_vm_id, invalid_id, not_yet, request_id, subject_error, vm_id};
+use super::fields::{field, generated_vm_id, not_yet, request_id, subject_error, vm_id};
+use super::operator::{on_behalf, operator_asked};
 use super::order::new_vm;
 use super::{Asked, FALLBACK, Incoming, Read};
 use crate::answer::ReplyTo;
@@ -161,8 +166,8 @@ fn asked(
             if let Ok(own) = verb.parse::<OperatorVerb>() {
                 return operator_asked(own, target.as_deref(), &body, operator);
             }
-            let (caller, verb) = on_behalf(operator, &verb, target.as_deref())?;
-            (caller, verb, vm)
+            let (user, verb) = on_behalf(&operator, &verb, target.as_deref())?;
+            (Caller { user, operator: Some(operator) }, verb, vm)
         }
         _ => return Err(ErrorBody::new(Code::ApiValidation, "this subject takes no commands")),
     };
@@ -223,8 +228,55 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
             super::order::not_zero("", &amounts)?;
             waiting(raw, &allocate, None, Ask::Allocate(amounts))
         }
+        Verb::Execute => {
+            let execute: Execute = codec::from_value(body)?;
+            let timeout_ms = timeout_ms(execute.timeout_ms)?;
+            if execute.process_code.trim().is_empty() {
+                return Err(field("process_code", "process_code is empty: give a call, or a Luau script"));
+            }
+            process(raw, &execute, execute.process_code.clone(), timeout_ms)
+        }
+        Verb::Transcription => {
+            let asked: Transcription = codec::from_value(body)?;
+            process(raw, &asked, asked.process_code(), PROCESS_TIMEOUT_MS_DEFAULT)
+        }
+        Verb::Operons => {
+            let asked: Operons = codec::from_value(body)?;
+            process(raw, &asked, asked.process_code(), PROCESS_TIMEOUT_MS_DEFAULT)
+        }
+        Verb::Monitor => {
+            let monitor: Monitor = codec::from_value(body)?;
+            let interval_seconds = monitor.interval_seconds.unwrap_or(MONITOR_SECONDS_DEFAULT);
+            if interval_seconds > MONITOR_SECONDS {
+                let message = format!(
+                    "interval_seconds is {interval_seconds}: expected 1 to {MONITOR_SECONDS}, or 0 to end it"
+                );
+                return Err(field("interval_seconds", &message));
+            }
+            waiting(raw, &monitor, None, Ask::Monitor { interval_seconds })
+        }
         _ => read(&raw).map(Asked::Read),
     }
+}
+
+fn timeout_ms(asked: Option<u64>) -> Result<u64, ErrorBody> {
+    match asked.unwrap_or(PROCESS_TIMEOUT_MS_DEFAULT) {
+        timeout_ms @ 1..=PROCESS_TIMEOUT_MS => Ok(timeout_ms),
+        timeout_ms => {
+            let message = format!("timeout_ms is {timeout_ms}: expected 1 to {PROCESS_TIMEOUT_MS}");
+            Err(field("timeout_ms", &message))
+        }
+    }
+}
+
+/// Code that is to run in a VM: the core knows it by its digest.
+fn process<T: Serialize>(raw: Raw, body: &T, code: String, timeout_ms: u64) -> Result<Asked, ErrorBody> {
+    let same = digest(raw.verb, raw.vm.as_ref(), body)?;
+    let Raw { caller: Caller { user, operator }, verb, vm, request_id, .. } = raw;
+    let vm = vm.ok_or_else(|| field("vm_id", "the verb needs a VM: name it in the subject"))?;
+    let digest = Sha256::digest(&code).iter().map(|byte| format!("{byte:02x}")).collect();
+    let request = request_id.map(|id| Request { id, digest: same });
+    Ok(Asked::Execute { cause: Cause { user, operator, verb, request }, vm, digest, code, timeout_ms })
 }
 
 fn read(raw: &Raw) -> Result<Read, ErrorBody> {
@@ -238,11 +290,25 @@ fn read(raw: &Raw) -> Result<Read, ErrorBody> {
             let body: Waiting = codec::from_value(body)?;
             Read::Status { vm: vm()?, wait: wait(body.wait_ms)? }
         }
+        Verb::History => {
+            let body: History = codec::from_value(body)?;
+            let limit = body.limit.unwrap_or(HISTORY_DEFAULT);
+            if !(1..=HISTORY_SAMPLES as u64).contains(&limit) {
+                let message = format!("limit is {limit}: expected 1 to {HISTORY_SAMPLES}");
+                return Err(field("limit", &message));
+            }
+            Read::History { vm: vm()?, limit }
+        }
+        Verb::Optimize => {
+            let body: Optimize = codec::from_value(body)?;
+            Read::Optimize { vm: vm()?, apply: body.apply }
+        }
         verb => {
             let Plain { .. } = codec::from_value(body)?;
             match verb {
                 Verb::Resources => Read::Resources(vm()?),
                 Verb::Metrics => Read::Metrics(vm()?),
+                Verb::Recommendations => Read::Recommendations(vm()?),
                 Verb::Quota => Read::Quota(caller.user.clone()),
                 Verb::Fleet => Read::Fleet,
                 Verb::Performance => Read::Performance,
@@ -250,71 +316,6 @@ fn read(raw: &Raw) -> Result<Read, ErrorBody> {
             }
         }
     })
-}
-
-fn operator_asked(
-    verb: OperatorVerb,
-    target: Option<&str>,
-    body: &Value,
-    operator: OperatorId,
-) -> Result<Asked, ErrorBody> {
-    let target = target.map(str::parse::<UserId>).transpose().map_err(invalid_id)?;
-    Ok(match (verb, target) {
-        (OperatorVerb::Quota, Some(user)) => {
-            let quota: SetQuota = codec::from_value(body)?;
-            if quota == SetQuota::default() {
-                Asked::Read(Read::Quota(user))
-            } else {
-                Asked::SetQuota { user, quota }
-            }
-        }
-        (OperatorVerb::Quota, None) => {
-            let message = format!("quota needs a user: bioxen.v1.ops.{operator}.quota.<user>");
-            return Err(ErrorBody::new(Code::ApiValidation, message));
-        }
-        (verb, _) => {
-            let Plain { .. } = codec::from_value(body)?;
-            Asked::Read(match verb {
-                OperatorVerb::Workers => Read::Workers,
-                OperatorVerb::Users => Read::Users,
-                OperatorVerb::Verify => Read::Verify,
-                OperatorVerb::Config | OperatorVerb::Quota => Read::Config,
-            })
-        }
-    })
-}
-
-/// A user's verb by an operator: the target is the user whose VM it is.
-fn on_behalf(operator: OperatorId, verb: &str, target: Option<&str>) -> Result<(Caller, Verb), ErrorBody> {
-    const LATER: [&str; 7] = ["cordon", "uncordon", "drain", "move", "backup", "snapshot", "rebalance"];
-    if LATER.contains(&verb) {
-        return Err(not_yet(&format!("the operators' verb {verb}")));
-    }
-    let known = verb.parse::<Verb>().map_err(|_| {
-        let names = Verb::ALL.iter().map(|verb| verb.as_str());
-        let nearest =
-            bioxen_protocol::error::nearest(verb, names.chain(["workers", "users", "verify", "config"]));
-        let message = format!(
-            "unknown operators' verb {verb:?}; {}",
-            match &nearest {
-                Some(nearest) => format!("the nearest known verb is {nearest}"),
-                None => "known are quota, workers, users, verify, config and every user's verb".to_owned(),
-            }
-        );
-        ErrorBody::new(Code::ApiValidation, message)
-            .with(|details| details.nearest = nearest.into_iter().collect())
-    })?;
-    let user = match target {
-        Some(target) => target.parse().map_err(invalid_id)?,
-        None if matches!(known, Verb::Fleet | Verb::Performance) => {
-            operator.as_str().parse().map_err(invalid_id)?
-        }
-        None => {
-            let message = format!("{verb} needs a user: bioxen.v1.ops.{operator}.{verb}.<user>[.<vm>]");
-            return Err(ErrorBody::new(Code::ApiValidation, message));
-        }
-    };
-    Ok((Caller { user, operator: Some(operator) }, known))
 }
 
 fn waiting<T: Serialize>(raw: Raw, body: &T, wait_ms: Option<u64>, ask: Ask) -> Result<Asked, ErrorBody> {

@@ -9,6 +9,7 @@
 pub(crate) mod chassis;
 pub(crate) mod decode;
 mod fields;
+mod operator;
 mod order;
 pub(crate) mod queues;
 mod report;
@@ -67,6 +68,14 @@ pub(crate) enum Asked {
         wait: Duration,
         warnings: Vec<String>,
     },
+    /// As a change, with the code that the core knows by its digest.
+    Execute {
+        cause: Cause,
+        vm: VmId,
+        digest: String,
+        code: String,
+        timeout_ms: u64,
+    },
     Read(Read),
     SetQuota {
         user: UserId,
@@ -82,6 +91,9 @@ pub(crate) enum Read {
     Status { vm: VmId, wait: Duration },
     Resources(VmId),
     Metrics(VmId),
+    History { vm: VmId, limit: u64 },
+    Optimize { vm: VmId, apply: bool },
+    Recommendations(VmId),
     List(bioxen_protocol::command::List),
     Events(bioxen_protocol::command::Records),
     Audit(bioxen_protocol::command::Records),

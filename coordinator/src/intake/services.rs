@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, Message};
-use bioxen_protocol::command::{Allocate, Create, List, Plain, Records, Start, Verb, VerbKind, Waiting};
+use bioxen_protocol::command::{
+    Allocate, Create, Execute, History, List, Monitor, Operons, Optimize, Plain, Records, Start,
+    Transcription, Verb, VerbKind, Waiting,
+};
 use bioxen_protocol::id::VmId;
 use bioxen_protocol::subject::{COORDINATOR_QUEUE, commands_of};
 use futures::StreamExt;
@@ -89,6 +92,12 @@ fn info(verb: Verb) -> Value {
         Verb::Allocate => schema_for!(Allocate),
         Verb::List => schema_for!(List),
         Verb::Events | Verb::Audit => schema_for!(Records),
+        Verb::Execute => schema_for!(Execute),
+        Verb::Transcription => schema_for!(Transcription),
+        Verb::Operons => schema_for!(Operons),
+        Verb::Optimize => schema_for!(Optimize),
+        Verb::Monitor => schema_for!(Monitor),
+        Verb::History => schema_for!(History),
         _ => schema_for!(Plain),
     };
     let mut schema = schema.to_value();

@@ -9,6 +9,7 @@
 //! | with a cause | the verb | the user's |
 //! | Rejected | the verb, or `unknown` | the user's |
 //! | Placed | `placement` | the user's |
+//! | ProcessLost, and Observed where a process ended | `process` | the user's |
 //! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
 //! | LimitsSet | `quota` | the user's, by the operator |
 //! | Registered, Expired, Leader, Configured | `sign-in`, `expiry`, `leader`, `config` | the fleet's |
@@ -18,6 +19,7 @@ use std::sync::LazyLock;
 
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::id::UserId;
+use bioxen_protocol::worker::ProcessEnd;
 
 use super::fold::{Change, Step};
 use super::words;
@@ -102,7 +104,13 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
                 rejected.message.clone(),
             )
         }],
-        Entry::Observed(_) => step.changes.iter().filter_map(|change| observed(step, change)).collect(),
+        Entry::Observed(seen) => {
+            let ended = seen.process.iter().filter_map(|end| process_end(step, end));
+            step.changes.iter().filter_map(|change| observed(step, change)).chain(ended).collect()
+        }
+        Entry::ProcessLost { number, .. } => {
+            process_end(step, &crate::fleet::lost_process(*number)).into_iter().collect()
+        }
         Entry::Placed { key, worker, boot, .. } => {
             let generation = format!("{}.{}", step.incarnation, step.index);
             let note = format!("on worker {worker}, boot {boot}, generation {generation}");
@@ -113,10 +121,18 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         | Entry::Queued { .. }
         | Entry::Started { .. }
         | Entry::Desired { .. }
+        | Entry::ProcessStarted { .. }
+        | Entry::Monitored { .. }
         | Entry::Allocated { .. } => {
             step.entry.cause().map(|cause| accepted(step, cause)).into_iter().collect()
         }
     }
+}
+
+fn process_end(step: &Step<'_>, end: &ProcessEnd) -> Option<AuditRecord> {
+    let key = step.entry.key()?;
+    let bare = bare(step, &key.user, "process", Outcome::Observed, words::process(end));
+    Some(AuditRecord { vm_id: Some(key.vm.clone()), ..bare })
 }
 
 fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
@@ -129,6 +145,11 @@ fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
         Entry::Allocated { allocation, ordinal, .. } => {
             format!("change {ordinal}: {}", words::amounts(*allocation))
         }
+        Entry::ProcessStarted { number, digest, timeout_ms, .. } => {
+            format!("process {number}, at most {timeout_ms} ms, code of sha256 {digest}")
+        }
+        Entry::Monitored { interval_seconds: 0, .. } => "no longer".to_owned(),
+        Entry::Monitored { interval_seconds, .. } => format!("every {interval_seconds} s"),
         _ => String::new(),
     };
     let states = step.changes.first().and_then(in_words);

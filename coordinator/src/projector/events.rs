@@ -4,16 +4,19 @@
 //! ```text
 //!   Created    accepted, created | queued          Placed    starting
 //!   Queued     accepted, queued                    Observed  running | resumed | paused | stopped | failed | destroyed,
-//!   Started    accepted                                      completed (and destroyed), allocated per change
+//!   Started    accepted                                      completed (and destroyed), allocated per change,
+//!                                                            result
 //!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
 //!              | destroyed)                        Rejected  rejected
-//!   Allocated  accepted (, allocated)              the rest  nothing
+//!   Allocated  accepted (, allocated)              ProcessLost  result
+//!   ProcessStarted, Monitored  accepted            the rest  nothing
 //! ```
 
+use bioxen_protocol::error::Code;
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::ObservedState;
+use bioxen_protocol::worker::{ObservedState, ProcessEnd, ProcessStatus};
 
 use super::fold::{Change, Confirmed, Step};
 use super::words;
@@ -26,7 +29,13 @@ pub(super) fn events(step: &Step<'_>) -> Vec<Event> {
         (Entry::Expired { .. }, changes) => {
             changes.iter().filter_map(|change| state_event(step, change)).collect()
         }
-        (Entry::Observed(seen), [change]) => observed(step, seen, change),
+        (Entry::Observed(seen), [change]) => {
+            let ended = seen.process.as_ref().map(|end| result(step, change, end));
+            observed(step, seen, change).into_iter().chain(ended).collect()
+        }
+        (Entry::ProcessLost { number, .. }, [change]) => {
+            vec![result(step, change, &crate::fleet::lost_process(*number))]
+        }
         (_, [change]) => {
             let accepted = step.entry.cause().map(|cause| accepted(step, cause, change));
             let state = state_event(step, change).map(|event| caused(event, step.entry.cause()));
@@ -50,6 +59,16 @@ fn observed(step: &Step<'_>, seen: &Observed, change: &Change) -> Vec<Event> {
     let released = seen.state == ObservedState::Completed && state.event == EventName::Destroyed;
     let completed = released.then(|| Event { event: EventName::Completed, ..state.clone() });
     allocated.chain(completed).chain([state]).collect()
+}
+
+/// How a process ended.
+fn result(step: &Step<'_>, change: &Change, end: &ProcessEnd) -> Event {
+    let code = match end.status {
+        ProcessStatus::Completed => None,
+        ProcessStatus::Failed => Some(Code::ProcessFailed),
+        ProcessStatus::Unknown => Some(Code::Timeout),
+    };
+    Event { reason: Some(words::process(end)), code, ..about(step, change, EventName::Result) }
 }
 
 /// The event that tells the state that the entry brought about.

@@ -1,7 +1,7 @@
 //! Times and amounts in words, for events and audit records. Whole numbers only: every fold writes the same text.
 
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
-use bioxen_protocol::worker::CellAllocation;
+use bioxen_protocol::worker::{CellAllocation, ProcessEnd, ProcessStatus};
 
 const MS_PER_DAY: u64 = 24 * 3600 * 1000;
 const DAYS_PER_400_YEARS: u64 = 146_097;
@@ -66,6 +66,23 @@ pub(super) fn percent(millipercent: u64) -> String {
         return whole.to_string();
     }
     format!("{whole}.{thousandths:03}").trim_end_matches('0').to_owned()
+}
+
+/// `process 3 completed: {"growth":..}`; of a long output its beginning.
+pub(super) fn process(end: &ProcessEnd) -> String {
+    const SHOWN_CHARS: usize = 400;
+    let (number, status) = (
+        end.number,
+        match end.status {
+            ProcessStatus::Completed => "completed",
+            ProcessStatus::Failed => "failed",
+            ProcessStatus::Unknown => "has an unknown outcome",
+        },
+    );
+    let told = end.reason.as_deref().unwrap_or(&end.output);
+    let shown: String = told.chars().take(SHOWN_CHARS).collect();
+    let rest = if shown.len() < told.len() { ".." } else { "" };
+    format!("process {number} {status}: {shown}{rest}")
 }
 
 #[cfg(test)]

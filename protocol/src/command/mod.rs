@@ -1,9 +1,11 @@
 //! Commands: what clients ask. A file a verb that has fields; the rest share [`Plain`] and [`Waiting`].
 
+mod advice;
 mod allocate;
 mod create;
 mod list;
 mod operator;
+mod process;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use advice::{History, Monitor, Optimize};
 pub use allocate::Allocate;
 pub use create::{
     AllocationRequest, BiologicalSettings, Create, Engine, OnComplete, OnFull, PerformanceSettings, Record,
@@ -18,6 +21,7 @@ pub use create::{
 };
 pub use list::{List, Records};
 pub use operator::{OperatorVerb, SetQuota};
+pub use process::{Execute, OperonAction, Operons, Transcription};
 
 use crate::id::RequestId;
 
@@ -73,16 +77,16 @@ verbs! {
     List "list" Read,
     Resources "resources" Read,
     Metrics "metrics" Read,
-    Execute "execute" NotYet,
+    Execute "execute" Change,
     Install "install" NotYet,
-    Transcription "transcription" NotYet,
+    Transcription "transcription" Change,
     EssentialGenes "essential-genes" NotYet,
-    Operons "operons" NotYet,
+    Operons "operons" Change,
     Plasmids "plasmids" NotYet,
-    Optimize "optimize" NotYet,
-    Recommendations "recommendations" NotYet,
-    Monitor "monitor" NotYet,
-    History "history" NotYet,
+    Optimize "optimize" Read,
+    Recommendations "recommendations" Read,
+    Monitor "monitor" Change,
+    History "history" Read,
     Checkpoint "checkpoint" NotYet,
     Restore "restore" NotYet,
     Results "results" NotYet,

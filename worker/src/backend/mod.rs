@@ -10,8 +10,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bioxen_protocol::command::VmType;
-use bioxen_protocol::id::VmKey;
-use bioxen_protocol::worker::{Desired, LiveVm, Observation};
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra, Sample};
 use tokio::sync::Notify;
 
 /// What a worker asks of the thing that runs its VMs. No call waits: effects are told by [`Backend::observe`].
@@ -39,7 +39,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn changed(&self) -> &Notify;
 
     /// A VM at its last committed grid point; none where it is not held.
-    fn query(&self, key: &VmKey) -> Option<LiveVm>;
+    fn query(&self, key: &VmKey, with: QueryExtra) -> Option<LiveVm>;
+
+    /// Runs process code in a VM that it holds in that generation, once however often it is told; the end is observed.
+    fn execute(&self, key: &VmKey, generation: Generation, process: ProcessOrder);
+
+    /// Samples of monitored VMs that are due now.
+    fn take_samples(&self, time_ms: u64) -> Vec<(VmKey, Sample)>;
 
     /// A VM that is no longer held, as its last observation has it; none without a checkpoint.
     fn ended(&self, last: &Observation) -> Option<LiveVm>;

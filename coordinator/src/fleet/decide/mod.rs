@@ -6,6 +6,7 @@
 mod allocate;
 mod create;
 mod lifecycle;
+mod process;
 mod start;
 
 use bioxen_protocol::command::Verb;
@@ -75,6 +76,8 @@ impl Fleet {
             Ask::Stop => self.decide_stop(cause, vm),
             Ask::Destroy => self.decide_destroy(cause, vm),
             Ask::Allocate(request) => self.decide_allocate(cause, vm, *request),
+            Ask::Execute { digest, timeout_ms } => decide_execute(cause, vm, digest, *timeout_ms),
+            Ask::Monitor { interval_seconds } => decide_monitor(cause, vm, *interval_seconds),
         }
     }
 
@@ -99,6 +102,12 @@ impl Fleet {
                 Answer::Created { vm, state: known.state, queue_position: known.queue_position }
             }
             (Verb::Allocate, Some(allocation)) => Answer::Allocated { vm, state: known.state, allocation },
+            (Verb::Execute | Verb::Transcription | Verb::Operons, _) => {
+                Answer::Process { vm, number: known.number }
+            }
+            (Verb::Monitor, _) => {
+                Answer::Monitored { vm, state: known.state, interval_seconds: known.number }
+            }
             (verb, _) => Answer::Reach { vm, goal: goal_of(verb) },
         }))
     }
@@ -118,3 +127,4 @@ fn wrong_state(vm: &Vm, verb: Verb) -> Rejection {
 }
 
 use lifecycle::{decide_pause, decide_resume};
+use process::{decide_execute, decide_monitor};

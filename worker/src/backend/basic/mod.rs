@@ -11,11 +11,14 @@
 //! | `pool` | all VMs, and what a commit means |
 //! | `vm`, `pacing`, `scheduler` | one VM; when it is due; who is next |
 //! | `quantum`, `order` | a stretch of simulated time; from the wire's order to a cell |
+//! | `process`, `monitoring` | process code on a cell; samples of it |
 //! | `threads` | who computes, and who sleeps |
 
+mod monitoring;
 mod order;
 mod pacing;
 mod pool;
+mod process;
 mod quantum;
 mod scheduler;
 #[cfg(test)]
@@ -28,15 +31,16 @@ use std::time::Duration;
 
 use bioxen_hypervisor::Cell;
 use bioxen_protocol::command::VmType;
-use bioxen_protocol::id::VmKey;
+use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
-use bioxen_protocol::worker::{Desired, LiveVm, Observation};
+use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra, Sample};
 use tokio::sync::Notify;
 
 use self::pool::{Pool, Seen};
 use self::threads::{Shared, Threads};
 use super::{Backend, Figures};
 use crate::clock;
+use crate::guest::GuestPool;
 
 /// Resident memory of a VM, as measured over 1,000 of them (see the measurement in `tests`). A cell of the ODE engine
 /// neither grows nor records, so all take the same.
@@ -54,9 +58,9 @@ impl Basic {
     ///
     /// # Errors
     /// The system gives no more threads.
-    pub fn start(threads: usize, quantum: Duration) -> std::io::Result<Self> {
+    pub fn start(threads: usize, quantum: Duration, guests: &Arc<GuestPool>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::new(Pool::new(clock::nanoseconds(quantum)), threads));
-        let threads = Threads::start(&shared)?;
+        let threads = Threads::start(&shared, guests)?;
         Ok(Self { shared, _threads: threads })
     }
 }
@@ -93,10 +97,34 @@ impl Backend for Basic {
         &self.shared.changed
     }
 
-    fn query(&self, key: &VmKey) -> Option<LiveVm> {
+    fn query(&self, key: &VmKey, with: QueryExtra) -> Option<LiveVm> {
         let now_ns = clock::boot_time_ns();
-        let seen = self.shared.lock().pool.see(key, now_ns)?;
-        Some(live(&seen))
+        let (seen, history) = {
+            let pool = &mut self.shared.lock().pool;
+            let history = match with {
+                QueryExtra::History(limit) => pool.monitoring(key).map(|of| of.newest(limit)),
+                QueryExtra::Nothing | QueryExtra::Checkpoint => None,
+            };
+            (pool.see(key, now_ns)?, history.unwrap_or_default())
+        };
+        let checkpoint = (with == QueryExtra::Checkpoint).then(|| seen.cell.checkpoint());
+        Some(LiveVm { checkpoint, history, ..live(&seen) })
+    }
+
+    fn execute(&self, key: &VmKey, generation: Generation, process: ProcessOrder) {
+        self.shared.change(|pool, now_ns| pool.execute(key, generation, process, now_ns));
+    }
+
+    fn take_samples(&self, time_ms: u64) -> Vec<(VmKey, Sample)> {
+        let due = self.shared.lock().pool.take_samples(clock::boot_time_ns());
+        let samples = due.into_iter().map(|(key, cell)| {
+            let sample = Sample { time_ms, metrics: metrics(&cell) };
+            if let Some(monitoring) = self.shared.lock().pool.monitoring(&key) {
+                monitoring.keep(sample.clone());
+            }
+            (key, sample)
+        });
+        samples.collect()
     }
 
     fn ended(&self, last: &Observation) -> Option<LiveVm> {
@@ -109,6 +137,8 @@ impl Backend for Basic {
             cpu_seconds: 0.0,
             memory_kb: 0,
             metrics: metrics(&cell),
+            checkpoint: last.checkpoint.clone(),
+            history: Vec::new(),
         })
     }
 
@@ -135,6 +165,8 @@ fn live(seen: &Seen) -> LiveVm {
         cpu_seconds: seen.cpu.as_secs_f64(),
         memory_kb: VM_MEMORY_KB,
         metrics,
+        checkpoint: None,
+        history: Vec::new(),
     }
 }
 

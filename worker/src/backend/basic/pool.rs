@@ -9,13 +9,15 @@
 //! A quantum commits only if the lease stands when it has been computed; otherwise it is dropped, the cell stays as
 //! it was, and nobody is taken until the lease stands again. No clock is read and nothing is computed here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bioxen_protocol::id::VmKey;
-use bioxen_protocol::worker::{Desired, Observation, ObservedState};
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::worker::{Desired, Observation, ObservedState, ProcessOrder};
 
+use super::monitoring::Monitoring;
+use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Failure, Origin, Outcome};
 use super::scheduler::{Number, Scheduler};
 use super::vm::{Need, Vm};
@@ -33,6 +35,8 @@ pub(super) struct Pool {
     /// To be told of.
     changed: BTreeSet<Number>,
     ended: Vec<Observation>,
+    /// Process code that waits for a thread; its VMs are in work.
+    processes: VecDeque<(Number, ProcessWork)>,
     totals: Figures,
 }
 
@@ -58,6 +62,7 @@ impl Pool {
             lease_until_ns: 0,
             changed: BTreeSet::new(),
             ended: Vec::new(),
+            processes: VecDeque::new(),
             totals: Figures::default(),
         }
     }
@@ -164,6 +169,52 @@ impl Pool {
         }
     }
 
+    /// Process code for a VM that is held in that generation; else nobody needs it.
+    pub(super) fn execute(
+        &mut self,
+        key: &VmKey,
+        generation: Generation,
+        process: ProcessOrder,
+        now_ns: u64,
+    ) {
+        let Some(&number) = self.numbers.get(key) else { return };
+        let Some(vm) = self.vms.get_mut(&number).filter(|vm| vm.generation == generation) else { return };
+        vm.execute(process);
+        self.settle(number, now_ns);
+    }
+
+    /// The next process for a thread.
+    pub(super) fn take_process(&mut self) -> Option<(Number, ProcessWork)> {
+        self.processes.pop_front()
+    }
+
+    pub(super) fn has_process(&self) -> bool {
+        !self.processes.is_empty()
+    }
+
+    /// A process has ended.
+    pub(super) fn commit_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
+        let stands = self.lease_stands(now_ns);
+        let Some(vm) = self.vms.get_mut(&number) else { return };
+        vm.is_in_work = false;
+        vm.commit_process(if stands { ended } else { ended.discarded() }, now_ns);
+        self.changed.insert(number);
+        self.settle(number, now_ns);
+    }
+
+    /// VMs of which a sample is due now, as they stand.
+    pub(super) fn take_samples(&mut self, now_ns: u64) -> Vec<(VmKey, Arc<bioxen_hypervisor::Cell>)> {
+        let due = self.vms.values_mut().filter_map(|vm| match &vm.origin {
+            Origin::Cell(cell) if vm.monitoring.take_due(now_ns) => Some((vm.key.clone(), Arc::clone(cell))),
+            _ => None,
+        });
+        due.collect()
+    }
+
+    pub(super) fn monitoring(&mut self, key: &VmKey) -> Option<&mut Monitoring> {
+        Some(&mut self.vms.get_mut(self.numbers.get(key)?)?.monitoring)
+    }
+
     /// Gives a VM that is not in work its state and its place in the queues.
     fn settle(&mut self, number: Number, now_ns: u64) {
         let Some(vm) = self.vms.get_mut(&number) else { return };
@@ -172,6 +223,12 @@ impl Pool {
         }
         if matches!(vm.origin, Origin::Cell(_)) && vm.settle_state(now_ns) {
             self.changed.insert(number);
+        }
+        if vm.state.is_some()
+            && let Some(work) = vm.take_process()
+        {
+            self.processes.push_back((number, work));
+            return self.scheduler.idle(number);
         }
         match vm.need(now_ns) {
             Need::Urgent => self.scheduler.urgent(number, now_ns),

@@ -1,6 +1,6 @@
 //! The simulation threads: a fixed number, asleep while nothing is due.
 //!
-//! Each takes a quantum under the lock, computes it without, and commits it under the lock. A thread that panics
+//! Process code has threads of its own. Each thread takes a quantum under the lock, computes it without, and commits it under the lock. A thread that panics
 //! marks the whole backend as broken: the process stops then, for a VM that nobody runs must not look alive.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +12,15 @@ use tokio::sync::Notify;
 
 use super::pool::Pool;
 use crate::clock;
+use crate::guest::GuestPool;
 
 /// What the threads and the backend share.
 #[derive(Debug)]
 pub(super) struct Shared {
     guarded: Mutex<Guarded>,
     wake: Condvar,
+    /// Process code waits for a thread of its own kind.
+    process_wake: Condvar,
     pub(super) changed: Notify,
     /// For each thread, since when (of the clock that counts sleep) it computes; 0 where it does not.
     in_work_since_ns: Vec<AtomicU64>,
@@ -43,6 +46,7 @@ impl Shared {
                 broken: None,
             }),
             wake: Condvar::new(),
+            process_wake: Condvar::new(),
             changed: Notify::new(),
             in_work_since_ns: (0..threads).map(|_| AtomicU64::new(0)).collect(),
         }
@@ -75,6 +79,9 @@ impl Shared {
     }
 
     fn tell(&self, guarded: &Guarded) {
+        if guarded.pool.has_process() {
+            self.process_wake.notify_one();
+        }
         if guarded.pool.has_news() {
             self.changed.notify_one();
         }
@@ -93,6 +100,7 @@ impl Shared {
     fn stop(&self) {
         self.lock().is_stopping = true;
         self.wake.notify_all();
+        self.process_wake.notify_all();
     }
 }
 
@@ -106,7 +114,7 @@ pub(super) struct Threads {
 impl Threads {
     /// # Errors
     /// The system gives no more threads.
-    pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
+    pub(super) fn start(shared: &Arc<Shared>, guests: &Arc<GuestPool>) -> std::io::Result<Self> {
         let mut threads = Self { shared: Arc::clone(shared), handles: Vec::new() };
         for index in 0..shared.in_work_since_ns.len() {
             let shared = Arc::clone(shared);
@@ -114,6 +122,14 @@ impl Threads {
             threads.handles.push(thread.spawn(move || {
                 let _watch = Watch(&shared);
                 work(&shared, index);
+            })?);
+        }
+        for index in 0..shared.in_work_since_ns.len() {
+            let (shared, guests) = (Arc::clone(shared), Arc::clone(guests));
+            let thread = std::thread::Builder::new().name(format!("process-{index}"));
+            threads.handles.push(thread.spawn(move || {
+                let _watch = Watch(&shared);
+                run_processes(&shared, &guests);
             })?);
         }
         Ok(threads)
@@ -163,6 +179,27 @@ fn work(shared: &Shared, index: usize) {
             break;
         }
         guarded.pool.commit(number, outcome, used_ns, clock::boot_time_ns());
+        shared.tell(&guarded);
+    }
+}
+
+/// Runs process code, one piece at a time: what waits for a guest must not hold up the simulation.
+fn run_processes(shared: &Shared, guests: &GuestPool) {
+    let mut guarded = shared.lock();
+    while !guarded.is_stopping {
+        let Some((number, work)) = guarded.pool.take_process() else {
+            guarded = shared.process_wake.wait(guarded).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        drop(guarded);
+        let ended = work.run(guests);
+        guarded = shared.lock();
+        if guarded.is_stopping {
+            break;
+        }
+        let now_ns = clock::boot_time_ns();
+        guarded.pool.commit_process(number, ended, now_ns);
+        shared.wake_a_sleeper(&guarded, now_ns);
         shared.tell(&guarded);
     }
 }

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
-use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange, Observation, ObservedState};
+use bioxen_protocol::worker::{
+    Desired, DesiredState, NumberedChange, Observation, ObservedState, ProcessEnd, ProcessOrder,
+};
 
+use super::monitoring::Monitoring;
 use super::pacing::Pacing;
+use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Origin, Outcome, checkpoint};
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
@@ -43,6 +47,13 @@ pub(super) struct Vm {
     pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
     pub(super) cpu_ns: u64,
+    /// Process code to run when the changes before it are in effect.
+    process: Option<ProcessOrder>,
+    /// The highest number of a process that was told.
+    last_process: u64,
+    /// How the last one ended, until the leader has confirmed that.
+    process_end: Option<ProcessEnd>,
+    pub(super) monitoring: Monitoring,
 }
 
 /// What a VM needs of the scheduler.
@@ -77,6 +88,10 @@ impl Vm {
             biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
             placed_at_ns: now_ns,
             cpu_ns: 0,
+            process: None,
+            last_process: desired.process_confirmed,
+            process_end: None,
+            monitoring: Monitoring::every(desired.monitor_seconds),
             origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
         };
         vm.take_changes(&desired.changes);
@@ -88,6 +103,9 @@ impl Vm {
         self.desired = desired.state;
         self.horizon_tick = desired.horizon_tick;
         self.applied_at.retain(|(ordinal, _)| *ordinal > desired.checkpoint_applied);
+        self.process_end.take_if(|end| end.number <= desired.process_confirmed);
+        self.process.take_if(|process| process.number <= desired.process_confirmed);
+        self.monitoring.set_interval(desired.monitor_seconds);
         self.take_changes(&desired.changes);
         if let Some(order) = &desired.order
             && !self.pacing.has_pace(order.pace)
@@ -111,6 +129,37 @@ impl Vm {
                 self.applied_at.retain(|told| *told != (change.ordinal, tick));
             }
         }
+    }
+
+    /// Takes process code up, once.
+    pub(super) fn execute(&mut self, process: ProcessOrder) {
+        if process.number > self.last_process {
+            self.last_process = process.number;
+            self.process = Some(process);
+        }
+    }
+
+    /// The process that may run now: every change before it is in effect. The VM is then in work.
+    pub(super) fn take_process(&mut self) -> Option<ProcessWork> {
+        let Origin::Cell(cell) = &self.origin else { return None };
+        let is_due = |process: &mut ProcessOrder| {
+            let waits = self.changes.front().is_some_and(|change| change.ordinal < process.number);
+            self.applied >= process.after && !waits && self.tick >= self.floor_tick
+        };
+        let order = self.process.take_if(is_due)?;
+        self.is_in_work = true;
+        Some(ProcessWork { order, cell: Arc::clone(cell), horizon_tick: self.horizon_tick })
+    }
+
+    /// Takes over what a process left; without a cell nothing of it changed.
+    pub(super) fn commit_process(&mut self, ended: ProcessEnded, now_ns: u64) {
+        if let Some(cell) = ended.cell {
+            self.tick = cell.tick();
+            self.origin = Origin::Cell(Arc::new(cell));
+            self.pacing.restart(now_ns, self.tick);
+        }
+        self.applied = self.applied.max(ended.end.number);
+        self.process_end = Some(ended.end);
     }
 
     /// What it needs, seen from between two quanta.
@@ -222,12 +271,15 @@ impl Vm {
             applied_at: self.applied_at.clone(),
             checkpoint: self.relieving_checkpoint(),
             reason: None,
+            process: self.process_end.clone(),
         }
     }
 
-    /// A checkpoint that contains every change, where the leader carries many: it may forget them then.
+    /// A checkpoint that contains every change: where the leader carries many, it may forget them then; where a process
+    /// has ended, nothing else tells what it left.
     fn relieving_checkpoint(&self) -> Option<Vec<u8>> {
         match &self.origin {
+            Origin::Cell(cell) if self.process_end.is_some() => checkpoint(cell).ok(),
             Origin::Cell(cell) if self.carried > CHANGES_CARRIED && self.changes.is_empty() => {
                 checkpoint(cell).ok()
             }

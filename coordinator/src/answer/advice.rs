@@ -1,0 +1,195 @@
+//! Advice: what the model predicts for other allocations of one VM. It searches steady states, and changes nothing;
+//! `optimize` with `apply` then sends `allocate` as any client would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use bioxen_hypervisor::{CellSpec, steady_state};
+use bioxen_protocol::command::Verb;
+use bioxen_protocol::error::{Code, ErrorBody, ErrorReply};
+use bioxen_protocol::id::OperatorId;
+use bioxen_protocol::quantity::AtpPercent;
+use bioxen_protocol::reply::{Optimized, Recommendation, Recommendations, TriedAllocation};
+use bioxen_protocol::subject::Subject;
+use bioxen_protocol::worker::CellAllocation;
+
+use super::Reply;
+use super::live::Predictions;
+use crate::cell;
+use crate::fleet::vm::Vm;
+
+/// ATP is searched in steps of so many thousandths of a percent.
+const ATP_STEP: u64 = 5_000;
+/// Ribosome units that are tried, at most: evenly spread.
+const RIBOSOME_STEPS: u64 = 15;
+/// Growth that counts as no less than now: what a solver's tolerance may hide.
+const SAME_GROWTH: f64 = 0.999;
+/// A gain below this is not worth a change.
+const WORTHWHILE_GAIN: f64 = 1.01;
+/// Below this and above that percentage of the energy supply a plain warning is given.
+const LOW_ATP: u64 = 30_000;
+const HIGH_ATP: u64 = 90_000;
+const ALLOCATE_ANSWER: Duration = Duration::from_secs(5);
+
+/// The VM, and the most that it could be allocated now: its own most and the room in its user's and the fleet's limits.
+#[derive(Debug)]
+pub(crate) struct Advised {
+    pub(crate) vm: Box<Vm>,
+    pub(crate) most: CellAllocation,
+    pub(crate) operator: Option<OperatorId>,
+}
+
+/// What a search found.
+struct Search {
+    current: TriedAllocation,
+    best: TriedAllocation,
+    tried: Vec<TriedAllocation>,
+}
+
+pub(crate) async fn optimize(
+    client: &Client,
+    predictions: &Arc<Predictions>,
+    asked: Advised,
+    apply: bool,
+) -> Reply {
+    let asked = Arc::new(asked);
+    let Search { current, best, tried } = match search(predictions, &asked).await {
+        Ok(found) => found,
+        Err(error) => return Reply::Error(error),
+    };
+    let is_other = (best.atp_percentage, best.ribosomes) != (current.atp_percentage, current.ribosomes);
+    if apply
+        && is_other
+        && let Err(error) = allocate(client, &asked, &best).await
+    {
+        return Reply::Error(error);
+    }
+    Reply::Optimized(Box::new(Optimized {
+        vm_id: asked.vm.key.vm.clone(),
+        current,
+        best,
+        gain: ratio(best.growth_per_atp_percent, current.growth_per_atp_percent),
+        tried,
+        applied: apply && is_other,
+    }))
+}
+
+pub(crate) async fn recommendations(predictions: &Arc<Predictions>, asked: Advised) -> Reply {
+    let asked = Arc::new(asked);
+    let Search { current, best, .. } = match search(predictions, &asked).await {
+        Ok(found) => found,
+        Err(error) => return Reply::Error(error),
+    };
+    let mut recommendations = Vec::new();
+    let atp = asked.vm.allocation.atp_millipercent;
+    let warning = |text: String| Recommendation { kind: "warning".to_owned(), text, allocation: None };
+    if atp < LOW_ATP {
+        recommendations.push(warning(format!(
+            "ATP is {} %, below 30 %: the cell is predicted to grow at {:.6} per minute; allocate more if it shall grow faster",
+            current.atp_percentage.percent(),
+            current.growth_rate_per_min
+        )));
+    }
+    if atp > HIGH_ATP {
+        recommendations.push(warning(format!(
+            "ATP is {} %, above 90 %: little is left to raise; allocate less where growth allows it",
+            current.atp_percentage.percent()
+        )));
+    }
+    let gain = ratio(best.growth_per_atp_percent, current.growth_per_atp_percent);
+    let text = if gain >= WORTHWHILE_GAIN {
+        format!(
+            "ATP {} % and {} ribosome units are predicted to give {gain:.3} times the growth per ATP, and no less growth: `optimize` with apply allocates them",
+            best.atp_percentage.percent(),
+            best.ribosomes
+        )
+    } else {
+        "the allocation is the best that the model finds within the limits: nothing to change".to_owned()
+    };
+    recommendations.push(Recommendation { kind: "allocation".to_owned(), text, allocation: Some(best) });
+    let vm_id = asked.vm.key.vm.clone();
+    Reply::Recommendations(Box::new(Recommendations { vm_id, current, recommendations }))
+}
+
+/// The allocation with the best growth per ATP among those that cost no growth, found by asking the model for the
+/// steady state under each of a grid. (Without that condition the least energy would always win: growth falls less than
+/// in proportion.)
+async fn search(predictions: &Arc<Predictions>, asked: &Arc<Advised>) -> Result<Search, ErrorBody> {
+    let turn = predictions.turn().await?;
+    let asked = Arc::clone(asked);
+    let computed = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        compute(&asked)
+    });
+    computed.await.map_err(|error| internal(&format!("the model was not asked: {error}")))?
+}
+
+fn compute(asked: &Advised) -> Result<Search, ErrorBody> {
+    let spec = cell::spec_at(&asked.vm.order, asked.vm.tick)?;
+    let now = asked.vm.allocation;
+    let current = tried(&spec, now)?.ok_or_else(|| {
+        internal("the model finds no steady state under the present allocation: the cell does not grow")
+    })?;
+    let mut all = Vec::new();
+    let step = asked.most.ribosomes.div_ceil(RIBOSOME_STEPS).max(1);
+    for percent in 1..=asked.most.atp_millipercent / ATP_STEP {
+        let mut ribosomes = asked.most.ribosomes;
+        while ribosomes > 0 {
+            let allocation = CellAllocation { atp_millipercent: percent * ATP_STEP, ribosomes, ..now };
+            all.extend(tried(&spec, allocation)?);
+            ribosomes = ribosomes.saturating_sub(step);
+        }
+    }
+    let no_less =
+        all.iter().filter(|one| one.growth_rate_per_min >= SAME_GROWTH * current.growth_rate_per_min);
+    let best = no_less.max_by(|a, b| a.growth_per_atp_percent.total_cmp(&b.growth_per_atp_percent)).copied();
+    let best = best.filter(|best| best.growth_per_atp_percent > current.growth_per_atp_percent);
+    Ok(Search { current, best: best.unwrap_or(current), tried: all })
+}
+
+/// None where the cell stops growing.
+fn tried(spec: &CellSpec, amounts: CellAllocation) -> Result<Option<TriedAllocation>, ErrorBody> {
+    let spec = CellSpec { allocation: cell::allocation(amounts)?, ..spec.clone() };
+    let Ok(metrics) = steady_state(&spec) else { return Ok(None) };
+    let atp_percentage = AtpPercent(amounts.atp_millipercent);
+    Ok(Some(TriedAllocation {
+        atp_percentage,
+        ribosomes: amounts.ribosomes,
+        growth_rate_per_min: metrics.growth_rate_per_min,
+        doubling_time_min: metrics.doubling_time_min,
+        growth_per_atp_percent: ratio(metrics.growth_rate_per_min, atp_percentage.percent()),
+    }))
+}
+
+async fn allocate(client: &Client, asked: &Advised, best: &TriedAllocation) -> Result<(), ErrorBody> {
+    let key = &asked.vm.key;
+    let vm = Some(key.vm.clone());
+    let subject = match &asked.operator {
+        None => Subject::Command { user: key.user.clone(), verb: Verb::Allocate, vm },
+        Some(operator) => Subject::Operator {
+            operator: operator.clone(),
+            verb: Verb::Allocate.to_string(),
+            target: Some(key.user.to_string()),
+            vm,
+        },
+    };
+    let body = serde_json::json!({ "atp_percentage": best.atp_percentage, "ribosomes": best.ribosomes });
+    let request = client.request(subject.to_string(), body.to_string().into());
+    let answer = tokio::time::timeout(ALLOCATE_ANSWER, request).await;
+    let Ok(Ok(answer)) = answer else {
+        return Err(internal("the best allocation was asked for and not answered: look at the VM's status"));
+    };
+    match serde_json::from_slice::<ErrorReply>(&answer.payload) {
+        Ok(refused) => Err(refused.error),
+        Err(_) => Ok(()),
+    }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn internal(message: &str) -> ErrorBody {
+    ErrorBody::new(Code::Timeout, message)
+}

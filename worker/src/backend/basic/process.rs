@@ -1,0 +1,122 @@
+//! Process code on a cell: to a guest and back. What comes back is checked before it may become the VM's cell.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bioxen_guest::{Done, Failure, Job, Limits, Outcome};
+use bioxen_hypervisor::Cell;
+use bioxen_hypervisor::process::effects::Reservation;
+use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
+use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus};
+
+use super::quantum::checkpoint;
+use crate::guest::GuestPool;
+
+const NOT_COMMITTED: &str =
+    "the worker's lease ended before it could be committed: nothing was changed; run it again";
+
+/// One process, and the cell that it begins with.
+#[derive(Debug)]
+pub(super) struct ProcessWork {
+    pub(super) order: ProcessOrder,
+    pub(super) cell: Arc<Cell>,
+    pub(super) horizon_tick: Option<u64>,
+}
+
+/// How it ended, and the cell that it left; none where nothing changed.
+#[derive(Debug)]
+pub(super) struct ProcessEnded {
+    pub(super) end: ProcessEnd,
+    pub(super) cell: Option<Cell>,
+}
+
+impl ProcessEnded {
+    /// The same, not committed.
+    pub(super) fn discarded(self) -> Self {
+        Self { end: failed(self.end, NOT_COMMITTED.to_owned(), Vec::new()), cell: None }
+    }
+}
+
+impl ProcessWork {
+    /// Runs it; takes as long as it takes, at most its time.
+    pub(super) fn run(self, guests: &GuestPool) -> ProcessEnded {
+        let begun = Instant::now();
+        let outcome = guests.run(self.job());
+        let mut end = ProcessEnd {
+            number: self.order.number,
+            status: ProcessStatus::Completed,
+            execution_type: execution_type(&self.order.code).to_owned(),
+            output: String::new(),
+            reason: None,
+            nearest: Vec::new(),
+            execution_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        };
+        let taken = outcome.result.map_err(|failure| (failure.to_string(), nearest(failure)));
+        match taken.and_then(|done| self.take(done).map_err(|reason| (reason, Vec::new()))) {
+            Ok((output, cell)) => {
+                end.output = output;
+                ProcessEnded { end, cell }
+            }
+            Err((reason, nearest)) => ProcessEnded { end: failed(end, reason, nearest), cell: None },
+        }
+    }
+
+    fn job(&self) -> Job {
+        let left = self.horizon_tick.map_or(u64::MAX, |horizon| horizon.saturating_sub(self.cell.tick()));
+        let reserved = self.order.reservation;
+        let narrow = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
+        Job {
+            id: self.order.number,
+            checkpoint: self.cell.checkpoint(),
+            code: self.order.code.clone(),
+            limits: Limits {
+                wall_ms: self.order.timeout_ms,
+                memory_kb: Limits::DEFAULT.memory_kb.min(reserved.memory_kb),
+                advance_ticks: Limits::DEFAULT.advance_ticks.min(left),
+                result_bytes: PROCESS_RESULT_BYTES as u64,
+                ..Limits::DEFAULT
+            },
+            reservation: Reservation {
+                atp_milli_percent: narrow(reserved.atp_millipercent),
+                ribosome_units: narrow(reserved.ribosomes),
+            },
+        }
+    }
+
+    /// The result as JSON text, and the cell afterwards.
+    fn take(&self, done: Done) -> Result<(String, Option<Cell>), String> {
+        let output = serde_json::to_string(&done.value).map_err(|error| error.to_string())?;
+        if output.len() > PROCESS_RESULT_BYTES {
+            return Err(format!(
+                "the result has {} bytes as JSON and at most {PROCESS_RESULT_BYTES} are kept: return less",
+                output.len()
+            ));
+        }
+        let Some(left) = done.checkpoint else { return Ok((output, None)) };
+        let cell = Cell::restore(&left.0).map_err(|error| error.to_string())?;
+        if cell.tick() < self.cell.tick() {
+            return Err(
+                "the guest gave a cell of an earlier time back: nothing was changed; tell an operator"
+                    .to_owned(),
+            );
+        }
+        checkpoint(&cell)?;
+        Ok((output, Some(cell)))
+    }
+}
+
+fn failed(end: ProcessEnd, reason: String, nearest: Vec<String>) -> ProcessEnd {
+    ProcessEnd { status: ProcessStatus::Failed, output: String::new(), reason: Some(reason), nearest, ..end }
+}
+
+fn nearest(failure: Failure) -> Vec<String> {
+    match failure {
+        Failure::UnknownFunction { nearest, .. } | Failure::UnknownGene { nearest, .. } => nearest,
+        _ => Vec::new(),
+    }
+}
+
+/// Which of its two forms the code has.
+fn execution_type(code: &str) -> &'static str {
+    if bioxen_hypervisor::process::call::looks_like_call(code) { "call" } else { "script" }
+}
