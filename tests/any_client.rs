@@ -75,3 +75,18 @@ async fn lists_events_and_audit_are_read_by_page_and_filter() {
 async fn vms_wait_for_room_and_start_by_priority_and_then_age() {
     run_on_a_new_fleet("any_client_rules.py", "waiting").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_programs_of_older_users_work_call_by_call() {
+    run_on_a_new_fleet("older_programs.py", "programs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_vms_at_once_and_a_hundred_allocations_by_five_clients_all_succeed() {
+    run_on_a_new_fleet("older_programs.py", "crowds").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn process_code_runs_once_ends_within_its_limits_and_is_told() {
+    run_on_a_new_fleet("older_programs.py", "processes").await;
+}

@@ -3,7 +3,9 @@
 use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, watch};
+use crate::commands::{
+    advice, allocate, audit, create, lifecycle, list, operator, process, quota, read, watch,
+};
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
 use crate::exit::{EXIT_CODES, Failure};
@@ -83,6 +85,20 @@ pub(crate) enum Command {
     Allocate(allocate::AllocateArgs),
     /// What a cell shows: growth, ATP, ribosomes, genes
     Metrics(read::VmArgs),
+    /// Run process code in a VM: a call, or a Luau script
+    Execute(process::ExecuteArgs),
+    /// Start transcription of genes
+    Transcription(process::TranscriptionArgs),
+    /// Activate, repress or derepress operons
+    Operons(process::OperonsArgs),
+    /// Search the allocation with the best growth per ATP
+    Optimize(advice::OptimizeArgs),
+    /// Warnings, and the better allocation that the model finds
+    Recommendations(read::VmArgs),
+    /// Sample a VM from time to time, for telemetry and `history`
+    Monitor(advice::MonitorArgs),
+    /// The samples of a monitored VM
+    History(advice::HistoryArgs),
     /// Follow events as they happen
     Watch(watch::WatchArgs),
     /// Read or verify the audit trail

@@ -104,16 +104,13 @@ fn verbs() -> Vec<Case> {
         "essential-genes",
         "operons",
         "plasmids",
-        "optimize",
-        "recommendations",
-        "monitor",
-        "history",
         "checkpoint",
         "restore",
         "results",
     ] {
         cases.push(bytes(cmd(&format!("{verb}.made")), "{}", "BX008"));
     }
+    cases.extend(processes());
     for verb in ["start", "stop", "pause", "resume", "destroy", "allocate", "status", "metrics", "resources"]
     {
         cases.push(bytes(cmd(verb), "", "BX008").field("vm_id"));
@@ -133,6 +130,28 @@ fn verbs() -> Vec<Case> {
         cases.push(json(format!("bioxen.v1.ops.root.create.{user}.new"), &body, "BX012"));
     }
     cases
+}
+
+fn processes() -> Vec<Case> {
+    let bodies = [
+        ("execute", json!({ "process_code": "  " }), "process_code"),
+        ("execute", json!({ "process_code": 5 }), "process_code"),
+        ("execute", json!({ "process_code": "test_process()", "timeout_ms": 0 }), "timeout_ms"),
+        ("execute", json!({ "process_code": "test_process()", "timeout_ms": 60_001 }), "timeout_ms"),
+        ("transcription", json!({ "gene_ids": "dnaA" }), "gene_ids"),
+        ("transcription", json!({ "gene_ids": [5] }), "gene_ids[0]"),
+        ("operons", json!({ "operon_ids": ["lacZYA"], "action": "destroy" }), "action"),
+        ("monitor", json!({ "interval_seconds": 3_601 }), "interval_seconds"),
+        ("monitor", json!({ "interval_seconds": -1 }), "interval_seconds"),
+        ("history", json!({ "limit": 0 }), "limit"),
+        ("optimize", json!({ "apply": "yes" }), "apply"),
+    ];
+    let cases = bodies
+        .into_iter()
+        .map(|(verb, body, field)| json(cmd(&format!("{verb}.made")), &body, "BX008").field(field));
+    let code = json!({ "process_code": "test_process()" });
+    let at_rest = ["made", "stopped", "gone", "completed"];
+    cases.chain(at_rest.map(|vm| json(cmd(&format!("execute.{vm}")), &code, "BX006"))).collect()
 }
 
 /// The VMs are named after the states that they are in.

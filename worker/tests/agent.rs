@@ -12,8 +12,8 @@ use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::subject::ALL_WORKER_TELEMETRY;
 use bioxen_protocol::worker::{
-    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, ObservedState, TelemetryFrame,
-    WorkerCommand, inventory_digest,
+    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, ObservedState, QueryExtra,
+    TelemetryFrame, WorkerCommand, inventory_digest,
 };
 use futures::StreamExt;
 use support::{DEADLINE, Leader, Server, http, start_worker};
@@ -49,6 +49,8 @@ fn desired(state: DesiredState) -> Desired {
         checkpoint_applied: 0,
         horizon_tick: None,
         reached_tick: 0,
+        process_confirmed: 0,
+        monitor_seconds: 0,
     }
 }
 
@@ -236,7 +238,7 @@ async fn what_is_no_message_of_the_leader_is_dropped_and_the_worker_goes_on() {
         leader.send_bytes(bytes).await;
     }
     // An answer to a subject of the system is not given.
-    let query = WorkerCommand::Query { key: key(), generation: FIRST };
+    let query = WorkerCommand::Query { key: key(), generation: FIRST, with: QueryExtra::Nothing };
     let bytes = rmp_serde::to_vec_named(&query).unwrap();
     let reserved = "bioxen.v1.journal";
     let mut answers = leader.client.subscribe(reserved).await.unwrap();

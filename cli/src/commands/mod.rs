@@ -1,11 +1,13 @@
 //! The commands that talk to a fleet: a file a verb, or a small group that shares its shape.
 
+pub(crate) mod advice;
 pub(crate) mod allocate;
 pub(crate) mod audit;
 pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod operator;
+pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod watch;
@@ -66,6 +68,13 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Resources(args) => read::of_vm(&session, Verb::Resources, &args).await,
         Command::Metrics(args) => read::of_vm(&session, Verb::Metrics, &args).await,
         Command::Allocate(args) => allocate::run(&session, args).await,
+        Command::Execute(args) => process::execute(&session, args).await,
+        Command::Transcription(args) => process::transcription(&session, args).await,
+        Command::Operons(args) => process::operons(&session, args).await,
+        Command::Optimize(args) => advice::optimize(&session, args).await,
+        Command::Recommendations(args) => read::of_vm(&session, Verb::Recommendations, &args).await,
+        Command::Monitor(args) => advice::monitor(&session, args).await,
+        Command::History(args) => advice::history(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
         Command::Audit(args) => audit::run(&session, args).await,
         Command::Workers => operator::workers(&session).await,

@@ -1,5 +1,6 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
+mod process;
 mod random;
 
 use std::collections::BTreeMap;
@@ -152,7 +153,17 @@ fn new_vm(on_full: OnFull) -> NewVm {
 fn observation(key: VmKey, generation: Generation, state: ObservedState, applied: u64) -> Observation {
     let applied_at = (1..=applied).map(|ordinal| (ordinal, 10)).collect();
     let checkpoint = matches!(state, ObservedState::Stopped | ObservedState::Completed).then(|| vec![1]);
-    Observation { key, generation, state, tick: 10, applied, applied_at, checkpoint, reason: None }
+    Observation {
+        key,
+        generation,
+        state,
+        tick: 10,
+        applied,
+        applied_at,
+        checkpoint,
+        reason: None,
+        process: None,
+    }
 }
 
 fn start() -> Ask {

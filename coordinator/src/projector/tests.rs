@@ -109,6 +109,7 @@ impl Bench {
             applied_at: applied_at.to_vec(),
             checkpoint: None,
             reason: (state == ObservedState::Failed).then(|| "the solver gave up".to_owned()),
+            process: None,
         };
         let (worker, boot) = (at.worker, at.boot);
         self.run(&Command::Observe { worker, boot, observation: Box::new(observation) });

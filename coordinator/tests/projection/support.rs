@@ -254,6 +254,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
             checkpoint: None,
             reason: None,
             held,
+            process: None,
         }))
     };
     vec![

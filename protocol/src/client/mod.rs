@@ -204,8 +204,8 @@ impl Client {
             fields.insert("request_id".to_owned(), token.into());
         }
         let request_id = fields.get("request_id").and_then(Value::as_str).map(str::to_owned);
-        let wait =
-            fields.get("wait_ms").and_then(Value::as_u64).map_or(Duration::ZERO, Duration::from_millis);
+        let wait_ms = ["wait_ms", "timeout_ms"].iter().filter_map(|name| fields.get(*name)?.as_u64()).max();
+        let wait = wait_ms.map_or(Duration::ZERO, Duration::from_millis);
         let payload = encode(self.encoding, &fields).map_err(|error| ClientError::Encode(Box::new(error)))?;
         let mut headers = HeaderMap::new();
         headers.insert("Content-Type", self.encoding.content_type());

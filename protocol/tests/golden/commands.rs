@@ -1,9 +1,9 @@
 //! The bodies of commands, with every field and with none.
 
 use bioxen_protocol::command::{
-    Allocate, AllocationRequest, BiologicalSettings, Create, Engine, List, OnComplete, OnFull,
-    PerformanceSettings, Plain, Record, Records, ResourceLimits, ScheduledChange, SetQuota, Start, VmConfig,
-    VmType, Waiting,
+    Allocate, AllocationRequest, BiologicalSettings, Create, Engine, Execute, History, List, Monitor,
+    OnComplete, OnFull, OperonAction, Operons, Optimize, PerformanceSettings, Plain, Record, Records,
+    ResourceLimits, ScheduledChange, SetQuota, Start, Transcription, VmConfig, VmType, Waiting,
 };
 use bioxen_protocol::quantity::{AtpPercent, Pace, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -48,6 +48,10 @@ pub(crate) fn check(golden: &mut Golden) {
             cursor: Some("cell-99".to_owned()),
         },
     );
+    process(golden);
+    golden.body("optimize", &Optimize { request_id: request_id.clone(), apply: true });
+    golden.body("monitor", &Monitor { request_id: request_id.clone(), interval_seconds: Some(30) });
+    golden.body("history", &History { request_id: request_id.clone(), limit: Some(100) });
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
     golden.body(
         "set_quota",
@@ -124,4 +128,20 @@ fn config() -> VmConfig {
         performance: Some(PerformanceSettings { enable_monitoring: on, optimization_interval: Some(30) }),
         xcpng_config: Some([("pool".to_owned(), "lab".to_owned())].into()),
     }
+}
+
+fn process(golden: &mut Golden) {
+    let request_id = Some(id("r-1"));
+    golden.body(
+        "execute",
+        &Execute {
+            request_id: request_id.clone(),
+            process_code: "start_transcription(['dnaA', 'dnaN'])".to_owned(),
+            timeout_ms: Some(5_000),
+        },
+    );
+    let gene_ids = vec!["dnaA".to_owned(), "dnaN".to_owned()];
+    golden.body("transcription", &Transcription { request_id: request_id.clone(), gene_ids });
+    let operon_ids = vec!["lacZYA".to_owned()];
+    golden.body("operons", &Operons { request_id, operon_ids, action: OperonAction::Activate });
 }

@@ -8,8 +8,10 @@ use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal}
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
-    Allocated, AllocationReply, Created, Difference, FleetTotals, Listed, OperationStatistics, Performance,
-    Predicted, Quota, Reservation, Resources, StateReached, Status, Usage, Verified, VmList, WorkerInfo,
+    Allocated, AllocationReply, Created, Difference, Executed, FleetTotals, History, HistorySample, Listed,
+    Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota, Recommendation,
+    Recommendations, Reservation, Resources, StateReached, Status, TriedAllocation, Usage, Verified, VmList,
+    WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 
@@ -58,6 +60,7 @@ fn vms(golden: &mut Golden) {
     golden.message("state_reached", &StateReached { vm_id: id("cell-1"), state: VmState::Paused });
     let state = VmState::Running;
     golden.message("allocated", &Allocated { vm_id: id("cell-1"), state, allocation: ALLOCATION });
+    processes_and_advice(golden);
     golden.message("status", &status());
     golden.message(
         "resources",
@@ -250,4 +253,38 @@ fn audit_record() -> AuditRecord {
         previous_hash: String::new(),
         hash: String::new(),
     }
+}
+
+fn processes_and_advice(golden: &mut Golden) {
+    let executed = Executed {
+        status: "completed".to_owned(),
+        vm_id: id("cell-1"),
+        execution_time: 0.0042,
+        biological_output: serde_json::json!({ "started": ["dnaA"], "mrna": 0.26 }),
+        execution_type: "call".to_owned(),
+    };
+    golden.message("executed", &executed);
+    let (state, subject) = (VmState::Running, "bioxen.v1.tel.vm.alice.cell-1".to_owned());
+    golden.message("monitored", &Monitored { vm_id: id("cell-1"), state, interval_seconds: 30, subject });
+    let metrics = serde_json::Map::from_iter([("growth_rate_per_min".to_owned(), 0.0066.into())]);
+    let samples = vec![HistorySample { time_ms: 1_700_000_000_123, metrics }];
+    golden.message("history_reply", &History { vm_id: id("cell-1"), interval_seconds: 30, samples });
+    let current = TriedAllocation {
+        atp_percentage: AtpPercent(60_000),
+        ribosomes: 10,
+        growth_rate_per_min: 0.004,
+        doubling_time_min: Some(173.28),
+        growth_per_atp_percent: 0.004 / 60.0,
+    };
+    let best = TriedAllocation { ribosomes: 15, ..current };
+    let tried = vec![current, best];
+    let optimized = Optimized { vm_id: id("cell-1"), current, best, gain: 1.25, tried, applied: false };
+    golden.message("optimized", &optimized);
+    let recommendation = Recommendation {
+        kind: "allocation".to_owned(),
+        text: "nothing to change".to_owned(),
+        allocation: Some(best),
+    };
+    let (vm_id, recommendations) = (id("cell-1"), vec![recommendation]);
+    golden.message("recommendations", &Recommendations { vm_id, current, recommendations });
 }

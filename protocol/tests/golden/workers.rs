@@ -7,8 +7,8 @@ use bioxen_protocol::id::VmKey;
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
-    Observation, ObservedState, OrderedChange, Register, TelemetryFrame, VmQueryReply, WorkerCommand,
-    WorkerReport,
+    Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra, Register,
+    Sample, TelemetryFrame, VmQueryReply, WorkerCommand, WorkerReport,
 };
 use serde_json::json;
 
@@ -33,6 +33,8 @@ pub(crate) fn check(golden: &mut Golden) {
         ]
         .into_iter()
         .collect(),
+        checkpoint: Some(vec![0, 127, 128, 255]),
+        history: vec![Sample { time_ms: 1_700_000_000_123, metrics: serde_json::Map::new() }],
     };
     golden.internal("query_vm", &VmQueryReply::Vm(Box::new(live)));
     golden.internal("query_absent", &VmQueryReply::Absent);
@@ -89,6 +91,15 @@ fn observation(state: ObservedState) -> Observation {
         applied_at: vec![(1, 30), (2, 31)],
         checkpoint: ended.then(|| vec![0, 127, 128, 255]),
         reason: (state == ObservedState::Failed).then(|| "the step became too small".to_owned()),
+        process: (state == ObservedState::Paused).then(|| ProcessEnd {
+            number: 4,
+            status: ProcessStatus::Completed,
+            execution_type: "script".to_owned(),
+            output: "{\"growth\":0.0066}".to_owned(),
+            reason: None,
+            nearest: Vec::new(),
+            execution_us: 4_200,
+        }),
     }
 }
 
@@ -99,7 +110,19 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_boot_refused", &refused);
     golden.internal("command_register_again", &WorkerCommand::RegisterAgain { epoch: 3 });
     golden.internal("command_send_inventory", &WorkerCommand::SendInventory { epoch: 3 });
-    golden.internal("command_query", &WorkerCommand::Query { key: key(), generation: GENERATION });
+    golden.internal(
+        "command_query",
+        &WorkerCommand::Query { key: key(), generation: GENERATION, with: QueryExtra::History(10) },
+    );
+    let process = ProcessOrder {
+        number: 4,
+        after: 3,
+        code: "return cell.time()".to_owned(),
+        timeout_ms: 5_000,
+        reservation: ALLOCATION,
+    };
+    let (key, generation) = (key(), GENERATION);
+    golden.internal("command_execute", &WorkerCommand::Execute { epoch: 3, key, generation, process });
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
     golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, vms });
@@ -123,6 +146,8 @@ fn desired(state: DesiredState) -> Desired {
         checkpoint_applied: 1,
         reached_tick: 601,
         horizon_tick: is_kept.then_some(6_000),
+        process_confirmed: u64::from(is_kept),
+        monitor_seconds: if is_kept { 30 } else { 0 },
     }
 }
 

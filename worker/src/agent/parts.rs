@@ -56,6 +56,7 @@ mod tests {
             applied_at: vec![(u64::MAX, u64::MAX); 40],
             checkpoint,
             reason: Some("x".repeat(1000)),
+            process: None,
         }
     }
 

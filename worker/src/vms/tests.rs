@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::quantity::Pace;
-use bioxen_protocol::worker::{CellAllocation, CellOrder};
+use bioxen_protocol::worker::{CellAllocation, CellOrder, ProcessOrder, QueryExtra, Sample};
 use tokio::sync::Notify;
 
 use super::*;
@@ -48,8 +48,14 @@ impl Backend for Noting {
     fn changed(&self) -> &Notify {
         &self.changed
     }
-    fn query(&self, _: &VmKey) -> Option<LiveVm> {
+    fn query(&self, _: &VmKey, _: QueryExtra) -> Option<LiveVm> {
         None
+    }
+    fn execute(&self, key: &VmKey, _: Generation, _: ProcessOrder) {
+        self.note("execute", key);
+    }
+    fn take_samples(&self, _: u64) -> Vec<(VmKey, Sample)> {
+        Vec::new()
     }
     fn ended(&self, last: &Observation) -> Option<LiveVm> {
         self.note("ended", &last.key);
@@ -95,6 +101,8 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         checkpoint_applied: 0,
         horizon_tick: None,
         reached_tick: 0,
+        process_confirmed: 0,
+        monitor_seconds: 0,
     }
 }
 
@@ -142,7 +150,7 @@ fn a_higher_generation_replaces_a_lower_one() {
     let late = tell(&backend, &mut vms, observed("c1", 5, ObservedState::Running));
     assert!(late.is_empty(), "the lower generation was still told of");
     assert_eq!(tell(&backend, &mut vms, observed("c1", 6, ObservedState::Running)).len(), 1);
-    assert!(vms.query(&key("c1"), generation(5)).is_none());
+    assert!(vms.query(&key("c1"), generation(5), QueryExtra::Nothing).is_none());
 }
 
 #[test]
@@ -150,10 +158,10 @@ fn a_vm_that_ended_is_queried_by_its_last_observation_until_it_is_forgotten() {
     let (backend, mut vms) = vms(1);
     vms.desire(desired("c1", 5, DesiredState::Running));
     tell(&backend, &mut vms, observed("c1", 5, ObservedState::Completed));
-    vms.query(&key("c1"), generation(5));
-    vms.query(&key("c1"), generation(4));
+    vms.query(&key("c1"), generation(5), QueryExtra::Nothing);
+    vms.query(&key("c1"), generation(4), QueryExtra::Nothing);
     vms.desire(desired("c1", 5, DesiredState::Absent));
-    vms.query(&key("c1"), generation(5));
+    vms.query(&key("c1"), generation(5), QueryExtra::Nothing);
     assert_eq!(backend.asked(), ["place c1", "ended c1", "forget c1"]);
 }
 

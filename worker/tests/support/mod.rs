@@ -8,8 +8,8 @@ use std::time::Duration;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::subject::{ALL_REPORTS, Subject};
 use bioxen_protocol::worker::{
-    Desired, Heartbeat, LiveVm, Observation, ObservedState, Register, VmQueryReply, WorkerCommand,
-    WorkerReport,
+    Desired, Heartbeat, LiveVm, Observation, ObservedState, QueryExtra, Register, VmQueryReply,
+    WorkerCommand, WorkerReport,
 };
 use futures::StreamExt;
 use tokio::time::timeout;
@@ -236,7 +236,7 @@ impl Leader {
     }
 
     pub(crate) async fn query(&self, key: &VmKey, generation: Generation) -> Option<LiveVm> {
-        let query = WorkerCommand::Query { key: key.clone(), generation };
+        let query = WorkerCommand::Query { key: key.clone(), generation, with: QueryExtra::Nothing };
         let bytes = rmp_serde::to_vec_named(&query).unwrap();
         let reply = self.client.request(self.commands.clone(), bytes.into()).await.unwrap();
         match rmp_serde::from_slice(&reply.payload).unwrap() {

@@ -9,7 +9,7 @@ use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
-    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, Observation, ObservedState,
+    CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, Observation, ObservedState, QueryExtra,
 };
 use tokio::time::timeout;
 
@@ -53,6 +53,8 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         checkpoint_applied: 0,
         horizon_tick,
         reached_tick: 0,
+        process_confirmed: 0,
+        monitor_seconds: 0,
     }
 }
 
@@ -159,7 +161,7 @@ async fn pauses_change_no_bit() {
     for _ in 0..5 {
         told.backend.adjust(&Desired { state: DesiredState::Paused, ..running.clone() });
         let paused = told.until_state("c1", ObservedState::Paused).await;
-        let live = told.backend.query(&key("c1")).unwrap();
+        let live = told.backend.query(&key("c1"), QueryExtra::Nothing).unwrap();
         assert_eq!((live.state, live.tick), (ObservedState::Paused, paused.tick));
         told.backend.adjust(&running);
         told.until_state("c1", ObservedState::Running).await;
@@ -244,7 +246,7 @@ async fn a_change_reaches_a_paused_vm_and_a_stop_comes_after_the_changes_before_
     assert_eq!((stopped.applied, stopped.applied_at), (2, vec![(2, 0)]));
     let expected = alone(0, &[change(1, 40, Some(0)), change(2, 30, Some(0))]);
     assert_eq!(stopped.checkpoint, Some(expected.checkpoint()));
-    assert!(told.backend.query(&key("c1")).is_none(), "a stopped cell was still held");
+    assert!(told.backend.query(&key("c1"), QueryExtra::Nothing).is_none(), "a stopped cell was still held");
 }
 
 #[tokio::test]
@@ -384,7 +386,7 @@ async fn what_a_thousand_vms_at_pace_60_cost() {
         let figures = told.backend.figures();
         println!("{seconds} s: {figures:?}; {} KiB a VM", (resident_kb() - before_kb) / 1000);
     }
-    let live = told.backend.query(&key("c1")).unwrap();
+    let live = told.backend.query(&key("c1"), QueryExtra::Nothing).unwrap();
     println!("{live:?}");
     let vm_bytes = size_of::<super::vm::Vm>() + size_of::<Cell>();
     println!("{vm_bytes} bytes of record and cell");
