@@ -13,6 +13,7 @@
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
+//! | `process` | what process code can do with a cell: plain calls, analyses, effects |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
 //! Growth is integrated, never looked up. What the models say of a cell is a prediction, not a measurement; the fit
@@ -31,6 +32,7 @@ mod maths;
 mod metrics;
 mod model;
 mod parameters;
+pub mod process;
 pub mod simulate;
 mod solver;
 mod spec;

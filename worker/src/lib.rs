@@ -20,11 +20,13 @@
 //! | [`agent`] | the one task that talks to the bus and owns the rest |
 //! | [`lease`], [`vms`] | pure: the lease; desired against held |
 //! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
+//! | [`guest`] | the pool of children that run process code |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
 pub mod agent;
 pub mod backend;
 mod clock;
+pub mod guest;
 pub mod lease;
 pub mod metrics;
 pub mod settings;

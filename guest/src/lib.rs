@@ -1,0 +1,23 @@
+//! What a worker and `bioxen-guest` say to each other: jobs to run process code on a cell, and their outcomes.
+//!
+//! ```text
+//!   worker --frame(Job)--> stdin of bioxen-guest: Luau or a plain call, on the cell of the job's checkpoint
+//!   worker <--frame(Hello), then a frame(Outcome) for each job-- stdout
+//! ```
+//!
+//! A frame is a length (four bytes, big-endian) and MessagePack. A job is a whole: it says everything that its
+//! outcome depends on, so the same job has the same outcome anywhere; time and kills aside. A job that fails leaves no
+//! trace in the cell: there is no checkpoint in its outcome.
+//!
+//! The library speaks the protocol and runs nothing; the program beside it runs code, and alone needs the feature
+//! `program`.
+
+mod failure;
+mod frame;
+mod job;
+mod value;
+
+pub use failure::Failure;
+pub use frame::{FRAME_BYTES, FrameError, decode, encode, length_of, read_frame, write_frame};
+pub use job::{Checkpoint, Confinement, Done, Hello, Job, Limits, Outcome, Record, Spent};
+pub use value::{MAX_DEPTH, Value};

@@ -1,0 +1,249 @@
+//! The pool of `bioxen-guest` children, which run process code: started ahead, one job at a time each.
+//!
+//! ```text
+//!   run(job) --bounded queue--> one thread a child --frames--> bioxen-guest
+//!                                  |  answers in time: its outcome
+//!                                  |  late: killed, outcome `wall`
+//!                                  '  ended: outcome `killed`          a child lost is replaced at once
+//! ```
+//!
+//! The pool runs no code itself and knows no VMs: who asks gives a checkpoint and takes one back, and decides whether
+//! it still may commit. A job is never run twice.
+
+mod child;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bioxen_guest::{Confinement, Failure, FrameError, Job, Limits, Outcome, Spent, decode, encode};
+use tokio::sync::oneshot;
+
+use self::child::{Child, Lost, StartError};
+
+/// Names the program where it does not stand beside the worker's own.
+pub const PROGRAM_VARIABLE: &str = "BIOXEN_GUEST";
+const PROGRAM: &str = "bioxen-guest";
+/// Jobs that may wait for each child: a few seconds' worth of short ones.
+const WAITING_PER_CHILD: usize = 64;
+/// A guest ends a job by itself at its wall limit; one that is busy where it cannot look is killed so much later.
+const WALL_GRACE: Duration = Duration::from_millis(250);
+/// Between two tries to start a child.
+const RESTART_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a pool is made of.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// The program `bioxen-guest`.
+    pub program: PathBuf,
+    /// How many children; at least one is started.
+    pub children: usize,
+}
+
+impl PoolSettings {
+    /// The program beside the worker's own, or the one that `BIOXEN_GUEST` names; a child a simulation thread.
+    ///
+    /// # Errors
+    /// The worker's own path not being known.
+    pub fn beside_worker(simulation_threads: usize) -> Result<Self, GuestError> {
+        let program = match std::env::var_os(PROGRAM_VARIABLE) {
+            Some(path) => PathBuf::from(path),
+            None => std::env::current_exe().map_err(GuestError::OwnPath)?.with_file_name(PROGRAM),
+        };
+        Ok(Self { program, children: simulation_threads })
+    }
+}
+
+/// Why a pool did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    #[error(
+        "the program {program} runs process code and did not start: {source}; it belongs beside bioxen-worker, or \
+         name it in BIOXEN_GUEST"
+    )]
+    Program { program: PathBuf, source: StartError },
+    #[error("this program's own path is not known ({0}); name bioxen-guest in BIOXEN_GUEST")]
+    OwnPath(#[source] std::io::Error),
+    #[error("a thread of the guest pool did not start: {0}; raise the limit on threads of this account")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a job was not taken. It has not been run.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("{waiting} jobs of process code wait already, the most that this worker keeps; try again later")]
+    Busy { waiting: usize },
+    #[error("the job cannot be handed over: {0}")]
+    Job(#[from] FrameError),
+    #[error("the worker is ending and takes no more process code")]
+    Ending,
+}
+
+/// The pool. Dropping it ends its children.
+#[derive(Debug)]
+pub struct GuestPool {
+    queue: Option<SyncSender<Request>>,
+    waiting_most: usize,
+    ending: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    confinement: Confinement,
+}
+
+#[derive(Debug)]
+struct Request {
+    id: u64,
+    limits: Limits,
+    frame: Vec<u8>,
+    answer: oneshot::Sender<Outcome>,
+}
+
+impl GuestPool {
+    /// Starts the children and waits until each has said that it is ready.
+    ///
+    /// # Errors
+    /// The program missing, of another version, or not able to confine itself.
+    pub fn start(settings: &PoolSettings) -> Result<Self, GuestError> {
+        let children = settings.children.max(1);
+        let waiting_most = children * WAITING_PER_CHILD;
+        let (queue, requests) = sync_channel(waiting_most);
+        let requests = Arc::new(Mutex::new(requests));
+        let ending = Arc::new(AtomicBool::new(false));
+        let (ready, started) = channel();
+        let mut pool =
+            Self { queue: Some(queue), waiting_most, ending, threads: Vec::new(), confinement: NONE };
+        for number in 0..children {
+            let keeper = Keeper {
+                program: settings.program.clone(),
+                requests: Arc::clone(&requests),
+                ending: Arc::clone(&pool.ending),
+            };
+            let ready = ready.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("guest-{number}"))
+                .spawn(move || match Child::start(&keeper.program, &keeper.ending) {
+                    Ok(child) => {
+                        let _ = ready.send(Ok(child.confinement()));
+                        drop(ready);
+                        keeper.keep(child);
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                })
+                .map_err(GuestError::Thread)?;
+            pool.threads.push(thread);
+        }
+        drop(ready);
+        for child in started {
+            pool.confinement =
+                child.map_err(|source| GuestError::Program { program: settings.program.clone(), source })?;
+        }
+        if !pool.confinement.network_namespace {
+            tracing::info!(
+                "guests have no network namespace of their own here; their system calls are limited"
+            );
+        }
+        Ok(pool)
+    }
+
+    /// Runs a job: waits for a free child and for its answer. Whatever becomes of the child, there is one outcome, at
+    /// the latest a moment after the job's wall limit.
+    ///
+    /// # Errors
+    /// A job that was not taken.
+    pub async fn run(&self, job: &Job) -> Result<Outcome, Refused> {
+        let (answer, outcome) = oneshot::channel();
+        let request = Request { id: job.id, limits: job.limits, frame: encode(job)?, answer };
+        let queue = self.queue.as_ref().ok_or(Refused::Ending)?;
+        queue.try_send(request).map_err(|refused| match refused {
+            TrySendError::Full(_) => Refused::Busy { waiting: self.waiting_most },
+            TrySendError::Disconnected(_) => Refused::Ending,
+        })?;
+        outcome.await.map_err(|_| Refused::Ending)
+    }
+
+    /// How the children are shut off from this host.
+    #[must_use]
+    pub fn confinement(&self) -> Confinement {
+        self.confinement
+    }
+}
+
+impl Drop for GuestPool {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+const NONE: Confinement = Confinement { network_namespace: false, system_calls: false };
+
+/// One thread: it starts its child, and the kernel ends the child with it.
+struct Keeper {
+    program: PathBuf,
+    requests: Arc<Mutex<Receiver<Request>>>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    fn keep(&self, first: Child) {
+        let mut child = Some(first);
+        while let Some(request) = self.next() {
+            // Nobody waits for it any more, and it has not begun.
+            if request.answer.is_closed() {
+                continue;
+            }
+            let result = match child.take().map_or_else(|| Child::start(&self.program, &self.ending), Ok) {
+                Ok(mut ready) => {
+                    let outcome = self.serve(&mut ready, &request);
+                    child = outcome.is_ok().then_some(ready);
+                    outcome.unwrap_or_else(|lost| without_child(&request, lost))
+                }
+                Err(error) => without_child(&request, Lost::Ended(format!("it did not start: {error}"))),
+            };
+            let _ = request.answer.send(result);
+            if child.is_none() {
+                child = self.replace();
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Request> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+
+    fn serve(&self, child: &mut Child, request: &Request) -> Result<Outcome, Lost> {
+        let wall = Duration::from_millis(request.limits.wall_ms).saturating_add(WALL_GRACE);
+        let answer = child.ask(&request.frame, Instant::now().checked_add(wall), &self.ending)?;
+        match decode::<Outcome>(&answer) {
+            Ok(outcome) if outcome.id == request.id => Ok(outcome),
+            Ok(outcome) => Err(Lost::Ended(format!("it answered job {} for {}", outcome.id, request.id))),
+            Err(error) => Err(Lost::Ended(error.to_string())),
+        }
+    }
+
+    /// Another child ahead of the next job; where none starts, that job tries again.
+    fn replace(&self) -> Option<Child> {
+        match Child::start(&self.program, &self.ending) {
+            Ok(child) => Some(child),
+            Err(error) => {
+                tracing::warn!(%error, "a guest was lost and no other started");
+                std::thread::sleep(RESTART_PAUSE);
+                None
+            }
+        }
+    }
+}
+
+fn without_child(request: &Request, lost: Lost) -> Outcome {
+    let failure = match lost {
+        Lost::Late => Failure::Wall { limit_ms: request.limits.wall_ms },
+        Lost::Ended(how) => Failure::Killed { how },
+    };
+    tracing::warn!(job = request.id, %failure, "a guest was lost");
+    Outcome { id: request.id, spent: Spent::default(), result: Err(failure) }
+}
