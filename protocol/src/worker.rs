@@ -117,6 +117,8 @@ pub struct ProcessEnd {
 pub enum ProcessStatus {
     Completed,
     Failed,
+    /// The VM's chassis has no such thing.
+    Unsupported,
     /// Nobody can say whether it took effect.
     Unknown,
 }

@@ -44,6 +44,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::agent::{Agent, Probes};
 use self::backend::basic::Basic;
+use self::guest::{GuestPool, PoolSettings};
 use self::settings::{BadSettings, Settings};
 
 /// A supervisor restarts a worker whose agent has not come round for so long.
@@ -74,6 +75,8 @@ pub enum WorkerError {
     Closed,
     #[error("the simulation stopped: {0}; start the worker again, its VMs are placed anew")]
     Broken(String),
+    #[error(transparent)]
+    Guests(#[from] guest::GuestError),
     #[error("metrics and health are no longer served; start the worker again")]
     ProbesEnded,
 }
@@ -90,18 +93,22 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let probes = Probes { health: Health::new(BEAT_AGE_LIMIT), readiness: Readiness::new() };
     let threads = settings.worker.threads.unwrap_or_else(cores);
     let quantum = Duration::from_millis(settings.worker.scheduling_quantum_ms);
-    let backend = Arc::new(Basic::start(threads, quantum).map_err(WorkerError::Threads)?);
+    let guests = Arc::new(GuestPool::start(&PoolSettings::beside_worker(threads)?)?);
+    let backend = Arc::new(Basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?);
     let agent = Agent::connect(&settings, backend, probes.clone()).await?;
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
     tracing::info!("metrics and health on http://{address}");
     say(&format!("bioxen-worker metrics=http://{address}/metrics"));
-    tokio::select! {
+    let ended = tokio::select! {
         ended = agent.run() => ended,
         _ = http => Err(WorkerError::ProbesEnded),
         _ = interrupt.recv() => stopped("SIGINT"),
         _ = terminate.recv() => stopped("SIGTERM"),
-    }
+    };
+    // The backend's threads may wait for a guest.
+    guests.end();
+    ended
 }
 
 /// Standard output is for whoever started the process: where its metrics are, and that it is registered.

@@ -152,6 +152,7 @@ fn reply(vm: &VmId, end: &ProcessEnd) -> Reply {
             let error = ErrorBody::new(Code::ProcessFailed, format!("the process failed: {reason}"));
             Reply::Error(error.with(|details| details.nearest.clone_from(&end.nearest)))
         }
+        ProcessStatus::Unsupported => Reply::Error(ErrorBody::new(Code::UnsupportedForChassis, reason)),
         ProcessStatus::Unknown => Reply::Error(ErrorBody::new(Code::Timeout, reason)),
     }
 }

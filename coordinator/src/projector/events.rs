@@ -66,6 +66,7 @@ fn result(step: &Step<'_>, change: &Change, end: &ProcessEnd) -> Event {
     let code = match end.status {
         ProcessStatus::Completed => None,
         ProcessStatus::Failed => Some(Code::ProcessFailed),
+        ProcessStatus::Unsupported => Some(Code::UnsupportedForChassis),
         ProcessStatus::Unknown => Some(Code::Timeout),
     };
     Event { reason: Some(words::process(end)), code, ..about(step, change, EventName::Result) }

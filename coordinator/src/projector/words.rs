@@ -75,7 +75,7 @@ pub(super) fn process(end: &ProcessEnd) -> String {
         end.number,
         match end.status {
             ProcessStatus::Completed => "completed",
-            ProcessStatus::Failed => "failed",
+            ProcessStatus::Failed | ProcessStatus::Unsupported => "failed",
             ProcessStatus::Unknown => "has an unknown outcome",
         },
     );

@@ -153,6 +153,18 @@ impl GuestPool {
     /// # Errors
     /// A job that was not taken.
     pub async fn run(&self, job: &Job) -> Result<Outcome, Refused> {
+        self.ask(job)?.await.map_err(|_| Refused::Ending)
+    }
+
+    /// As [`Self::run`], for a thread that may wait.
+    ///
+    /// # Errors
+    /// A job that was not taken.
+    pub fn run_blocking(&self, job: &Job) -> Result<Outcome, Refused> {
+        self.ask(job)?.blocking_recv().map_err(|_| Refused::Ending)
+    }
+
+    fn ask(&self, job: &Job) -> Result<oneshot::Receiver<Outcome>, Refused> {
         let (answer, outcome) = oneshot::channel();
         let request = Request { id: job.id, limits: job.limits, frame: encode(job)?, answer };
         let queue = self.queue.as_ref().ok_or(Refused::Ending)?;
@@ -160,7 +172,12 @@ impl GuestPool {
             TrySendError::Full(_) => Refused::Busy { waiting: self.waiting_most },
             TrySendError::Disconnected(_) => Refused::Ending,
         })?;
-        outcome.await.map_err(|_| Refused::Ending)
+        Ok(outcome)
+    }
+
+    /// Ends what runs, and takes nothing more: whoever waits is told so.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// How the children are shut off from this host.
@@ -172,7 +189,7 @@ impl GuestPool {
 
 impl Drop for GuestPool {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::Relaxed);
+        self.end();
         self.queue = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();

@@ -54,11 +54,15 @@ pub struct Basic {
 }
 
 impl Basic {
-    /// Starts `threads` simulation threads with quanta of `quantum`.
+    /// Starts `threads` simulation threads with quanta of `quantum`; without `guests` no process code runs.
     ///
     /// # Errors
     /// The system gives no more threads.
-    pub fn start(threads: usize, quantum: Duration, guests: &Arc<GuestPool>) -> std::io::Result<Self> {
+    pub fn start(
+        threads: usize,
+        quantum: Duration,
+        guests: Option<&Arc<GuestPool>>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::new(Pool::new(clock::nanoseconds(quantum)), threads));
         let threads = Threads::start(&shared, guests)?;
         Ok(Self { shared, _threads: threads })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bioxen_guest::{Done, Failure, Job, Limits, Outcome};
+use bioxen_guest::{Done, Failure, Job, Limits};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::effects::Reservation;
 use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
@@ -12,6 +12,7 @@ use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus};
 use super::quantum::checkpoint;
 use crate::guest::GuestPool;
 
+const NO_GUESTS: &str = "this worker runs no process code; an operator has to start it with bioxen-guest";
 const NOT_COMMITTED: &str =
     "the worker's lease ended before it could be committed: nothing was changed; run it again";
 
@@ -33,15 +34,18 @@ pub(super) struct ProcessEnded {
 impl ProcessEnded {
     /// The same, not committed.
     pub(super) fn discarded(self) -> Self {
-        Self { end: failed(self.end, NOT_COMMITTED.to_owned(), Vec::new()), cell: None }
+        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None }
     }
 }
 
 impl ProcessWork {
     /// Runs it; takes as long as it takes, at most its time.
-    pub(super) fn run(self, guests: &GuestPool) -> ProcessEnded {
+    pub(super) fn run(self, guests: Option<&GuestPool>) -> ProcessEnded {
         let begun = Instant::now();
-        let outcome = guests.run(self.job());
+        let outcome = match guests {
+            Some(guests) => guests.run_blocking(&self.job()).map_err(|refused| refused.to_string()),
+            None => Err(NO_GUESTS.to_owned()),
+        };
         let mut end = ProcessEnd {
             number: self.order.number,
             status: ProcessStatus::Completed,
@@ -51,7 +55,9 @@ impl ProcessWork {
             nearest: Vec::new(),
             execution_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         };
-        let taken = outcome.result.map_err(|failure| (failure.to_string(), nearest(failure)));
+        let taken = outcome
+            .map_err(|refused| (refused, Vec::new()))
+            .and_then(|outcome| outcome.result.map_err(|failure| (failure.to_string(), nearest(failure))));
         match taken.and_then(|done| self.take(done).map_err(|reason| (reason, Vec::new()))) {
             Ok((output, cell)) => {
                 end.output = output;
@@ -105,14 +111,19 @@ impl ProcessWork {
     }
 }
 
-fn failed(end: ProcessEnd, reason: String, nearest: Vec<String>) -> ProcessEnd {
-    ProcessEnd { status: ProcessStatus::Failed, output: String::new(), reason: Some(reason), nearest, ..end }
+fn failed(end: ProcessEnd, reason: String) -> ProcessEnd {
+    ProcessEnd { status: ProcessStatus::Failed, output: String::new(), reason: Some(reason), ..end }
 }
 
-fn nearest(failure: Failure) -> Vec<String> {
+/// What the guest said of a job that failed.
+fn told(end: ProcessEnd, failure: Failure) -> ProcessEnd {
+    let end = failed(end, failure.to_string());
     match failure {
-        Failure::UnknownFunction { nearest, .. } | Failure::UnknownGene { nearest, .. } => nearest,
-        _ => Vec::new(),
+        Failure::UnknownFunction { nearest, .. } | Failure::UnknownGene { nearest, .. } => {
+            ProcessEnd { nearest, ..end }
+        }
+        Failure::Unsupported { .. } => ProcessEnd { status: ProcessStatus::Unsupported, ..end },
+        _ => end,
     }
 }
 

@@ -87,7 +87,7 @@ struct Told {
 
 impl Told {
     fn with_threads(threads: usize) -> Self {
-        let backend = Basic::start(threads, QUANTUM).unwrap();
+        let backend = Basic::start(threads, QUANTUM, None).unwrap();
         backend.lease(FOR_EVER);
         Self { backend, last: BTreeMap::new() }
     }
@@ -353,7 +353,7 @@ fn a_raised_horizon_lets_a_quantum_that_reached_the_old_one_go_on() {
 
 #[tokio::test]
 async fn a_panic_of_a_simulation_thread_breaks_the_backend() {
-    let backend = Basic::start(1, QUANTUM).unwrap();
+    let backend = Basic::start(1, QUANTUM, None).unwrap();
     let shared = Arc::clone(&backend.shared);
     let panics = std::thread::spawn(move || {
         let _watch = super::threads::Watch(&shared);

@@ -114,7 +114,7 @@ pub(super) struct Threads {
 impl Threads {
     /// # Errors
     /// The system gives no more threads.
-    pub(super) fn start(shared: &Arc<Shared>, guests: &Arc<GuestPool>) -> std::io::Result<Self> {
+    pub(super) fn start(shared: &Arc<Shared>, guests: Option<&Arc<GuestPool>>) -> std::io::Result<Self> {
         let mut threads = Self { shared: Arc::clone(shared), handles: Vec::new() };
         for index in 0..shared.in_work_since_ns.len() {
             let shared = Arc::clone(shared);
@@ -125,11 +125,11 @@ impl Threads {
             })?);
         }
         for index in 0..shared.in_work_since_ns.len() {
-            let (shared, guests) = (Arc::clone(shared), Arc::clone(guests));
+            let (shared, guests) = (Arc::clone(shared), guests.cloned());
             let thread = std::thread::Builder::new().name(format!("process-{index}"));
             threads.handles.push(thread.spawn(move || {
                 let _watch = Watch(&shared);
-                run_processes(&shared, &guests);
+                run_processes(&shared, guests.as_deref());
             })?);
         }
         Ok(threads)
@@ -184,7 +184,7 @@ fn work(shared: &Shared, index: usize) {
 }
 
 /// Runs process code, one piece at a time: what waits for a guest must not hold up the simulation.
-fn run_processes(shared: &Shared, guests: &GuestPool) {
+fn run_processes(shared: &Shared, guests: Option<&GuestPool>) {
     let mut guarded = shared.lock();
     while !guarded.is_stopping {
         let Some((number, work)) = guarded.pool.take_process() else {
