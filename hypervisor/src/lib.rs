@@ -37,8 +37,13 @@ mod spec;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
+pub use chassis::pack::error::PackError;
 pub use chassis::pack::genes::{Class, Gene, GeneTable, Kind, Remainder, Strand};
+pub use chassis::pack::operons::{Cistron, FoldChange, Operon, OperonClass};
+pub use chassis::pack::plasmids::Plasmid;
+pub use chassis::pack::sheet::{Calibration, Figure, Genome, Sheet};
 pub use chassis::pack::table::TableError;
+pub use chassis::pack::{PACK_FILES, Pack, PackTexts};
 pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};

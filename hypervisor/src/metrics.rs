@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 
 use serde::Serialize;
 
-use crate::chassis::{ChassisName, ecoli, minimal_cell, syn3a};
+use crate::chassis::ChassisName;
 use crate::model::core::{A, BOUND, C, CLASSES, E, IDLE, M, METABOLIC, R, TRANSPORT, Vector, translating};
 use crate::spec::Regime;
 
@@ -160,30 +160,26 @@ impl Metrics {
 }
 
 fn organism(regime: &Regime, y: &Vector) -> Organism {
+    let pack = regime.chassis.pack();
+    let genome_size_bp = pack.sheet.genome.as_ref().map_or(0, |genome| genome.size_bp.value);
+    let gene_count =
+        pack.sheet.genome.as_ref().and_then(|genome| genome.genes.as_ref()).map(|genes| genes.value);
     match regime.chassis {
-        ChassisName::Syn3a => Organism::Minimal(MinimalOrganism {
-            essential_genes: syn3a::ESSENTIAL_GENES,
-            genome_size_bp: syn3a::GENOME_SIZE_BP,
-            gene_count: syn3a::GENES,
-            modelled_genes: syn3a::GENES,
+        ChassisName::Syn3a | ChassisName::MinimalCell => Organism::Minimal(MinimalOrganism {
+            essential_genes: pack.gene_table.as_ref().map_or(0, |table| table.all().essential),
+            genome_size_bp,
+            gene_count: gene_count.unwrap_or(0),
+            modelled_genes: pack.covered_genes().unwrap_or(0),
             function_status: function_status(regime, y),
-            complete: false,
-        }),
-        ChassisName::MinimalCell => Organism::Minimal(MinimalOrganism {
-            essential_genes: syn3a::ESSENTIAL_GENES,
-            genome_size_bp: minimal_cell::GENOME_SIZE_BP,
-            gene_count: minimal_cell::GENES,
-            modelled_genes: minimal_cell::MODELLED_GENES,
-            function_status: function_status(regime, y),
-            complete: false,
+            complete: pack.complete,
         }),
         ChassisName::Ecoli => Organism::Ecoli(EcoliOrganism {
             plasmid_count: (regime.constants.transcription[CLASSES - 1] == 0.0).then_some(0),
             growth_phase: growth_phase(regime, y),
             operon_status: None,
-            genome_size_bp: ecoli::GENOME_SIZE_BP,
-            gene_count: None,
-            complete: false,
+            genome_size_bp,
+            gene_count,
+            complete: pack.complete,
         }),
         ChassisName::Weisse2015 => Organism::Reference {},
     }

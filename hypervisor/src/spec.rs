@@ -104,6 +104,12 @@ pub enum SpecError {
         /// All symbols.
         known: String,
     },
+    /// A parameter of the published model that a chassis has to give.
+    #[error("the parameter {symbol} is missing; a chassis that is not calibrated gives all of them")]
+    MissingParameter {
+        /// The symbol.
+        symbol: &'static str,
+    },
     /// A value that the symbol cannot take.
     #[error("{symbol} = {value} is out of range; expected {expected}")]
     OutOfRange {

@@ -218,6 +218,14 @@ pub struct Remainder {
     pub mean_mrna: f64,
 }
 
+impl Remainder {
+    /// Genes of every kind.
+    #[must_use]
+    pub fn genes(&self) -> u32 {
+        self.cds.saturating_add(self.trna).saturating_add(self.rrna).saturating_add(self.other_rna)
+    }
+}
+
 /// The genes of a chassis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct GeneTable {
@@ -277,6 +285,25 @@ impl GeneTable {
             sums.mean_mrna += gene.mean_mrna.unwrap_or(0.0);
         }
         sums
+    }
+
+    /// The sums over all genes that it covers: listed, and the remainder.
+    #[must_use]
+    pub fn all(&self) -> Remainder {
+        let (mut all, rest) = (self.sums(), self.remainder.clone().unwrap_or_default());
+        all.cds = all.cds.saturating_add(rest.cds);
+        all.trna = all.trna.saturating_add(rest.trna);
+        all.rrna = all.rrna.saturating_add(rest.rrna);
+        all.other_rna = all.other_rna.saturating_add(rest.other_rna);
+        all.essential = all.essential.saturating_add(rest.essential);
+        all.quasi_essential = all.quasi_essential.saturating_add(rest.quasi_essential);
+        all.non_essential = all.non_essential.saturating_add(rest.non_essential);
+        all.cds_length_nt = all.cds_length_nt.saturating_add(rest.cds_length_nt);
+        all.length_aa = all.length_aa.saturating_add(rest.length_aa);
+        all.proteins_per_cell += rest.proteins_per_cell;
+        all.protein_mass_aa += rest.protein_mass_aa;
+        all.mean_mrna += rest.mean_mrna;
+        all
     }
 
     /// The genes that people call `name` (a symbol, or a locus); several may share a symbol.
