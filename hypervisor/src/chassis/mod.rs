@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::calibrate::{Figures, Infeasible, calibrate};
 use crate::model::core::{A, BOUND, Constants, IDLE, R, Vector, translating};
+use crate::organism::environment::Environment;
 use crate::parameters::{Settings, Symbol, Values};
 use crate::spec::SpecError;
 use pack::Pack;
@@ -93,6 +94,8 @@ pub(crate) struct Reference {
     pub(crate) metabolism_per_min: f64,
     pub(crate) transcription_per_min: f64,
     pub(crate) translation_aa_per_min: f64,
+    /// What it offers to genes.
+    pub(crate) environment: Environment,
 }
 
 /// A chassis under some settings: what its constants are, and its unlimited steady state (td, R, act and phiE as
@@ -175,6 +178,7 @@ fn reference(k: &Constants, y: &Vector) -> Reference {
         metabolism_per_min: rates.metabolism,
         transcription_per_min: k.transcription(&rates).iter().sum(),
         translation_aa_per_min: rates.elongation * rates.translating,
+        environment: Environment::of(k, y),
     }
 }
 
