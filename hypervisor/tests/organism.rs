@@ -172,7 +172,11 @@ fn a_gene_stands_at_its_measured_copies_and_a_started_transcription_adds_to_them
     assert_near(before.mrna.unwrap(), 0.2605, 1e-9);
     assert_near(before.proteins.unwrap(), 148.0, 1e-9);
     // Decay 0.2006 and growth ln 2 / 105 keep 0.2605 copies.
-    assert_near(before.transcription_per_min.unwrap(), 0.2605 * (0.2006 + 0.693147181 / 105.0), 1e-8);
+    assert_near(
+        before.transcription_per_min.unwrap(),
+        0.2605 * (0.2006 + std::f64::consts::LN_2 / 105.0),
+        1e-8,
+    );
     act(&mut cell, transcribe(&["dnaA", "dnaN"])).unwrap();
     assert_near(gene(&cell, "dnaA").mrna.unwrap(), 1.2605, 1e-9);
     cell.advance_to(100).unwrap();

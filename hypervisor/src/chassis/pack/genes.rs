@@ -10,7 +10,7 @@ const NEEDED: [&str; 9] =
     ["locus", "symbol", "start", "end", "strand", "type", "class", "proteins_per_cell", "mean_mrna"];
 const OPTIONAL: [&str; 2] = ["length_nt", "pseudo"];
 /// No genome is longer.
-const MAX_POSITION_BP: u64 = 1_000_000_000_000;
+pub(crate) const MAX_POSITION_BP: u64 = 1_000_000_000_000;
 
 /// A strand of the genome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,6 +256,31 @@ impl GeneTable {
             genes.push(gene);
         }
         Ok(Self { genes, remainder: None, complete: true })
+    }
+
+    /// The table as [`GeneTable::parse_tsv`] reads it, `comments` above it.
+    #[must_use]
+    pub fn to_tsv(&self, comments: &[String]) -> String {
+        let mut lines: Vec<String> = comments.iter().map(|comment| format!("# {comment}")).collect();
+        lines.push([&NEEDED[..], &OPTIONAL[..]].concat().join("\t"));
+        for gene in &self.genes {
+            let amount = |amount: Option<f64>| amount.map(|amount| amount.to_string()).unwrap_or_default();
+            let cells = [
+                gene.locus.clone(),
+                gene.symbol.clone(),
+                gene.start.to_string(),
+                gene.end.to_string(),
+                gene.strand.as_str().to_owned(),
+                gene.kind.as_str().to_owned(),
+                gene.class.map(Class::as_str).unwrap_or_default().to_owned(),
+                amount(gene.proteins_per_cell),
+                amount(gene.mean_mrna),
+                gene.length_nt.to_string(),
+                if gene.pseudo { "yes" } else { "" }.to_owned(),
+            ];
+            lines.push(cells.join("\t"));
+        }
+        lines.join("\n") + "\n"
     }
 
     /// The sums over the genes listed, in the shape of a remainder.

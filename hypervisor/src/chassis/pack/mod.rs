@@ -7,7 +7,9 @@
 //! It reads texts that it is given, and touches no file. What a pack lacks is null, with `complete: false`.
 
 pub(crate) mod error;
+pub(crate) mod genbank;
 pub(crate) mod genes;
+pub(crate) mod import;
 pub(crate) mod operons;
 pub(crate) mod plasmids;
 pub(crate) mod sheet;
