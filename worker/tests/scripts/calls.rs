@@ -40,7 +40,12 @@ fn every_named_analysis_answers_from_the_state_and_changes_with_it() {
             }
         }
     }
-    for call in ["syn3a test_process()", "ecoli test_ecoli_process()", "minimal_cell dna_replication()"] {
+    for call in [
+        "syn3a test_process()",
+        "ecoli test_ecoli_process()",
+        "minimal_cell dna_replication()",
+        "ecoli operon_expression_analysis()",
+    ] {
         assert!(answered.iter().any(|one| one == call), "{call} is not among {answered:?}");
     }
 }
@@ -63,6 +68,45 @@ fn what_cannot_be_called_is_refused_and_says_why() {
     assert!(matches!(failure("test_process(x)"), Failure::BadCall { column: 14, .. }));
     assert!(matches!(failure("test_ecoli_process()"), Failure::Unsupported { .. }));
     assert!(matches!(failure("advance(0.05)"), Failure::BadArgument { .. }));
+}
+
+#[test]
+fn genes_and_operons_answer_as_they_stand_and_unknown_ones_with_the_nearest() {
+    let guests = Guests::start(1);
+    let mrna = |value: &Value, at: usize| match value {
+        Value::List(list) => list[at].get("mrna").and_then(Value::as_f64).expect("mRNA"),
+        other => panic!("{other:?}"),
+    };
+    let done = guests.run("start_transcription(['dnaA', 'dnaN'])").expect("it works");
+    assert_eq!(done.changes[0].organism.len(), 1);
+    let before = guests.value("return cell.genes({'dnaA', 'dnaN'})");
+    assert!(mrna(&done.value, 0) > mrna(&before, 0) && mrna(&done.value, 1) > mrna(&before, 1));
+    match guests.run("start_transcription(['dnaA', 'dnaQQ'])").expect_err("it is unknown") {
+        Failure::UnknownGene { what, name, nearest, .. } => {
+            assert_eq!((what.as_str(), name.as_str(), nearest.len()), ("gene", "dnaQQ", 5));
+        }
+        other => panic!("{other:?}"),
+    }
+    let before = guests.run_on(ChassisName::Ecoli, "operon_expression_analysis()").expect("it works").value;
+    let Some(Value::List(operons)) = before.get("operons") else { panic!("{before:?}") };
+    let Some(Value::Text(lac)) = operons[0].get("operon") else { panic!("{operons:?}") };
+    let regulated = format!(
+        "cell.manage_operons({{'{lac}'}}, 'repress') cell.advance(30) return cell.operon_expression_analysis()"
+    );
+    let after = guests.run_on(ChassisName::Ecoli, &regulated).expect("it works").value;
+    assert_eq!(
+        (before.get("regulated"), after.get("regulated")),
+        (Some(&Value::Whole(0)), Some(&Value::Whole(1)))
+    );
+    assert_ne!(before.get("mrna"), after.get("mrna"));
+    for code in ["manage_operons(['no'], 'activate')", "start_transcription(['dnaA'])"] {
+        let failure = guests.run_on(ChassisName::Ecoli, code).expect_err("ecoli lacks it");
+        assert!(matches!(failure, Failure::UnknownGene { .. } | Failure::Unsupported { .. }), "{failure:?}");
+    }
+    let failure = guests
+        .run_on(ChassisName::Ecoli, &format!("manage_operons(['{lac}'], 'warm')"))
+        .expect_err("no action");
+    assert!(matches!(failure, Failure::BadArgument { .. }), "{failure:?}");
 }
 
 #[test]
