@@ -33,6 +33,8 @@ pub enum Failure {
     UnknownGene {
         /// What is wrong.
         message: String,
+        /// "gene" or "operon".
+        what: String,
         /// As given.
         name: String,
         /// The nearest five, best first.

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use bioxen_guest::{Done, Failure, Job, Outcome, Spent, Value};
-use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::{ProcessError, call};
+use bioxen_hypervisor::{Cell, OrganismError};
 
 use crate::session::{Halt, Session};
 use crate::{plain, script};
@@ -48,14 +48,16 @@ pub(crate) fn failure_of(halt: Halt, session: &Session, line: Option<u32>) -> Fa
     };
     match error {
         ProcessError::UnknownFunction { name, nearest } => Failure::UnknownFunction { name, nearest },
-        ProcessError::UnknownGene { name, nearest, .. }
-        | ProcessError::UnknownOperon { name, nearest, .. } => {
-            Failure::UnknownGene { message, name, nearest }
+        ProcessError::Organism(OrganismError::Unknown { what, name, nearest, .. }) => {
+            Failure::UnknownGene { message, what: what.to_owned(), name, nearest }
         }
-        ProcessError::Unsupported { .. } => Failure::Unsupported { message },
-        ProcessError::Argument { .. } | ProcessError::AboveReservation { .. } | ProcessError::Spec(_) => {
-            Failure::BadArgument { message }
+        ProcessError::Unsupported { .. } | ProcessError::Organism(OrganismError::Unsupported { .. }) => {
+            Failure::Unsupported { message }
         }
+        ProcessError::Argument { .. }
+        | ProcessError::AboveReservation { .. }
+        | ProcessError::Organism(_)
+        | ProcessError::Spec(_) => Failure::BadArgument { message },
         ProcessError::Simulation(_) => Failure::Runtime { message, line },
     }
 }

@@ -62,12 +62,16 @@ impl Session {
         self.meter.charge(FUEL_PER_FUNCTION)?;
         match (function, arguments) {
             (Function::StartTranscription, [genes]) => {
-                let change = effects::start_transcription(&self.cell(), &names(function, genes)?)?;
-                self.apply(change)
+                let genes = names(function, genes)?;
+                let change = effects::start_transcription(&self.cell(), genes.clone())?;
+                self.apply(change)?;
+                self.genes(&genes)
             }
             (Function::ManageOperons, [operons, Value::Text(action)]) => {
-                let change = effects::manage_operons(&self.cell(), &names(function, operons)?, action)?;
-                self.apply(change)
+                let operons = names(function, operons)?;
+                let change = effects::manage_operons(&self.cell(), operons.clone(), action)?;
+                self.apply(change)?;
+                value_of(&self.cell().operons(&operons).map_err(ProcessError::from)?)
             }
             (Function::SetNutrient, [molecules]) => {
                 let molecules = number(function, molecules)?;
@@ -93,10 +97,10 @@ impl Session {
         value_of(&self.cell().metrics())
     }
 
-    /// The chassis' genes.
-    pub(crate) fn genes(&self) -> Result<Value, Halt> {
+    /// The genes named, or all that the pack lists.
+    pub(crate) fn genes(&self, named: &[String]) -> Result<Value, Halt> {
         self.meter.charge(FUEL_PER_FUNCTION)?;
-        value_of(&effects::genes(&self.cell())?)
+        value_of(&self.cell().genes(named).map_err(ProcessError::from)?)
     }
 
     /// Simulated minutes.

@@ -19,7 +19,9 @@ use crate::spec::{
 const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
 /// the bits that it promises.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Read as well: without genes, operons and plasmids; of what it has, every bit goes on as it did.
+const VERSION_WITHOUT_ORGANISM: u8 = 1;
 const CHECKSUM_BYTES: usize = 8;
 
 /// Why bytes are not taken as a checkpoint.
@@ -30,7 +32,7 @@ pub enum CheckpointError {
     NotACheckpoint,
     /// From another version.
     #[error(
-        "the checkpoint has format {found}, this program reads {VERSION}; restore it with the version that wrote it"
+        "the checkpoint has format {found}, this program reads {VERSION_WITHOUT_ORGANISM} and {VERSION}; restore it with the version that wrote it"
     )]
     Version {
         /// Its format.
@@ -65,6 +67,7 @@ impl Cell {
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
         out.cap(Some(self.regime.allocation.ribosomes));
+        out.number(self.regime.load);
         out.number(self.tolerance.relative);
         out.number(self.tolerance.absolute);
         out.integer(self.tick);
@@ -80,6 +83,7 @@ impl Cell {
         for change in &self.schedule {
             out.change(change);
         }
+        out.organism(self.organism.as_deref());
         let checksum = checksum(&out.0);
         out.integer(checksum);
         out.0
@@ -93,16 +97,17 @@ impl Cell {
         if bytes.len() < MAGIC.len() + 1 + CHECKSUM_BYTES || bytes[..MAGIC.len()] != MAGIC {
             return Err(CheckpointError::NotACheckpoint);
         }
-        if bytes[MAGIC.len()] != VERSION {
-            return Err(CheckpointError::Version { found: bytes[MAGIC.len()] });
+        let version = bytes[MAGIC.len()];
+        if ![VERSION_WITHOUT_ORGANISM, VERSION].contains(&version) {
+            return Err(CheckpointError::Version { found: version });
         }
         let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
         if stored != checksum(body).to_le_bytes() {
             return Err(CheckpointError::Checksum);
         }
-        let mut input = Reader(&body[MAGIC.len() + 1..]);
+        let mut input = Reader { rest: &body[MAGIC.len() + 1..], with_organism: version == VERSION };
         let cell = input.cell()?;
-        if !input.0.is_empty() {
+        if !input.rest.is_empty() {
             return Err(content("the length"));
         }
         Ok(cell)
@@ -116,22 +121,22 @@ fn checksum(bytes: &[u8]) -> u64 {
     })
 }
 
-fn content(what: &'static str) -> CheckpointError {
+pub(crate) fn content(what: &'static str) -> CheckpointError {
     CheckpointError::Content { what }
 }
 
-struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    fn byte(&mut self, value: u8) {
+    pub(crate) fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
 
-    fn integer(&mut self, value: u64) {
+    pub(crate) fn integer(&mut self, value: u64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    fn number(&mut self, value: f64) {
+    pub(crate) fn number(&mut self, value: f64) {
         self.integer(value.to_bits());
     }
 
@@ -178,19 +183,24 @@ impl Writer {
             }
         }
         self.cap(change.ribosomes);
+        self.actions(&change.organism);
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    /// Whether the format has genes, operons and plasmids.
+    with_organism: bool,
+}
 
 impl Reader<'_> {
     fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
-        let (taken, rest) = self.0.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
+        self.rest = rest;
         Ok(*taken)
     }
 
-    fn byte(&mut self) -> Result<u8, CheckpointError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, CheckpointError> {
         Ok(self.take::<1>()?[0])
     }
 
@@ -198,12 +208,12 @@ impl Reader<'_> {
         Ok(u64::from_le_bytes(self.take()?))
     }
 
-    fn small(&mut self, what: &'static str) -> Result<u32, CheckpointError> {
+    pub(crate) fn small(&mut self, what: &'static str) -> Result<u32, CheckpointError> {
         u32::try_from(self.integer()?).map_err(|_| content(what))
     }
 
     /// A finite number.
-    fn number(&mut self, what: &'static str) -> Result<f64, CheckpointError> {
+    pub(crate) fn number(&mut self, what: &'static str) -> Result<f64, CheckpointError> {
         let value = f64::from_bits(self.integer()?);
         if value.is_finite() { Ok(value) } else { Err(content(what)) }
     }
@@ -248,7 +258,9 @@ impl Reader<'_> {
             1 => Some(self.small("the energy supply")?),
             _ => return Err(content("the energy supply")),
         };
-        Ok(Change { tick, parameters, atp_milli_percent, ribosomes: self.cap()? })
+        let ribosomes = self.cap()?;
+        let organism = if self.with_organism { self.actions()? } else { Vec::new() };
+        Ok(Change { tick, parameters, atp_milli_percent, ribosomes, organism })
     }
 
     fn cell(&mut self) -> Result<Cell, CheckpointError> {
@@ -263,7 +275,14 @@ impl Reader<'_> {
             atp_milli_percent: self.small("the energy supply")?,
             ribosomes: self.cap()?.ok_or_else(|| content("the ribosome cap"))?,
         };
-        let (regime, _) = Regime::new(chassis, settings, allocation)?;
+        let (mut regime, _) = Regime::new(chassis, settings, allocation)?;
+        if self.with_organism {
+            let load = self.number("the load")?;
+            if !(0.0..=1e15).contains(&load) {
+                return Err(content("the load"));
+            }
+            regime.set_load(load);
+        }
         let tolerance =
             Tolerance { relative: self.number("the tolerance")?, absolute: self.number("the tolerance")? };
         check_tolerance(&tolerance)?;
@@ -276,7 +295,8 @@ impl Reader<'_> {
             return Err(content("the tick"));
         }
         let schedule = self.schedule(&regime, tick)?;
-        Ok(Cell { regime, tolerance, schedule, tick, state, track })
+        let organism = if self.with_organism { self.organism(&regime)? } else { None };
+        Ok(Cell { regime, tolerance, schedule, tick, state, track, organism })
     }
 
     fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `spec` | what a cell is to be, validated |
 //! | `chassis`, `parameters` | figures of the kinds of cell; the symbols that may be set |
+//! | `organism` | genes, operons and plasmids beside the core |
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
@@ -31,6 +32,7 @@ mod grid;
 mod maths;
 mod metrics;
 mod model;
+mod organism;
 mod parameters;
 pub mod process;
 pub mod simulate;
@@ -39,9 +41,23 @@ mod spec;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
+pub use chassis::pack::error::PackError;
+pub use chassis::pack::genbank::{Record, RecordError};
+pub use chassis::pack::genes::{Class, Gene, GeneTable, Kind, Remainder, Strand};
+pub use chassis::pack::import::{ImportedPack, import};
+pub use chassis::pack::operons::{Cistron, FoldChange, Operon, OperonClass};
+pub use chassis::pack::plasmids::Plasmid;
+pub use chassis::pack::sheet::{Calibration, Figure, Genome, Sheet};
+pub use chassis::pack::table::TableError;
+pub use chassis::pack::{PACK_FILES, Pack, PackTexts};
 pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
+pub use organism::action::{OperonAction, OrganismAction, OrganismError};
+pub use organism::readout::{
+    CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout,
+};
+pub use organism::state::Regulation;
 pub use parameters::known_symbols;
 pub use solver::rosenbrock::Tolerance;
 pub use spec::{Allocation, CellSpec, Change, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};

@@ -5,3 +5,13 @@
 pub(crate) fn pow(base: f64, exponent: f64) -> f64 {
     libm::pow(base, exponent)
 }
+
+/// e to the power `x`.
+pub(crate) fn exp(x: f64) -> f64 {
+    libm::exp(x)
+}
+
+/// e to the power `x`, minus 1.
+pub(crate) fn exp_m1(x: f64) -> f64 {
+    libm::expm1(x)
+}

@@ -49,7 +49,9 @@ fn add_readings(lua: &Lua, cell: &Table, session: &Rc<Session>) -> mlua::Result<
     let asked = Rc::clone(session);
     cell.raw_set(
         "genes",
-        lua.create_function(move |lua, ()| values::to_lua(lua, &asked.genes().map_err(external)?))?,
+        lua.create_function(move |lua, named: Option<Vec<String>>| {
+            values::to_lua(lua, &asked.genes(&named.unwrap_or_default()).map_err(external)?)
+        })?,
     )
 }
 

@@ -7,7 +7,7 @@ use super::readout::Readout;
 use super::replication::{self, Replication};
 use super::self_check::{self, SelfCheck};
 use super::{Function, ProcessError};
-use crate::{Cell, ChassisName, Metrics, RibosomeCap};
+use crate::{Cell, ChassisName, Metrics, OperonReadout, Regulation, RibosomeCap};
 
 /// What an analysis found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +19,8 @@ pub enum Analysis {
     Metabolism(Metabolism),
     /// `dna_replication()`.
     Replication(Replication),
+    /// `operon_expression_analysis()`.
+    Operons(OperonExpression),
     /// `test_process()` and `test_ecoli_process()`.
     SelfCheck(SelfCheck),
 }
@@ -66,6 +68,23 @@ pub struct Metabolism {
     pub energy_closure: Option<f64>,
 }
 
+/// Transcription of the operons that the pack lists, at the present state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperonExpression {
+    /// Of the present state, 1/min.
+    pub growth_rate_per_min: f64,
+    /// Of all of them, 1/min.
+    pub transcription_per_min: f64,
+    /// Messages of all of them.
+    pub mrna: f64,
+    /// Copies of all of their proteins.
+    pub proteins: f64,
+    /// How many are activated or repressed.
+    pub regulated: usize,
+    /// Each of them.
+    pub operons: Vec<OperonReadout>,
+}
+
 /// The fluxes of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Fluxes {
@@ -106,7 +125,7 @@ impl Analysis {
             Function::Replication => Self::Replication(replication::of(cell)?),
             Function::TestProcess => Self::SelfCheck(self_check::any(cell)?),
             Function::TestEcoliProcess => Self::SelfCheck(self_check::ecoli(cell)?),
-            Function::OperonExpression => return Err(no_operons(cell)),
+            Function::OperonExpression => Self::Operons(operon_expression(cell)?),
             Function::StartTranscription
             | Function::ManageOperons
             | Function::SetNutrient
@@ -116,12 +135,17 @@ impl Analysis {
     }
 }
 
-fn no_operons(cell: &Cell) -> ProcessError {
-    ProcessError::Unsupported {
-        function: Function::OperonExpression.name(),
-        chassis: Readout::of(cell).chassis,
-        reason: "this version's packs hold no operons",
-    }
+fn operon_expression(cell: &Cell) -> Result<OperonExpression, ProcessError> {
+    let operons = cell.operons(&[])?;
+    let proteins = |operon: &OperonReadout| operon.genes.iter().map(|gene| gene.proteins).sum::<f64>();
+    Ok(OperonExpression {
+        growth_rate_per_min: Readout::of(cell).growth_rate_per_min,
+        transcription_per_min: operons.iter().map(|operon| operon.transcription_per_min).sum(),
+        mrna: operons.iter().map(|operon| operon.mrna).sum(),
+        proteins: operons.iter().map(proteins).sum(),
+        regulated: operons.iter().filter(|operon| operon.regulation != Regulation::Basal).count(),
+        operons,
+    })
 }
 
 fn status(cell: &Cell) -> Status {

@@ -4,12 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::readout::Readout;
 use super::{Function, ProcessError};
-use crate::{Cell, Change, RibosomeCap};
+use crate::{Cell, Change, OperonAction, OrganismAction, RibosomeCap};
 
 /// The drug that the core model knows.
 pub const CHLORAMPHENICOL: &str = "chloramphenicol";
-/// Most names in one call.
-pub const MAX_NAMES: usize = 1_000;
 /// What a script calls to change the allocation.
 const SET_ALLOCATION: &str = "set_allocation";
 const SET_ALLOCATION_USAGE: &str = "set_allocation{atp_percentage = PERCENT, ribosomes = UNITS}, one or both";
@@ -83,47 +81,39 @@ pub fn set_allocation(
     Ok(change)
 }
 
-/// The genes that the chassis' pack lists.
+/// One more transcription of each of the named genes.
 ///
 /// # Errors
-/// A chassis without a list of genes.
-pub fn genes(cell: &Cell) -> Result<Vec<String>, ProcessError> {
-    let reason = "this version's packs hold no list of genes";
-    Err(ProcessError::Unsupported { function: "genes", chassis: Readout::of(cell).chassis, reason })
-}
-
-/// Transcription of named genes.
-///
-/// # Errors
-/// An unknown gene with the nearest five; a chassis without a list of genes.
-pub fn start_transcription(cell: &Cell, genes: &[String]) -> Result<Change, ProcessError> {
-    check_names(Function::StartTranscription, genes)?;
-    Err(unsupported(Function::StartTranscription, cell, "this version's packs hold no list of genes"))
-}
-
-/// Regulation of named operons.
-///
-/// # Errors
-/// An unknown operon with the nearest five; a chassis without operons; an action that is none.
-pub fn manage_operons(cell: &Cell, operons: &[String], action: &str) -> Result<Change, ProcessError> {
-    check_names(Function::ManageOperons, operons)?;
-    if !["activate", "repress", "derepress"].contains(&action) {
-        let action: String = action.chars().take(64).collect();
-        return Err(Function::ManageOperons.misused(format!("there is no action {action:?}")));
+/// An empty list; applying the change says what the chassis does not have.
+pub fn start_transcription(cell: &Cell, genes: Vec<String>) -> Result<Change, ProcessError> {
+    if genes.is_empty() {
+        return Err(Function::StartTranscription.misused("the list is empty"));
     }
-    Err(unsupported(Function::ManageOperons, cell, "this version's packs hold no operons"))
+    Ok(organism(cell, OrganismAction::Transcription { genes }))
 }
 
-fn check_names(function: Function, names: &[String]) -> Result<(), ProcessError> {
-    match names.len() {
-        0 => Err(function.misused("the list is empty")),
-        1..=MAX_NAMES => Ok(()),
-        many => Err(function.misused(format!("{many} names are more than 1,000"))),
+/// Regulation of the named operons from now on.
+///
+/// # Errors
+/// An empty list, an action that is none; applying the change says what the chassis does not have.
+pub fn manage_operons(cell: &Cell, operons: Vec<String>, action: &str) -> Result<Change, ProcessError> {
+    if operons.is_empty() {
+        return Err(Function::ManageOperons.misused("the list is empty"));
     }
+    let action = match action {
+        "activate" => OperonAction::Activate,
+        "repress" => OperonAction::Repress,
+        "derepress" => OperonAction::Derepress,
+        other => {
+            let other: String = other.chars().take(64).collect();
+            return Err(Function::ManageOperons.misused(format!("there is no action {other:?}")));
+        }
+    };
+    Ok(organism(cell, OrganismAction::Operons { operons, action }))
 }
 
-fn unsupported(function: Function, cell: &Cell, reason: &'static str) -> ProcessError {
-    ProcessError::Unsupported { function: function.name(), chassis: Readout::of(cell).chassis, reason }
+fn organism(cell: &Cell, action: OrganismAction) -> Change {
+    Change { tick: cell.tick(), organism: vec![action], ..Change::default() }
 }
 
 fn parameter(cell: &Cell, symbol: &str, value: f64) -> Change {

@@ -29,7 +29,7 @@ pub use function::Function;
 pub use nearest::{NEAREST, nearest};
 
 use crate::chassis::ChassisName;
-use crate::{SimulationError, SpecError};
+use crate::{OrganismError, SimulationError, SpecError};
 
 /// Why a function of process code did not do what was asked. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -39,26 +39,6 @@ pub enum ProcessError {
     UnknownFunction {
         /// As given.
         name: String,
-        /// The nearest five, best first.
-        nearest: Vec<String>,
-    },
-    /// No such gene.
-    #[error("there is no gene {name:?} in {chassis}; the nearest are {}", nearest.join(", "))]
-    UnknownGene {
-        /// As given.
-        name: String,
-        /// Whose gene list.
-        chassis: ChassisName,
-        /// The nearest five, best first.
-        nearest: Vec<String>,
-    },
-    /// No such operon.
-    #[error("there is no operon {name:?} in {chassis}; the nearest are {}", nearest.join(", "))]
-    UnknownOperon {
-        /// As given.
-        name: String,
-        /// Whose operons.
-        chassis: ChassisName,
         /// The nearest five, best first.
         nearest: Vec<String>,
     },
@@ -96,10 +76,22 @@ pub enum ProcessError {
         /// How much is reserved.
         reserved: f64,
     },
+    /// A name that the chassis' pack does not list, or what it does not have at all.
+    #[error(transparent)]
+    Organism(#[from] OrganismError),
     /// A value that the cell cannot take.
     #[error(transparent)]
-    Spec(#[from] SpecError),
+    Spec(SpecError),
     /// The cell cannot go on.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+}
+
+impl From<SpecError> for ProcessError {
+    fn from(error: SpecError) -> Self {
+        match error {
+            SpecError::Organism(error) => Self::Organism(error),
+            other => Self::Spec(other),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! the engine. It computes no analysis.
 
 use crate::Cell;
-use crate::chassis::{ChassisName, Reference, ecoli, minimal_cell, syn3a};
+use crate::chassis::{ChassisName, Reference};
 use crate::model::core::{A, S};
 use crate::parameters::Symbol;
 use crate::spec::Allocation;
@@ -59,12 +59,7 @@ impl Readout {
     }
 }
 
-/// Base pairs of the chassis' genome; the reference chassis has none.
+/// Base pairs of the chassis' genome, as its pack has it; the reference chassis has none.
 pub(crate) fn genome_size_bp(chassis: ChassisName) -> Option<u64> {
-    match chassis {
-        ChassisName::Syn3a => Some(syn3a::GENOME_SIZE_BP),
-        ChassisName::Ecoli => Some(ecoli::GENOME_SIZE_BP),
-        ChassisName::MinimalCell => Some(minimal_cell::GENOME_SIZE_BP),
-        ChassisName::Weisse2015 => None,
-    }
+    chassis.pack().sheet.genome.as_ref().map(|genome| genome.size_bp.value)
 }

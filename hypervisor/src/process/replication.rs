@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::readout::{Readout, genome_size_bp};
 use super::{Function, ProcessError};
-use crate::chassis::{ChassisName, syn3a};
+use crate::chassis::ChassisName;
 use crate::{Cell, maths};
 
 /// C and D of E. coli B/r by doublings an hour: Bremer and Dennis 1996 (E. coli and Salmonella, 2nd ed., ch. 97).
@@ -20,6 +20,8 @@ const ECOLI_PERIODS_MIN: [(f64, f64, f64); 5] =
     [(0.6, 67.0, 30.0), (1.0, 50.0, 27.0), (1.5, 45.0, 25.0), (2.0, 43.0, 24.0), (2.5, 42.0, 23.0)];
 /// The mean time of a round in a kinetic model of syn3A: Thornburg et al., Front Mol Biosci 2019;6:130.
 const SYN3A_C_PERIOD_MIN: f64 = 50.0;
+/// Base pairs of the genome that this was found for.
+const SYN3A_GENOME_SIZE_BP: f64 = 543_379.0;
 /// Growth below this share of the unlimited rate makes a population's means meaningless.
 const STOPPED: f64 = 0.01;
 
@@ -108,7 +110,7 @@ fn periods(chassis: ChassisName, genome_size_bp: u64, growth_rate_per_min: f64) 
         return Periods { c_min, d_min: Some(d_min), within_measured_range, source };
     }
     Periods {
-        c_min: SYN3A_C_PERIOD_MIN * genome_size_bp as f64 / syn3a::GENOME_SIZE_BP as f64,
+        c_min: SYN3A_C_PERIOD_MIN * genome_size_bp as f64 / SYN3A_GENOME_SIZE_BP,
         d_min: None,
         within_measured_range: true,
         source: "C: mean of a kinetic model of syn3A, Thornburg et al. 2019, by length of the genome; D is not known",
