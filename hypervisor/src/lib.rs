@@ -36,6 +36,7 @@ pub mod rng;
 pub mod simulate;
 mod solver;
 mod spec;
+pub mod ssa;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;

@@ -16,6 +16,7 @@ use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
 
 /// Words that are computed at once: the four blocks of 64 bytes that the generator itself makes together.
 const BUFFER_WORDS: usize = 32;
@@ -26,9 +27,25 @@ const UNIFORM_STEP: f64 = 1.0 / (1_u64 << 53) as f64;
 /// "BXRN": sets these keys apart from any other use of the same seed.
 const KEY_DOMAIN: u32 = u32::from_le_bytes(*b"BXRN");
 
+/// Where a stream of random numbers stands: all that is needed to go on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RngState {
+    /// The first part of the key.
+    pub seed: u64,
+    /// The second part of the key.
+    pub replicate: u32,
+    /// The third part of the key.
+    pub stream: u64,
+    /// Words drawn.
+    pub position: u64,
+}
+
 /// A stream of random numbers. A clone goes on with the same numbers as the original.
 #[derive(Clone)]
 pub struct Rng {
+    /// Of the stream's start.
+    key: RngState,
     cipher: ChaCha8Rng,
     buffer: [u64; BUFFER_WORDS],
     /// The next word in `buffer`; its length where none is left.
@@ -47,7 +64,8 @@ impl Rng {
         key[12..16].copy_from_slice(&KEY_DOMAIN.to_le_bytes());
         let mut cipher = ChaCha8Rng::from_seed(key);
         cipher.set_stream(stream);
-        Self { cipher, buffer: [0; BUFFER_WORDS], next: BUFFER_WORDS, buffer_end: 0 }
+        let key = RngState { seed, replicate, stream, position: 0 };
+        Self { key, cipher, buffer: [0; BUFFER_WORDS], next: BUFFER_WORDS, buffer_end: 0 }
     }
 
     /// The stream of this key from `position` on: what another generator's [`Rng::position`] gave.
@@ -59,10 +77,22 @@ impl Rng {
         rng
     }
 
+    /// The stream from where [`Rng::state`] was asked.
+    #[must_use]
+    pub fn restore(state: RngState) -> Self {
+        Self::at_position(state.seed, state.replicate, state.stream, state.position)
+    }
+
+    /// Key and position.
+    #[must_use]
+    pub fn state(&self) -> RngState {
+        RngState { position: self.position(), ..self.key }
+    }
+
     /// Words drawn so far: with the key all that is needed to go on from here.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.buffer_end - (BUFFER_WORDS - self.next) as u64
+        self.buffer_end.wrapping_sub((BUFFER_WORDS - self.next) as u64)
     }
 
     /// 64 random bits.
@@ -82,7 +112,8 @@ impl Rng {
         loop {
             let step = self.next_u64() >> 11;
             if step != 0 {
-                return step as f64 * UNIFORM_STEP;
+                // Signed: processors convert these in one instruction.
+                return step.cast_signed() as f64 * UNIFORM_STEP;
             }
         }
     }
@@ -136,17 +167,16 @@ impl Rng {
     #[cold]
     #[inline(never)]
     fn refill(&mut self) {
-        for word in &mut self.buffer {
-            *word = self.cipher.next_u64();
-        }
+        self.buffer = std::array::from_fn(|_| self.cipher.next_u64());
         self.next = 0;
-        self.buffer_end += BUFFER_WORDS as u64;
+        // A stream has 2^67 words: it comes round after half a million years at a billion a second.
+        self.buffer_end = self.buffer_end.wrapping_add(BUFFER_WORDS as u64);
     }
 }
 
 impl fmt::Debug for Rng {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Rng").field("position", &self.position()).finish_non_exhaustive()
+        out.debug_tuple("Rng").field(&self.state()).finish()
     }
 }
 

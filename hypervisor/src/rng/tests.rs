@@ -50,6 +50,7 @@ fn a_generator_goes_on_from_any_position() {
         assert_eq!(straight.position(), position);
         let mut restored = Rng::at_position(7, 1, 9, position);
         assert_eq!(restored.position(), position);
+        assert_eq!(Rng::restore(straight.state()).position(), position);
         let mut cloned = straight.clone();
         let word = straight.next_u64();
         assert_eq!(restored.next_u64(), word);

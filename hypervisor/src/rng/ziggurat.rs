@@ -27,15 +27,26 @@ struct Layer {
 
 static TABLE: LazyLock<[Layer; LAYERS]> = LazyLock::new(table);
 
+#[inline]
 pub(super) fn exponential(rng: &mut Rng) -> f64 {
     let table: &[Layer; LAYERS] = &TABLE;
+    let word = rng.next_u64();
+    let layer = &table[(word & 0xff) as usize];
+    let place = word >> 11;
+    if place < layer.sure { x_of(place, layer) } else { near_the_curve(rng, table, word) }
+}
+
+/// One draw in a hundred: at the right end of a layer, or in the tail.
+#[cold]
+#[inline(never)]
+fn near_the_curve(rng: &mut Rng, table: &[Layer; LAYERS], first: u64) -> f64 {
+    let mut word = first;
     let mut shift = 0.0;
     loop {
-        let word = rng.next_u64();
         let at = (word & 0xff) as usize;
         let layer = &table[at];
         let place = word >> 11;
-        let x = place as f64 * layer.scale;
+        let x = x_of(place, layer);
         if place < layer.sure {
             return shift + x;
         }
@@ -45,7 +56,14 @@ pub(super) fn exponential(rng: &mut Rng) -> f64 {
         } else if layer.low + rng.uniform_open() * (layer.high - layer.low) < maths::exp(-x) {
             return shift + x;
         }
+        word = rng.next_u64();
     }
+}
+
+#[inline]
+fn x_of(place: u64, layer: &Layer) -> f64 {
+    // Signed: processors convert these in one instruction.
+    place.cast_signed() as f64 * layer.scale
 }
 
 fn table() -> [Layer; LAYERS] {
