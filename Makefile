@@ -3,10 +3,10 @@
 NATS_SERVER = $$(python3 deploy/get_nats_server.py)
 CARGO ?= cargo
 
-.PHONY: help run dev test bench lint
+.PHONY: help run dev test bench bench-peers lint
 
 help: ## Show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build, and show a fleet at work: two users, three cells, a refusal, the audit trail
 	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
@@ -24,6 +24,10 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 bench: ## Measure cells, commands and density, some three minutes; one benchmark as ARGS="--bench NAME"
 	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
 		&& BIOXEN_NATS_SERVER="$$nats" $(CARGO) bench --package bioxen-tests $(or $(ARGS),--benches)
+
+bench-peers: ## Measure our solvers against rebop, libRoadRunner and COPASI, on one core, some two minutes
+	@python=$$(python3 benches/peers/get_python.py) \
+		&& BIOXEN_PEERS_PYTHON="$$python" $(CARGO) bench --package bioxen-tests --bench peers
 
 lint: ## Check formatting, lints and licences
 	@$(CARGO) fmt --all --check

@@ -1,8 +1,12 @@
 //! What the edge asks of the cell library: whether an order is sound, what a steady state predicts, how a cell that no
 //! worker has stands. The fleet core never does.
 
-use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, Metrics, RibosomeCap, Tolerance, steady_state};
+use bioxen_hypervisor::{
+    Allocation, Cell, CellSpec, Change, Metrics, OrganismError, RibosomeCap, Tolerance, minutes_of,
+    steady_state,
+};
 use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::VmKey;
 use bioxen_protocol::reply::Predicted;
 use bioxen_protocol::worker::{CellAllocation, CellOrder};
 use serde_json::{Map, Value};
@@ -68,17 +72,50 @@ pub(crate) fn predict(order: &CellOrder, now: CellAllocation) -> Option<Predicte
 
 /// The metrics of a cell that stands still: at its checkpoint, or at minute 0.
 pub(crate) fn at_rest(order: &CellOrder, checkpoint: Option<&[u8]>) -> Result<Metrics, ErrorBody> {
+    Ok(cell(order, checkpoint)?.metrics())
+}
+
+/// What is known of the essential genes of the VM's chassis.
+pub(crate) fn essential_genes(key: &VmKey, order: &CellOrder) -> Result<Map<String, Value>, ErrorBody> {
+    let genes = spec(order)?.chassis.essential_genes();
+    named(key, "essential_genes", genes.map(serde_json::to_value))
+}
+
+/// The plasmids that the cell may carry, as it stands at its checkpoint or at minute 0.
+pub(crate) fn plasmids(
+    key: &VmKey,
+    order: &CellOrder,
+    checkpoint: Option<&[u8]>,
+) -> Result<Map<String, Value>, ErrorBody> {
+    let cell = cell(order, checkpoint)?;
+    let minutes = minutes_of(cell.tick());
+    let plasmids = cell.plasmids().map(serde_json::to_value);
+    let mut map = named(key, "plasmids", plasmids)?;
+    map.insert("simulated_minutes".to_owned(), minutes.into());
+    Ok(map)
+}
+
+fn named(
+    key: &VmKey,
+    name: &str,
+    answer: Result<serde_json::Result<Value>, OrganismError>,
+) -> Result<Map<String, Value>, ErrorBody> {
+    let answer = answer.map_err(|error| ErrorBody::new(Code::UnsupportedForChassis, error.to_string()))?;
+    let answer = answer.map_err(|error| ErrorBody::new(Code::Timeout, error.to_string()))?;
+    Ok(Map::from_iter([("vm_id".to_owned(), key.vm.as_str().into()), (name.to_owned(), answer)]))
+}
+
+fn cell(order: &CellOrder, checkpoint: Option<&[u8]>) -> Result<Cell, ErrorBody> {
     let broken = |error: String| {
         ErrorBody::new(
             Code::ChassisInitialization,
             format!("the cell cannot be read: {error}; create it anew"),
         )
     };
-    let cell = match checkpoint {
-        Some(bytes) => Cell::restore(bytes).map_err(|error| broken(error.to_string()))?,
-        None => Cell::new(&spec(order)?).map_err(|error| broken(error.to_string()))?,
-    };
-    Ok(cell.metrics())
+    match checkpoint {
+        Some(bytes) => Cell::restore(bytes).map_err(|error| broken(error.to_string())),
+        None => Cell::new(&spec(order)?).map_err(|error| broken(error.to_string())),
+    }
 }
 
 /// Metrics as the wire has them.

@@ -13,6 +13,7 @@
 //! | `organism` | genes, operons and plasmids beside the core |
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
+//! | `rng` | random numbers by key and position |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
 //! | `process` | what process code can do with a cell: plain calls, analyses, effects |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
@@ -23,7 +24,7 @@
 //!
 //! A trajectory depends on the specification and on the changes applied at grid points, and on nothing else: the
 //! same bits on any machine, however often the cell was paused, cloned, saved or moved. So there is no clock, no
-//! thread, no randomness and no network here, and transcendental functions come from `maths` alone.
+//! thread, no entropy and no network here, and transcendental functions come from `maths` alone.
 
 mod cell;
 mod chassis;
@@ -35,9 +36,11 @@ mod model;
 mod organism;
 mod parameters;
 pub mod process;
+pub mod rng;
 pub mod simulate;
 mod solver;
 mod spec;
+pub mod ssa;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;

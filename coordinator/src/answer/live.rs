@@ -223,6 +223,22 @@ pub(crate) async fn history(client: &Client, vm: Vm, limit: u64) -> Reply {
     })
 }
 
+/// The plasmids that the cell may carry, and how many copies it does.
+pub(crate) async fn plasmids(client: &Client, vm: Vm) -> Reply {
+    let live = ask_worker_with(client, &vm, QueryExtra::Checkpoint).await;
+    if live.is_none() && !is_at_rest(vm.state) {
+        return Reply::Error(unanswered(&vm));
+    }
+    let checkpoint = live.and_then(|live| live.checkpoint).or(vm.checkpoint.as_deref().map(<[u8]>::to_vec));
+    let key = vm.key.clone();
+    let read = tokio::task::spawn_blocking(move || cell::plasmids(&key, &vm.order, checkpoint.as_deref()));
+    match read.await {
+        Ok(Ok(found)) => Reply::Organism(found),
+        Ok(Err(error)) => Reply::Error(error),
+        Err(error) => Reply::Error(ErrorBody::new(Code::Timeout, format!("the cell was not read: {error}"))),
+    }
+}
+
 fn unanswered(vm: &Vm) -> ErrorBody {
     let message =
         format!("VM {} is {}, and its worker gave no figures of it: ask again", vm.key.vm, vm.state);

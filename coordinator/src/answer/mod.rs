@@ -36,6 +36,8 @@ pub(crate) enum Reply {
     Executed(Box<reply::Executed>),
     Monitored(reply::Monitored),
     History(reply::History),
+    /// What only some chassis have: genes, plasmids.
+    Organism(serde_json::Map<String, serde_json::Value>),
     Optimized(Box<reply::Optimized>),
     Recommendations(Box<reply::Recommendations>),
     Status(Box<reply::Status>),
@@ -45,11 +47,19 @@ pub(crate) enum Reply {
     Quota(Box<reply::Quota>),
     Fleet(Box<reply::FleetTotals>),
     Performance(Box<reply::Performance>),
-    Workers { workers: Vec<reply::WorkerInfo> },
-    Users { users: Vec<reply::Quota> },
+    Workers {
+        workers: Vec<reply::WorkerInfo>,
+    },
+    Users {
+        users: Vec<reply::Quota>,
+    },
     Config(bioxen_protocol::config::ResourceConfig),
-    Events { events: Vec<bioxen_protocol::event::Event> },
-    Audit { audit: Vec<bioxen_protocol::audit::AuditRecord> },
+    Events {
+        events: Vec<bioxen_protocol::event::Event>,
+    },
+    Audit {
+        audit: Vec<bioxen_protocol::audit::AuditRecord>,
+    },
     Verified(Box<reply::Verified>),
 }
 

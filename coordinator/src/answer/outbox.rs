@@ -41,6 +41,7 @@ pub(crate) enum Outgoing {
     Metrics(ReplyTo, Box<Vm>),
     Resources(ReplyTo, Box<Vm>),
     History(ReplyTo, Box<Vm>, u64),
+    Plasmids(ReplyTo, Box<Vm>),
     Optimize {
         reply_to: ReplyTo,
         asked: Advised,
@@ -77,6 +78,7 @@ impl Outgoing {
             | Self::Metrics(to, _)
             | Self::Resources(to, _)
             | Self::History(to, ..)
+            | Self::Plasmids(to, _)
             | Self::Optimize { reply_to: to, .. }
             | Self::Recommendations(to, _)
             | Self::Events(to, ..)
@@ -150,6 +152,9 @@ async fn send(
         }
         Outgoing::History(to, vm, limit) => {
             asking.spawn(async move { to.send(&client, &live::history(&client, *vm, limit).await).await });
+        }
+        Outgoing::Plasmids(to, vm) => {
+            asking.spawn(async move { to.send(&client, &live::plasmids(&client, *vm).await).await });
         }
         Outgoing::Optimize { reply_to, asked, apply } => {
             let predictions = Arc::clone(predictions);

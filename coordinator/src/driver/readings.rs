@@ -10,6 +10,7 @@ use super::{Driver, State};
 use crate::answer::advice::Advised;
 use crate::answer::outbox::Outgoing;
 use crate::answer::{Reply, errors, reads};
+use crate::cell;
 use crate::fleet::rejection::Rejection;
 use crate::fleet::vm::Vm;
 use crate::intake::{Incoming, Read};
@@ -38,6 +39,11 @@ impl Driver {
             Read::History { vm, limit } => {
                 return Ok(Outgoing::History(to, self.find(incoming, &vm)?, limit));
             }
+            Read::EssentialGenes(vm) => {
+                let vm = self.find(incoming, &vm)?;
+                Reply::Organism(cell::essential_genes(&vm.key, &vm.order)?)
+            }
+            Read::Plasmids(vm) => return Ok(Outgoing::Plasmids(to, self.find(incoming, &vm)?)),
             Read::Optimize { vm, apply } => {
                 let asked = self.advised(incoming, &vm)?;
                 return Ok(Outgoing::Optimize { reply_to: to, asked, apply });

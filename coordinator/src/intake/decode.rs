@@ -309,6 +309,8 @@ fn read(raw: &Raw) -> Result<Read, ErrorBody> {
                 Verb::Resources => Read::Resources(vm()?),
                 Verb::Metrics => Read::Metrics(vm()?),
                 Verb::Recommendations => Read::Recommendations(vm()?),
+                Verb::EssentialGenes => Read::EssentialGenes(vm()?),
+                Verb::Plasmids => Read::Plasmids(vm()?),
                 Verb::Quota => Read::Quota(caller.user.clone()),
                 Verb::Fleet => Read::Fleet,
                 Verb::Performance => Read::Performance,

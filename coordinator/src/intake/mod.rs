@@ -92,6 +92,8 @@ pub(crate) enum Read {
     Resources(VmId),
     Metrics(VmId),
     History { vm: VmId, limit: u64 },
+    EssentialGenes(VmId),
+    Plasmids(VmId),
     Optimize { vm: VmId, apply: bool },
     Recommendations(VmId),
     List(bioxen_protocol::command::List),
