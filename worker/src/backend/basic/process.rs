@@ -55,15 +55,17 @@ impl ProcessWork {
             nearest: Vec::new(),
             execution_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         };
-        let taken = outcome
-            .map_err(|refused| (refused, Vec::new()))
-            .and_then(|outcome| outcome.result.map_err(|failure| (failure.to_string(), nearest(failure))));
-        match taken.and_then(|done| self.take(done).map_err(|reason| (reason, Vec::new()))) {
+        let taken = match outcome.map(|outcome| outcome.result) {
+            Ok(Ok(done)) => self.take(done),
+            Ok(Err(failure)) => return ProcessEnded { end: told(end, failure), cell: None },
+            Err(refused) => Err(refused),
+        };
+        match taken {
             Ok((output, cell)) => {
                 end.output = output;
                 ProcessEnded { end, cell }
             }
-            Err((reason, nearest)) => ProcessEnded { end: failed(end, reason, nearest), cell: None },
+            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None },
         }
     }
 
