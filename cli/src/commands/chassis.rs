@@ -64,7 +64,10 @@ pub(crate) fn run(args: ChassisArgs, json: bool) -> Result<(), Failure> {
             let imported = import(&record, genes.as_deref(), &text(&calibration)?)
                 .map_err(|error| Failure::other(error.to_string()))?;
             write(&output, &[("pack.toml", &imported.sheet), ("genes.tsv", &imported.genes)])?;
-            report(&imported.pack, json)
+            let mut written = summary(&imported.pack);
+            written["unmeasured_genes"] = imported.unmeasured_genes.into();
+            render::show(json, &written, render::fields)?;
+            Ok(())
         }
     }
 }
@@ -134,7 +137,7 @@ fn summary(pack: &Pack) -> serde_json::Value {
         "quasi_essential": all.as_ref().map(|all| all.quasi_essential),
         "non_essential": all.as_ref().map(|all| all.non_essential),
         "proteins_per_cell": all.as_ref().map(|all| all.proteins_per_cell),
-        "mean_mrna": all.as_ref().map(|all| all.mean_mrna),
+        "mean_mrna": all.as_ref().map(|all| (all.mean_mrna * 1e4).round() / 1e4),
         "operons": pack.operon_table.len(),
         "plasmids": pack.plasmid_table.len(),
         "complete": pack.complete,

@@ -120,10 +120,56 @@ fn a_missing_program_is_said_at_the_start() {
 
 #[test]
 fn a_guest_is_shut_off_from_its_host() {
-    let guests = Guests::start(1);
-    let confinement = guests.pool.confinement();
-    assert!(confinement.system_calls);
-    if !confinement.network_namespace {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = format!("shut-{}", std::process::id() % 100_000);
+    let guests = Guests::start_program(linked(&folder, &name), 1);
+    assert_eq!(guests.value("return 1"), Value::Whole(1), "it is at work");
+    let process = format!("/proc/{}", processes(&name)[0]);
+    let read =
+        |file: &str| std::fs::read_to_string(format!("{process}/{file}")).expect("its own process's file");
+    let status = read("status");
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "Threads:\t1"] {
+        assert!(status.contains(line), "{line} is not in {status}");
+    }
+    let limits = read("limits");
+    for (resource, soft) in
+        [("Max file size", "0"), ("Max processes", "0"), ("Max open files", "0"), ("Max core file size", "0")]
+    {
+        let line = limits.lines().find(|line| line.starts_with(resource)).expect("a limit");
+        assert_eq!(line[resource.len()..].split_whitespace().next(), Some(soft), "{line}");
+    }
+    let open = std::fs::read_dir(format!("{process}/fd")).expect("its files").count();
+    assert_eq!(open, 3, "nothing is inherited but the standard streams");
+    let link = |file: &str| std::fs::read_link(format!("{process}/{file}")).expect("a link");
+    assert_eq!(link("cwd"), PathBuf::from("/"));
+    if guests.pool.confinement().network_namespace {
+        assert_ne!(link("ns/net"), std::fs::read_link("/proc/self/ns/net").expect("a link"));
+    } else {
         println!("skipped: this host grants no network namespace to this account; system calls are limited");
+    }
+}
+
+#[test]
+#[ignore = "a measurement: run it with --ignored --nocapture on a machine at rest"]
+fn how_long_a_call_takes() {
+    let guests = Guests::start(1);
+    let cell = fresh(ChassisName::Syn3a);
+    for code in [
+        "get_biological_status()",
+        "test_process()",
+        "return cell.metrics().growth_rate_per_min",
+        "cell.advance(60) return cell.time()",
+        "local n = 0 for i = 1, 1e6 do n += i end return n",
+    ] {
+        let job = job(&cell, code);
+        let mut times: Vec<_> = (0..201)
+            .map(|_| {
+                let begun = std::time::Instant::now();
+                assert!(guests.outcome(&job).result.is_ok());
+                begun.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        println!("{code}: median {:?}, 95 % {:?}", times[100], times[190]);
     }
 }
