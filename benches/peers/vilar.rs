@@ -1,6 +1,8 @@
 //! The oscillator of Vilar et al., PNAS 2002;99:5988, per hour: as a model of ours defined at run time, and as rebop's
 //! two kinds of model. Each run goes from 0 to 200 with 201 points.
 
+#![expect(clippy::too_many_arguments, reason = "a constructor that rebop writes")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
 //! | `rng` | random numbers by key and position |
+//! | `ssa` | networks of reactions, event by event |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
 //! | `process` | what process code can do with a cell: plain calls, analyses, effects |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |

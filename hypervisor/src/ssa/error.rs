@@ -50,16 +50,6 @@ pub enum SsaError {
         /// What was given.
         propensity: f64,
     },
-    /// Propensities beyond the numbers.
-    #[error(
-        "at time {time} the propensities add up to {total}, which no time step fits; lower rates or counts"
-    )]
-    Runaway {
-        /// When.
-        time: f64,
-        /// The sum.
-        total: f64,
-    },
     /// A saved state that is none of this model's.
     #[error(
         "the saved state is not of this model: {what} does not fit; restore it with the model that it was of"

@@ -29,7 +29,7 @@ pub const MAX_LINKS: usize = 20_000_000;
 pub const MAX_PRODUCTS: usize = 100;
 /// Most molecules of a species at the start.
 pub const MAX_INITIAL: u64 = 1 << 52;
-/// Highest rate constant: propensities stay far from the end of doubles.
+/// Highest rate constant: with three counts below 2^53 a propensity stays below 1e150, far from the end of doubles.
 pub const MAX_RATE: f64 = 1e100;
 
 /// A kind of molecule.

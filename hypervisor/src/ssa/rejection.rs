@@ -50,7 +50,8 @@ impl Rejection {
         Ok(simulation)
     }
 
-    /// Goes to `time`, every event until then included.
+    /// Goes to `time`, every event until then included, however many: where a model is not one's own, go by
+    /// [`Rejection::advance_within`].
     ///
     /// # Errors
     /// A time that is not ahead, or propensities beyond numbers.

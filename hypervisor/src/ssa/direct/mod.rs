@@ -25,8 +25,6 @@ pub use state::DirectState;
 const EVENTS_PER_SUM: u64 = 4096;
 /// A total below this share of the last exact sum is summed again, for its error is relative to that sum.
 const FALL: f64 = 1e-3;
-/// Above it a time step loses its meaning.
-const TOTAL_MOST: f64 = 1e300;
 
 /// A simulation by the direct method.
 #[derive(Clone, Debug)]
@@ -55,11 +53,11 @@ impl Direct {
     /// `model` at time 0 with its initial counts.
     ///
     /// # Errors
-    /// A model that is too large, or whose propensities are beyond numbers.
+    /// A model that is too large.
     pub fn new(model: Arc<ReactionModel>, rng: Rng) -> Result<Self, SsaError> {
         let initial: Vec<u64> = model.species().iter().map(|one| one.initial).collect();
         let mut simulation = Self::at_rest(model, rng, &initial)?;
-        simulation.begin_anew()?;
+        simulation.begin_anew();
         Ok(simulation)
     }
 
@@ -86,10 +84,11 @@ impl Direct {
         Ok(simulation)
     }
 
-    /// Goes to `time`, every event until then included.
+    /// Goes to `time`, every event until then included, however many: where a model is not one's own, go by
+    /// [`Direct::advance_within`].
     ///
     /// # Errors
-    /// A time that is not ahead, or propensities beyond numbers.
+    /// A time that is not ahead.
     pub fn advance_to(&mut self, time: f64) -> Result<(), SsaError> {
         self.advance_within(time, u64::MAX).map(|_| ())
     }
@@ -102,7 +101,6 @@ impl Direct {
         if !(time >= self.time && time < f64::INFINITY) {
             return Err(SsaError::Time { now: self.time, asked: time });
         }
-        self.check_total()?;
         let program = Arc::clone(&self.program);
         let last = self.events.saturating_add(events_most);
         while self.next <= time {
@@ -112,7 +110,7 @@ impl Direct {
             }
             match self.fire(&program, time, batch) {
                 Fired::Reached => break,
-                Fired::Unscheduled => self.schedule()?,
+                Fired::Unscheduled => self.schedule(),
                 Fired::NoneFound => {
                     self.sum_anew();
                     if self.total <= 0.0 {
@@ -150,7 +148,7 @@ impl Direct {
             }
             at = next;
             left -= 1;
-            if left == 0 || !(total >= self.floor && total <= TOTAL_MOST) {
+            if left == 0 || total < self.floor {
                 break Fired::Unscheduled;
             }
             next += self.rng.exponential() / total;
@@ -162,23 +160,20 @@ impl Direct {
     }
 
     /// The event after the one that has just been fired.
-    fn schedule(&mut self) -> Result<(), SsaError> {
-        if self.events_to_sum == 0 || !(self.total >= self.floor && self.total <= TOTAL_MOST) {
+    fn schedule(&mut self) {
+        if self.events_to_sum == 0 || self.total < self.floor {
             self.sum_anew();
-            self.check_total()?;
         }
         self.next =
             if self.total > 0.0 { self.next + self.rng.exponential() / self.total } else { f64::INFINITY };
-        Ok(())
     }
 
     /// The propensities' sum at the counts that stand, and the next event from `time` on: waiting times have no
     /// memory.
-    fn begin_anew(&mut self) -> Result<(), SsaError> {
+    fn begin_anew(&mut self) {
         self.sum_anew();
-        self.check_total()?;
         self.next = self.time;
-        self.schedule()
+        self.schedule();
     }
 
     /// Slots and propensities at these counts.
@@ -205,13 +200,6 @@ impl Direct {
         self.order[..self.program.reactions].sort_unstable_by(falling);
     }
 
-    fn check_total(&self) -> Result<(), SsaError> {
-        if self.total <= TOTAL_MOST {
-            return Ok(());
-        }
-        Err(SsaError::Runaway { time: self.time, total: self.total })
-    }
-
     /// Sets the molecules of a species at the time reached. The next event is drawn anew.
     ///
     /// # Errors
@@ -222,7 +210,8 @@ impl Direct {
         let known = counts.len();
         *counts.get_mut(species).ok_or(SsaError::Species { index: species, species: known })? = count;
         self.put(&counts);
-        self.begin_anew()
+        self.begin_anew();
+        Ok(())
     }
 
     /// Molecules of each species, in the model's order.
