@@ -108,45 +108,42 @@ fn number_of(number: f64) -> Value {
 
 /// A list where the keys are 1, 2, .. without a gap, an empty table among them; else a table by name.
 fn table_of(table: &Table, depth: usize, budget: &mut Budget) -> Result<Value, String> {
-    let length = table.raw_len();
-    let mut list = Vec::new();
-    let mut named = BTreeMap::new();
-    // A list is visited in order, before anything else.
+    let mut by_position = BTreeMap::new();
+    let mut by_name = BTreeMap::new();
     for pair in table.pairs::<mlua::Value, mlua::Value>() {
         let (key, value) = pair.map_err(|error| error.to_string())?;
         let value = from_lua(&value, depth + 1, budget)?;
-        let position = position_of(&key);
-        if named.is_empty() && position == Some(list.len() + 1) && list.len() < length {
-            list.push(value);
-            continue;
-        }
-        let name = name_of(&key, budget)?;
-        if named.insert(name.clone(), value).is_some() {
-            return Err(format!("it has the key {name:?} twice, as a number and as a text"));
+        match position_of(&key) {
+            Some(position) => drop(by_position.insert(position, value)),
+            None => drop(by_name.insert(name_of(&key, budget)?, value)),
         }
     }
-    if named.is_empty() {
-        return Ok(Value::List(list));
+    // Positions are distinct and begin at 1, so the last says whether there is a gap.
+    let last = by_position.last_key_value().map_or(0, |(last, _)| *last);
+    if by_name.is_empty() && last == by_position.len() {
+        return Ok(Value::List(by_position.into_values().collect()));
     }
-    for (at, value) in list.into_iter().enumerate() {
-        let name = (at + 1).to_string();
+    for (position, value) in by_position {
+        let name = position.to_string();
         budget.take(name.len())?;
-        if named.insert(name.clone(), value).is_some() {
+        if by_name.insert(name.clone(), value).is_some() {
             return Err(format!("it has the key {name:?} twice, as a number and as a text"));
         }
     }
-    Ok(Value::Table(named))
+    Ok(Value::Table(by_name))
 }
 
+/// The place in a list that a key is, from 1.
 fn position_of(key: &mlua::Value) -> Option<usize> {
-    match key {
-        mlua::Value::Integer(whole) => usize::try_from(*whole).ok(),
+    let whole = match key {
+        mlua::Value::Integer(whole) => *whole,
         mlua::Value::Number(number) => match number_of(*number) {
-            Value::Whole(whole) => usize::try_from(whole).ok(),
-            _ => None,
+            Value::Whole(whole) => whole,
+            _ => return None,
         },
-        _ => None,
-    }
+        _ => return None,
+    };
+    usize::try_from(whole).ok().filter(|position| *position > 0)
 }
 
 fn name_of(key: &mlua::Value, budget: &mut Budget) -> Result<String, String> {

@@ -217,7 +217,7 @@ impl Keeper {
             let result = match child.take().map_or_else(|| Child::start(&self.program, &self.ending), Ok) {
                 Ok(mut ready) => {
                     let outcome = self.serve(&mut ready, &request);
-                    child = outcome.is_ok().then_some(ready);
+                    child = outcome.as_ref().is_ok_and(is_as_new).then_some(ready);
                     outcome.unwrap_or_else(|lost| without_child(&request, lost))
                 }
                 Err(error) => without_child(&request, Lost::Ended(format!("it did not start: {error}"))),
@@ -254,6 +254,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether the child may serve another job: one whose heap was full may not get back all of its memory.
+fn is_as_new(outcome: &Outcome) -> bool {
+    !matches!(outcome.result, Err(Failure::Memory { .. }))
 }
 
 fn without_child(request: &Request, lost: Lost) -> Outcome {

@@ -93,6 +93,7 @@ fn results_are_data_of_every_kind() {
             Value::Table([("a".to_owned(), Value::List(vec![Value::Whole(1), Value::Whole(2)]))].into()),
         ),
         ("return ({1, nil, 3, x = 4}).x", Value::Whole(4)),
+        ("local t = {} t[2] = 2 t[1] = 1 return t", Value::List(vec![Value::Whole(1), Value::Whole(2)])),
         ("return {[2] = 'b'}", Value::Table([("2".to_owned(), Value::Text("b".to_owned()))].into())),
         ("return tostring({}) .. `{print}{cell.time}`", Value::Text("tablenilfunction".to_owned())),
     ] {
