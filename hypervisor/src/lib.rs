@@ -12,6 +12,7 @@
 //! | `chassis`, `parameters` | figures of the kinds of cell; the symbols that may be set |
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
+//! | `rng` | random numbers by key and position |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
@@ -21,7 +22,7 @@
 //!
 //! A trajectory depends on the specification and on the changes applied at grid points, and on nothing else: the
 //! same bits on any machine, however often the cell was paused, cloned, saved or moved. So there is no clock, no
-//! thread, no randomness and no network here, and transcendental functions come from `maths` alone.
+//! thread, no entropy and no network here, and transcendental functions come from `maths` alone.
 
 mod cell;
 mod chassis;
@@ -31,6 +32,7 @@ mod maths;
 mod metrics;
 mod model;
 mod parameters;
+pub mod rng;
 pub mod simulate;
 mod solver;
 mod spec;

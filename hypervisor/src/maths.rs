@@ -5,3 +5,13 @@
 pub(crate) fn pow(base: f64, exponent: f64) -> f64 {
     libm::pow(base, exponent)
 }
+
+/// e to the power `exponent`.
+pub(crate) fn exp(exponent: f64) -> f64 {
+    libm::exp(exponent)
+}
+
+/// The natural logarithm of `value`.
+pub(crate) fn ln(value: f64) -> f64 {
+    libm::log(value)
+}
