@@ -39,6 +39,8 @@ mod spec;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
+pub use chassis::pack::genes::{Class, Gene, GeneTable, Kind, Remainder, Strand};
+pub use chassis::pack::table::TableError;
 pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};

@@ -2,6 +2,7 @@
 
 pub(crate) mod ecoli;
 pub(crate) mod minimal_cell;
+pub(crate) mod pack;
 pub(crate) mod syn3a;
 mod weisse2015;
 
