@@ -84,6 +84,14 @@ pub enum SimulationError {
         /// Where the step started.
         minute: f64,
     },
+    /// Too many reactions to simulate one by one.
+    #[error(
+        "more than 5,000,000 reactions would fire within 0.1 min at minute {minute}; check the parameters set, or choose the engine ode"
+    )]
+    TooManyEvents {
+        /// Where the tick started.
+        minute: f64,
+    },
     /// A tick that lies behind.
     #[error(
         "tick {tick} lies before the cell's tick {now}; a cell runs forward only, restore a checkpoint instead"

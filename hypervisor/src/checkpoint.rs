@@ -110,38 +110,38 @@ impl Cell {
 }
 
 /// FNV-1a, 64 bits: any single changed byte changes it.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-fn content(what: &'static str) -> CheckpointError {
+pub(crate) fn content(what: &'static str) -> CheckpointError {
     CheckpointError::Content { what }
 }
 
-struct Writer(Vec<u8>);
+pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
-    fn byte(&mut self, value: u8) {
+    pub(crate) fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
 
-    fn integer(&mut self, value: u64) {
+    pub(crate) fn integer(&mut self, value: u64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    fn number(&mut self, value: f64) {
+    pub(crate) fn number(&mut self, value: f64) {
         self.integer(value.to_bits());
     }
 
-    fn vector(&mut self, values: &Vector) {
+    pub(crate) fn vector(&mut self, values: &Vector) {
         for value in values {
             self.number(*value);
         }
     }
 
-    fn settings(&mut self, settings: impl ExactSizeIterator<Item = (Symbol, f64)>) {
+    pub(crate) fn settings(&mut self, settings: impl ExactSizeIterator<Item = (Symbol, f64)>) {
         self.integer(settings.len() as u64);
         for (symbol, value) in settings {
             self.byte(symbol.code());
@@ -149,7 +149,7 @@ impl Writer {
         }
     }
 
-    fn cap(&mut self, cap: Option<RibosomeCap>) {
+    pub(crate) fn cap(&mut self, cap: Option<RibosomeCap>) {
         match cap {
             None => self.byte(0),
             Some(RibosomeCap::Unlimited) => self.byte(1),
@@ -164,7 +164,7 @@ impl Writer {
         }
     }
 
-    fn change(&mut self, change: &Change) {
+    pub(crate) fn change(&mut self, change: &Change) {
         self.integer(change.tick);
         // A scheduled change was validated: every name is a symbol.
         let known =
@@ -181,34 +181,34 @@ impl Writer {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
-    fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
+    pub(crate) fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
         let (taken, rest) = self.0.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn byte(&mut self) -> Result<u8, CheckpointError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, CheckpointError> {
         Ok(self.take::<1>()?[0])
     }
 
-    fn integer(&mut self) -> Result<u64, CheckpointError> {
+    pub(crate) fn integer(&mut self) -> Result<u64, CheckpointError> {
         Ok(u64::from_le_bytes(self.take()?))
     }
 
-    fn small(&mut self, what: &'static str) -> Result<u32, CheckpointError> {
+    pub(crate) fn small(&mut self, what: &'static str) -> Result<u32, CheckpointError> {
         u32::try_from(self.integer()?).map_err(|_| content(what))
     }
 
     /// A finite number.
-    fn number(&mut self, what: &'static str) -> Result<f64, CheckpointError> {
+    pub(crate) fn number(&mut self, what: &'static str) -> Result<f64, CheckpointError> {
         let value = f64::from_bits(self.integer()?);
         if value.is_finite() { Ok(value) } else { Err(content(what)) }
     }
 
-    fn vector(&mut self, what: &'static str) -> Result<Vector, CheckpointError> {
+    pub(crate) fn vector(&mut self, what: &'static str) -> Result<Vector, CheckpointError> {
         let mut values = [0.0; N];
         for value in &mut values {
             *value = self.number(what)?;
@@ -216,7 +216,7 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn settings(&mut self) -> Result<Vec<(Symbol, f64)>, CheckpointError> {
+    pub(crate) fn settings(&mut self) -> Result<Vec<(Symbol, f64)>, CheckpointError> {
         let count = self.small("the number of parameters")?;
         if count as usize > SYMBOLS {
             return Err(content("the number of parameters"));
@@ -229,7 +229,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn cap(&mut self) -> Result<Option<RibosomeCap>, CheckpointError> {
+    pub(crate) fn cap(&mut self) -> Result<Option<RibosomeCap>, CheckpointError> {
         Ok(match self.byte()? {
             0 => None,
             1 => Some(RibosomeCap::Unlimited),
@@ -239,7 +239,7 @@ impl Reader<'_> {
         })
     }
 
-    fn change(&mut self) -> Result<Change, CheckpointError> {
+    pub(crate) fn change(&mut self) -> Result<Change, CheckpointError> {
         let tick = self.integer()?;
         let parameters: BTreeMap<String, f64> =
             self.settings()?.into_iter().map(|(symbol, value)| (symbol.name().to_owned(), value)).collect();
@@ -251,7 +251,7 @@ impl Reader<'_> {
         Ok(Change { tick, parameters, atp_milli_percent, ribosomes: self.cap()? })
     }
 
-    fn cell(&mut self) -> Result<Cell, CheckpointError> {
+    pub(crate) fn cell(&mut self) -> Result<Cell, CheckpointError> {
         let code = self.byte()?;
         let chassis = ChassisName::ALL.into_iter().find(|chassis| *chassis as u8 == code);
         let chassis = chassis.ok_or_else(|| content("the chassis"))?;
@@ -279,7 +279,7 @@ impl Reader<'_> {
         Ok(Cell { regime, tolerance, schedule, tick, state, track })
     }
 
-    fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {
+    pub(crate) fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {
         let origin_tick = self.integer()?;
         let start_min = self.number("the step")?;
         let start = self.vector("the step")?;
@@ -300,7 +300,7 @@ impl Reader<'_> {
         Ok(Track { origin_tick, start_min, start, step, next_length_min, steps_since_tick })
     }
 
-    fn schedule(&mut self, regime: &Regime, tick: u64) -> Result<VecDeque<Change>, CheckpointError> {
+    pub(crate) fn schedule(&mut self, regime: &Regime, tick: u64) -> Result<VecDeque<Change>, CheckpointError> {
         let count = self.small("the schedule")?;
         if count as usize > MAX_SCHEDULED_CHANGES {
             return Err(content("the schedule"));

@@ -36,6 +36,7 @@ pub mod rng;
 pub mod simulate;
 mod solver;
 mod spec;
+mod stochastic;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
@@ -45,5 +46,6 @@ pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
 pub use parameters::known_symbols;
+pub use stochastic::{GeneReadout, Lineage, StochasticCell};
 pub use solver::rosenbrock::Tolerance;
 pub use spec::{Allocation, CellSpec, Change, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};

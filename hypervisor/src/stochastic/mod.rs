@@ -1,0 +1,454 @@
+//! The stochastic engine: a cell in which every count of molecules comes from simulated reactions.
+//!
+//! ```text
+//!   tick:  counts --> totals --> environment (energy, nutrient, ribosomes; continuous) --> rates
+//!                                                                                           |
+//!          next tick <-- division at twice the mass <-- counts <-- reactions, one by one <--+
+//! ```
+//!
+//! | module | job |
+//! |---|---|
+//! | `genes` | rates of genes from a table, in closed form |
+//! | `gene_layer`, `choice` | counts by gene, by composition-rejection |
+//! | `core_layer` | counts by class where there are no genes, by the direct method |
+//! | `environment` | energy, nutrient, growth, shared ribosomes |
+//! | `saved` | the same as bytes |
+//!
+//! Rates stand still within a tick (a tenth of that without genes) and depend on the counts at its start, so where
+//! a caller stops changes no bit. No distribution is sampled in place of reactions; a division is a coin for each
+//! molecule. No clock, no threads; random numbers by (seed, replicate, stream) alone.
+
+mod choice;
+mod core_layer;
+mod environment;
+mod gene_layer;
+mod genes;
+mod saved;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::f64::consts::LN_2;
+use std::sync::Arc;
+
+use crate::cell::{Progress, SimulationError};
+use crate::chassis::pack::genes::GeneTable;
+use crate::grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of};
+use crate::maths;
+use crate::metrics::Metrics;
+use crate::model::core::{Constants, NAMES, Vector};
+use crate::rng::Rng;
+use crate::spec::{CellSpec, Change, Regime, SpecError, in_order};
+use core_layer::CoreLayer;
+use environment::Environment;
+use gene_layer::GeneLayer;
+use genes::{Genes, Reference};
+
+/// Reactions within one tick before giving up: about a fifth of a second. E. coli has 40,000.
+const MAX_EVENTS_PER_TICK: f64 = 5e6;
+/// A tick's length.
+const TICK_MIN: f64 = 1.0 / TICKS_PER_MINUTE as f64;
+/// Ticks that the mother of the first cell may take: a cell that does not divide by then starts as it is.
+const MAX_MOTHER_TICKS: u32 = 5_000;
+/// Reactions that take about as long as a solver step.
+const EVENTS_PER_STEP: u64 = 64;
+/// Streams of random numbers.
+const REACTIONS: u64 = 0;
+const DIVISIONS: u64 = 1;
+
+/// One simulated cell of a lineage: at each division one daughter is followed.
+#[derive(Clone, Debug)]
+pub struct StochasticCell {
+    regime: Regime,
+    /// Changes to come, by tick.
+    schedule: VecDeque<Change>,
+    tick: u64,
+    lineage: Lineage,
+    environment: Environment,
+    layer: Layer,
+    /// The environment is held at the reference: volume of the cell.
+    held_volume: Option<f64>,
+    seed: u64,
+    replicate: u32,
+    reactions: Rng,
+    divisions: Rng,
+    /// Reactions fired since minute 0.
+    events: u64,
+}
+
+/// Where the cell stands in its lineage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lineage {
+    /// Divisions since minute 0.
+    pub generation: u64,
+    /// The tick at which the cell was born.
+    pub birth_tick: u64,
+    /// Its mass then, aa.
+    pub birth_mass_aa: f64,
+}
+
+/// One gene at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GeneReadout<'a> {
+    /// Locus tag; `rest_r` and the like for a lump of genes that no table lists, `burden` for heterologous load.
+    pub locus: &'a str,
+    /// Symbol; may be empty.
+    pub symbol: &'a str,
+    /// Copies of its mRNA.
+    pub mrna: u64,
+    /// Copies of its protein.
+    pub proteins: u64,
+    /// mRNA made, 1/min.
+    pub transcription_per_min: f64,
+    /// mRNA decay, 1/min a transcript.
+    pub decay_per_min: f64,
+    /// Proteins completed, 1/min a transcript.
+    pub translation_per_min: f64,
+}
+
+#[derive(Clone, Debug)]
+enum Layer {
+    Genes(Box<GeneLayer>),
+    Core(CoreLayer),
+}
+
+/// Why a tick was not simulated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    TooManyEvents,
+}
+
+impl StochasticCell {
+    /// A cell at minute 0, just born. Its mother grew from the chassis' unlimited steady state where `genes` has
+    /// figures of single genes; without any the newborn is that state itself, halved to whole molecules. The
+    /// specification's parameters and allocation hold from then on. Its tolerance is not used.
+    ///
+    /// # Errors
+    /// What [`CellSpec::validate`] finds.
+    pub fn new(spec: &CellSpec, genes: &GeneTable, seed: u64, replicate: u32) -> Result<Self, SpecError> {
+        spec.validate()?;
+        let (regime, _) = Regime::of(spec)?;
+        let reference = Reference::of(regime.chassis, &regime.settings)?;
+        let layer = match Genes::new(genes, reference) {
+            Some(genes) => Layer::Genes(Box::new(GeneLayer::at_reference(Arc::new(genes), LN_2))),
+            None => Layer::Core(CoreLayer::at(&reference.state, LN_2)),
+        };
+        let schedule = in_order(&spec.schedule)?.into_iter().cloned().collect();
+        let mut cell = Self {
+            regime,
+            schedule,
+            tick: 0,
+            lineage: Lineage { generation: 0, birth_tick: 0, birth_mass_aa: 0.0 },
+            environment: Environment::of(&reference),
+            layer,
+            held_volume: None,
+            seed,
+            replicate,
+            reactions: Rng::new(seed, replicate, REACTIONS),
+            divisions: Rng::new(seed, replicate, DIVISIONS),
+            events: 0,
+        };
+        cell.be_born(&reference);
+        cell.apply_due()?;
+        Ok(cell)
+    }
+
+    /// Lives the mother's life, unlimited, and starts the count of time at the division.
+    fn be_born(&mut self, reference: &Reference) {
+        let constants = std::mem::replace(&mut self.regime.constants, reference.constants);
+        self.lineage.birth_mass_aa = self.layer.mass(&reference.constants);
+        if matches!(self.layer, Layer::Genes(_)) {
+            for _ in 0..MAX_MOTHER_TICKS {
+                // The reference's rates are those of a cell that can be followed.
+                if self.lineage.generation > 0 || self.run_tick().is_err() {
+                    break;
+                }
+            }
+        }
+        self.regime.constants = constants;
+        let birth_mass_aa = self.layer.mass(&self.regime.constants);
+        self.lineage = Lineage { generation: 0, birth_tick: 0, birth_mass_aa };
+        (self.tick, self.events) = (0, 0);
+    }
+
+    /// The committed tick.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// Where the cell stands in its lineage.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+
+    /// Reactions fired since minute 0.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Runs to `tick`, applying scheduled changes on the way.
+    ///
+    /// # Errors
+    /// See [`SimulationError`]; the cell then stays at the last tick that it could commit.
+    pub fn advance_to(&mut self, tick: u64) -> Result<(), SimulationError> {
+        self.advance_for(tick, None, u32::MAX).map(drop)
+    }
+
+    /// Runs until `generation` divisions are done, at the tick of the last; `false` if that is not so by `tick`.
+    ///
+    /// # Errors
+    /// See [`SimulationError`]; the cell then stays at the last tick that it could commit.
+    pub fn advance_to_generation(&mut self, generation: u64, tick: u64) -> Result<bool, SimulationError> {
+        self.advance_for(tick, Some(generation), u32::MAX)?;
+        Ok(self.lineage.generation >= generation)
+    }
+
+    /// Runs towards `tick`, or the tick at which `generation` is complete if that comes first, for about as long as
+    /// `max_steps` solver steps take (a tick that was begun is finished). Where it stops changes nothing.
+    ///
+    /// # Errors
+    /// See [`SimulationError`]; the cell then stays at the last tick that it could commit.
+    pub fn advance_for(
+        &mut self,
+        tick: u64,
+        generation: Option<u64>,
+        max_steps: u32,
+    ) -> Result<Progress, SimulationError> {
+        if tick < self.tick {
+            return Err(SimulationError::Backwards { tick, now: self.tick });
+        }
+        if tick > MAX_TICK {
+            return Err(SimulationError::BeyondGrid { tick });
+        }
+        let mut steps: u32 = 0;
+        loop {
+            let reached = self.tick == tick || generation.is_some_and(|last| self.lineage.generation >= last);
+            if reached || (steps >= max_steps && max_steps < u32::MAX) {
+                return Ok(Progress { tick: self.tick, reached, steps });
+            }
+            let before = self.events;
+            self.run_tick().map_err(|fault| self.describe(fault))?;
+            self.apply_due()?;
+            let done = 1 + (self.events - before) / EVENTS_PER_STEP;
+            steps = steps.saturating_add(u32::try_from(done).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn describe(&self, fault: Fault) -> SimulationError {
+        match fault {
+            Fault::TooManyEvents => SimulationError::TooManyEvents { minute: minutes_of(self.tick) },
+        }
+    }
+
+    /// Applies `change` now: it is for the committed tick. The same as if it had been scheduled.
+    ///
+    /// # Errors
+    /// A change for another tick, or one that cannot hold; nothing is changed then.
+    pub fn apply(&mut self, change: &Change) -> Result<(), SpecError> {
+        if change.tick != self.tick {
+            return Err(SpecError::WrongTick { tick: change.tick, now: self.tick });
+        }
+        let mut regime = self.regime.after(change)?;
+        for later in &self.schedule {
+            regime = regime.after(later)?;
+        }
+        self.take(change)
+    }
+
+    fn apply_due(&mut self) -> Result<(), SpecError> {
+        while self.schedule.front().is_some_and(|change| change.tick <= self.tick) {
+            let Some(change) = self.schedule.pop_front() else { break };
+            self.take(&change)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, change: &Change) -> Result<(), SpecError> {
+        self.regime = self.regime.after(change)?;
+        Ok(())
+    }
+
+    /// Simulates one tick, a division at its end where it is due. A tick that fails leaves no trace.
+    fn run_tick(&mut self) -> Result<(), Fault> {
+        let k = &self.regime.constants;
+        let (environment, reactions) = (self.environment, self.reactions.clone());
+        let done = match &mut self.layer {
+            Layer::Core(layer) => {
+                let before = layer.clone();
+                let done = layer.run_tick(k, &mut self.environment, &mut self.reactions);
+                done.inspect_err(|_| *layer = before)
+            }
+            Layer::Genes(layer) => {
+                let before = layer.counts.clone();
+                let rates = match self.held_volume {
+                    Some(volume) => layer.reference_rates(volume),
+                    None => layer.next_rates(k, &mut self.environment, TICK_MIN),
+                };
+                let done = layer.run(&rates, TICK_MIN, &mut self.reactions);
+                done.inspect_err(|_| layer.counts = before)
+            }
+        };
+        let events = done.inspect_err(|_| {
+            self.environment = environment;
+            self.reactions = reactions;
+        })?;
+        self.events += events;
+        self.tick += 1;
+        self.divide_if_due();
+        Ok(())
+    }
+
+    /// An adder: a cell divides at the first tick at which it has gained ln 2 times the mean cell's mass since its
+    /// birth. So cells are born with that mass on average, and their mean over a generation is the mean cell.
+    fn divide_if_due(&mut self) {
+        let k = &self.regime.constants;
+        let due = match &mut self.held_volume {
+            Some(volume) => {
+                let growth = self.layer.reference_growth();
+                *volume *= maths::exp(growth * TICK_MIN);
+                let due = *volume >= 2.0 * LN_2 * (1.0 - 1e-9);
+                *volume *= if due { 0.5 } else { 1.0 };
+                due
+            }
+            None => self.layer.mass(k) - self.lineage.birth_mass_aa >= LN_2 * k.mass,
+        };
+        if due {
+            match &mut self.layer {
+                Layer::Genes(layer) => layer.divide(&mut self.divisions),
+                Layer::Core(layer) => layer.divide(&mut self.divisions),
+            }
+            self.lineage = Lineage {
+                generation: self.lineage.generation + 1,
+                birth_tick: self.tick,
+                birth_mass_aa: self.layer.mass(k),
+            };
+        }
+    }
+
+    /// Figures at the committed tick. Amounts are those in the cell, which doubles from one division to the next;
+    /// rates and fractions do not depend on its size.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let (y, volume) = self.state();
+        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick));
+        if let Layer::Genes(layer) = &self.layer {
+            metrics.mrna_total = layer.counts.mrna.iter().sum::<u64>() as f64 / volume;
+        }
+        for amount in [
+            &mut metrics.atp,
+            &mut metrics.ribosomes_total,
+            &mut metrics.ribosomes_active,
+            &mut metrics.protein_total,
+            &mut metrics.mrna_total,
+        ] {
+            *amount *= volume;
+        }
+        metrics
+    }
+
+    /// The state at the committed tick, variable by variable, in molecules in the cell.
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        let (y, volume) = self.state();
+        NAMES.into_iter().zip(y.map(|amount| amount * volume))
+    }
+
+    /// Mass of the cell over that of the mean cell.
+    #[must_use]
+    pub fn volume(&self) -> f64 {
+        self.state().1
+    }
+
+    /// The core's state per volume, and the volume.
+    fn state(&self) -> (Vector, f64) {
+        let k = &self.regime.constants;
+        match &self.layer {
+            Layer::Core(layer) => layer.state(k, &self.environment),
+            Layer::Genes(layer) => {
+                let totals = layer.totals(k, &self.environment, self.held_volume);
+                (totals.state, totals.volume)
+            }
+        }
+    }
+
+    /// Every gene that is simulated, in the table's order; none where there is no table.
+    #[must_use]
+    pub fn genes(&self) -> Vec<GeneReadout<'_>> {
+        let Layer::Genes(layer) = &self.layer else { return Vec::new() };
+        let rates = match self.held_volume {
+            Some(volume) => layer.reference_rates(volume),
+            None => layer.next_rates(&self.regime.constants, &mut self.environment.clone(), TICK_MIN),
+        };
+        (0..layer.genes.count()).map(|gene| layer.readout(gene, &rates)).collect()
+    }
+
+    /// From here on the environment stays at the chassis' unlimited steady state, for comparing the reactions with
+    /// another simulator: volume grows by the reference's growth rate, from ln 2 to twice that, then the cell divides.
+    /// A cell without genes is not changed.
+    #[must_use]
+    pub fn in_constant_environment(mut self) -> Self {
+        if matches!(self.layer, Layer::Genes(_)) {
+            self.held_volume = Some(LN_2);
+        }
+        self
+    }
+}
+
+impl Layer {
+    fn mass(&self, k: &Constants) -> f64 {
+        match self {
+            Self::Genes(layer) => layer.mass(k),
+            Self::Core(layer) => layer.mass(k),
+        }
+    }
+
+    fn reference_growth(&self) -> f64 {
+        match self {
+            Self::Genes(layer) => layer.genes.reference.growth,
+            Self::Core(_) => 0.0,
+        }
+    }
+}
+
+/// What a reaction is chosen by, once its kind is.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    /// Uniform between 0 and the kind's propensity.
+    rest: f64,
+    propensity: f64,
+}
+
+impl Point {
+    /// Uniform between 0 and 1.
+    fn fraction(self) -> f64 {
+        self.rest / self.propensity
+    }
+}
+
+/// The kind of reaction that `point`, uniform between 0 and the sum of `propensities`, falls on; one that can happen
+/// however the sum was rounded.
+#[inline]
+fn kind_at<const KINDS: usize>(propensities: &[f64; KINDS], point: f64) -> (usize, Point) {
+    let (mut kind, mut rest) = (0, point);
+    let mut chosen = (0, Point { rest: 0.0, propensity: 0.0 });
+    while kind < KINDS {
+        let propensity = propensities[kind];
+        if propensity > 0.0 {
+            chosen = (kind, Point { rest: rest.min(propensity), propensity });
+            if rest < propensity {
+                break;
+            }
+            rest -= propensity;
+        }
+        kind += 1;
+    }
+    chosen
+}
+
+/// A whole number of molecules.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; amounts are not negative")]
+fn whole(amount: f64) -> u64 {
+    amount as u64
+}
