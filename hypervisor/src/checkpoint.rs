@@ -49,6 +49,14 @@ pub enum CheckpointError {
         /// What is wrong.
         what: &'static str,
     },
+    /// It belongs to other genes.
+    #[error(
+        "the checkpoint was written with other genes of {chassis} than these; restore it with the gene table that the cell was made with"
+    )]
+    OtherGenes {
+        /// The chassis.
+        chassis: ChassisName,
+    },
     /// It holds values that cannot be.
     #[error("the checkpoint holds values that cannot be: {0}")]
     Spec(#[from] SpecError),
@@ -80,9 +88,7 @@ impl Cell {
         for change in &self.schedule {
             out.change(change);
         }
-        let checksum = checksum(&out.0);
-        out.integer(checksum);
-        out.0
+        seal(out)
     }
 
     /// The cell that [`Cell::checkpoint`] gave these bytes for; it goes on with the same bits.
@@ -90,23 +96,35 @@ impl Cell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        if bytes.len() < MAGIC.len() + 1 + CHECKSUM_BYTES || bytes[..MAGIC.len()] != MAGIC {
-            return Err(CheckpointError::NotACheckpoint);
-        }
-        if bytes[MAGIC.len()] != VERSION {
-            return Err(CheckpointError::Version { found: bytes[MAGIC.len()] });
-        }
-        let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-        if stored != checksum(body).to_le_bytes() {
-            return Err(CheckpointError::Checksum);
-        }
-        let mut input = Reader(&body[MAGIC.len() + 1..]);
+        let mut input = open(bytes, MAGIC, VERSION)?;
         let cell = input.cell()?;
         if !input.0.is_empty() {
             return Err(content("the length"));
         }
         Ok(cell)
     }
+}
+
+/// The bytes with their checksum.
+pub(crate) fn seal(mut out: Writer) -> Vec<u8> {
+    let checksum = checksum(&out.0);
+    out.integer(checksum);
+    out.0
+}
+
+/// What stands between the version and the checksum of bytes that begin with `magic`.
+pub(crate) fn open(bytes: &[u8], magic: [u8; 4], version: u8) -> Result<Reader<'_>, CheckpointError> {
+    if bytes.len() < magic.len() + 1 + CHECKSUM_BYTES || bytes[..magic.len()] != magic {
+        return Err(CheckpointError::NotACheckpoint);
+    }
+    if bytes[magic.len()] != version {
+        return Err(CheckpointError::Version { found: bytes[magic.len()] });
+    }
+    let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+    if stored != checksum(body).to_le_bytes() {
+        return Err(CheckpointError::Checksum);
+    }
+    Ok(Reader(&body[magic.len() + 1..]))
 }
 
 /// FNV-1a, 64 bits: any single changed byte changes it.
@@ -251,10 +269,14 @@ impl Reader<'_> {
         Ok(Change { tick, parameters, atp_milli_percent, ribosomes: self.cap()? })
     }
 
-    pub(crate) fn cell(&mut self) -> Result<Cell, CheckpointError> {
+    pub(crate) fn chassis(&mut self) -> Result<ChassisName, CheckpointError> {
         let code = self.byte()?;
         let chassis = ChassisName::ALL.into_iter().find(|chassis| *chassis as u8 == code);
-        let chassis = chassis.ok_or_else(|| content("the chassis"))?;
+        chassis.ok_or_else(|| content("the chassis"))
+    }
+
+    pub(crate) fn cell(&mut self) -> Result<Cell, CheckpointError> {
+        let chassis = self.chassis()?;
         let mut settings = Settings::default();
         for (symbol, value) in self.settings()? {
             settings.set(symbol, value)?;

@@ -256,11 +256,20 @@ impl GeneLayer {
         propensities
     }
 
-    /// Leaves each molecule to the followed daughter or to the other, by a coin each.
-    pub(super) fn divide(&mut self, rng: &mut Rng) {
+    /// Leaves each molecule to the followed daughter or to the other, by a coin each. A drug stays on the ribosome
+    /// that it holds: of those that the daughter gets, each is held with the chance of the mother's.
+    pub(super) fn divide(&mut self, k: &Constants, rng: &mut Rng) {
+        let mothers = self.ribosomes(k);
         for count in self.counts.mrna.iter_mut().chain(&mut self.counts.proteins) {
             *count = rng.binomial(*count, 0.5);
         }
-        self.counts.bound = rng.binomial(self.counts.bound, 0.5);
+        let held = self.counts.bound as f64 / mothers.max(1.0);
+        self.counts.bound = rng.binomial(super::whole(self.ribosomes(k)), held);
+    }
+
+    /// Ribosomes that the class' protein makes up.
+    fn ribosomes(&self, k: &Constants) -> f64 {
+        let mass = self.class_sums(&self.genes.mass, &self.counts.proteins)[CLASS_R];
+        mass * self.stretch(k)[CLASS_R] * k.per_ribosome
     }
 }

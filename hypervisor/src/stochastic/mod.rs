@@ -37,6 +37,7 @@ use crate::grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of};
 use crate::maths;
 use crate::metrics::Metrics;
 use crate::model::core::{Constants, NAMES, Vector};
+use crate::parameters::Settings;
 use crate::rng::Rng;
 use crate::spec::{CellSpec, Change, Regime, SpecError, in_order};
 use core_layer::CoreLayer;
@@ -60,6 +61,8 @@ const DIVISIONS: u64 = 1;
 #[derive(Clone, Debug)]
 pub struct StochasticCell {
     regime: Regime,
+    /// The settings that the reference was calibrated by.
+    calibration: Settings,
     /// Changes to come, by tick.
     schedule: VecDeque<Change>,
     tick: u64,
@@ -135,6 +138,7 @@ impl StochasticCell {
         };
         let schedule = in_order(&spec.schedule)?.into_iter().cloned().collect();
         let mut cell = Self {
+            calibration: regime.settings.clone(),
             regime,
             schedule,
             tick: 0,
@@ -317,7 +321,7 @@ impl StochasticCell {
         };
         if due {
             match &mut self.layer {
-                Layer::Genes(layer) => layer.divide(&mut self.divisions),
+                Layer::Genes(layer) => layer.divide(k, &mut self.divisions),
                 Layer::Core(layer) => layer.divide(&mut self.divisions),
             }
             self.lineage = Lineage {
