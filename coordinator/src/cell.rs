@@ -19,6 +19,7 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
             parameters: change.parameters.clone(),
             atp_milli_percent: allocation.map(|allocation| allocation.atp_milli_percent),
             ribosomes: allocation.map(|allocation| allocation.ribosomes),
+            ..Change::default()
         })
     });
     Ok(CellSpec {

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use crate::grid::{MAX_TICK, last_tick_within, minutes_between, minutes_of};
 use crate::metrics::Metrics;
 use crate::model::core::{IDLE, NAMES, R, Vector};
+use crate::organism::state::OrganismState;
 use crate::solver::rosenbrock::{Step, Tolerance, first_length_min};
 use crate::solver::steady;
 use crate::spec::{CellSpec, Change, Regime, SpecError, in_order};
@@ -36,6 +37,8 @@ pub struct Cell {
     pub(crate) tick: u64,
     pub(crate) state: Vector,
     pub(crate) track: Track,
+    /// Genes, operons and plasmids; none where nothing of this was touched.
+    pub(crate) organism: Option<Box<OrganismState>>,
 }
 
 /// The steps since the last restart.
@@ -129,8 +132,15 @@ impl Cell {
         let (regime, baseline) = Regime::of(spec)?;
         let schedule = in_order(&spec.schedule)?.into_iter().cloned().collect();
         let track = Track::restart(&regime, &spec.tolerance, 0, &baseline.state);
-        let mut cell =
-            Self { regime, tolerance: spec.tolerance, schedule, tick: 0, state: baseline.state, track };
+        let mut cell = Self {
+            regime,
+            tolerance: spec.tolerance,
+            schedule,
+            tick: 0,
+            state: baseline.state,
+            track,
+            organism: None,
+        };
         cell.apply_due()?;
         Ok(cell)
     }
@@ -192,7 +202,7 @@ impl Cell {
     /// Figures at the committed tick.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(&self.regime, &self.state, minutes_of(self.tick))
+        Metrics::of(&self.regime, &self.state, minutes_of(self.tick), self.organism.as_deref())
     }
 
     /// The state at the committed tick, variable by variable, in molecules.
@@ -204,13 +214,27 @@ impl Cell {
     fn commit_within(&mut self, tick: u64) -> Result<(), SimulationError> {
         loop {
             let next_change = self.schedule.front().map_or(tick, |change| change.tick.min(tick));
-            let committed = self.track.covered_tick().min(next_change);
+            let mut committed = self.track.covered_tick().min(next_change);
             if committed <= self.tick {
                 return Ok(());
             }
+            if let Some(organism) = &mut self.organism {
+                committed = self.tick + 1;
+                organism.advance(&self.regime, &self.state);
+            }
             self.state = self.track.at(committed);
             self.tick = committed;
+            self.carry_load();
             self.apply_due()?;
+        }
+    }
+
+    /// Lets the core carry what the plasmids cost by now.
+    fn carry_load(&mut self) {
+        let drifted = self.organism.as_ref().and_then(|organism| organism.drifted_load(&self.regime));
+        if let Some(load) = drifted {
+            self.regime.set_load(load);
+            self.track = Track::restart(&self.regime, &self.tolerance, self.tick, &self.state);
         }
     }
 
@@ -223,8 +247,18 @@ impl Cell {
     }
 
     fn take(&mut self, change: &Change) -> Result<(), SpecError> {
-        let regime = self.regime.after(change)?;
-        if regime.settings == self.regime.settings && regime.allocation == self.regime.allocation {
+        let mut regime = self.regime.after(change)?;
+        if !change.organism.is_empty() {
+            let mut organism = self.organism.take().unwrap_or_default();
+            let acted = organism.act(&change.organism, &regime, &self.state);
+            regime.set_load(organism.load(&regime));
+            self.organism = Some(organism).filter(|organism| !organism.is_empty());
+            acted.map_err(SpecError::from)?;
+        }
+        if regime.settings == self.regime.settings
+            && regime.allocation == self.regime.allocation
+            && regime.load == self.regime.load
+        {
             return Ok(());
         }
         // A cap that is lifted gives all idle ribosomes back at once.
@@ -307,7 +341,7 @@ impl Track {
 /// A specification that does not validate; settings under which the cell stops growing.
 pub fn steady_state(spec: &CellSpec) -> Result<Metrics, SimulationError> {
     let (regime, state) = steady_vector(spec)?;
-    Ok(Metrics::of(&regime, &state, 0.0))
+    Ok(Metrics::of(&regime, &state, 0.0, None))
 }
 
 pub(crate) fn steady_vector(spec: &CellSpec) -> Result<(Regime, Vector), SimulationError> {

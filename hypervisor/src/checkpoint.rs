@@ -19,7 +19,9 @@ use crate::spec::{
 const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
 /// the bits that it promises.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
+/// Read as well: without genes, operons and plasmids; of what it has, every bit goes on as it did.
+const VERSION_WITHOUT_ORGANISM: u8 = 1;
 const CHECKSUM_BYTES: usize = 8;
 
 /// Why bytes are not taken as a checkpoint.
@@ -30,7 +32,7 @@ pub enum CheckpointError {
     NotACheckpoint,
     /// From another version.
     #[error(
-        "the checkpoint has format {found}, this program reads {VERSION}; restore it with the version that wrote it"
+        "the checkpoint has format {found}, this program reads {VERSION_WITHOUT_ORGANISM} and {VERSION}; restore it with the version that wrote it"
     )]
     Version {
         /// Its format.
@@ -73,6 +75,7 @@ impl Cell {
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
         out.cap(Some(self.regime.allocation.ribosomes));
+        out.number(self.regime.load);
         out.number(self.tolerance.relative);
         out.number(self.tolerance.absolute);
         out.integer(self.tick);
@@ -88,6 +91,7 @@ impl Cell {
         for change in &self.schedule {
             out.change(change);
         }
+        out.organism(self.organism.as_deref());
         seal(out)
     }
 
@@ -96,9 +100,12 @@ impl Cell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let mut input = open(bytes, MAGIC, VERSION)?;
+        let version = bytes.get(MAGIC.len()).copied();
+        let format = if version == Some(VERSION_WITHOUT_ORGANISM) { VERSION_WITHOUT_ORGANISM } else { VERSION };
+        let mut input = open(bytes, MAGIC, format)?;
+        input.with_organism = format == VERSION;
         let cell = input.cell()?;
-        if !input.0.is_empty() {
+        if !input.rest.is_empty() {
             return Err(content("the length"));
         }
         Ok(cell)
@@ -124,7 +131,7 @@ pub(crate) fn open(bytes: &[u8], magic: [u8; 4], version: u8) -> Result<Reader<'
     if stored != checksum(body).to_le_bytes() {
         return Err(CheckpointError::Checksum);
     }
-    Ok(Reader(&body[magic.len() + 1..]))
+    Ok(Reader { rest: &body[magic.len() + 1..], with_organism: true })
 }
 
 /// FNV-1a, 64 bits: any single changed byte changes it.
@@ -196,15 +203,20 @@ impl Writer {
             }
         }
         self.cap(change.ribosomes);
+        self.actions(&change.organism);
     }
 }
 
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
+    /// Whether the format has genes, operons and plasmids.
+    with_organism: bool,
+}
 
 impl Reader<'_> {
     pub(crate) fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
-        let (taken, rest) = self.0.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
+        self.rest = rest;
         Ok(*taken)
     }
 
@@ -266,7 +278,9 @@ impl Reader<'_> {
             1 => Some(self.small("the energy supply")?),
             _ => return Err(content("the energy supply")),
         };
-        Ok(Change { tick, parameters, atp_milli_percent, ribosomes: self.cap()? })
+        let ribosomes = self.cap()?;
+        let organism = if self.with_organism { self.actions()? } else { Vec::new() };
+        Ok(Change { tick, parameters, atp_milli_percent, ribosomes, organism })
     }
 
     pub(crate) fn chassis(&mut self) -> Result<ChassisName, CheckpointError> {
@@ -285,7 +299,14 @@ impl Reader<'_> {
             atp_milli_percent: self.small("the energy supply")?,
             ribosomes: self.cap()?.ok_or_else(|| content("the ribosome cap"))?,
         };
-        let (regime, _) = Regime::new(chassis, settings, allocation)?;
+        let (mut regime, _) = Regime::new(chassis, settings, allocation)?;
+        if self.with_organism {
+            let load = self.number("the load")?;
+            if !(0.0..=1e15).contains(&load) {
+                return Err(content("the load"));
+            }
+            regime.set_load(load);
+        }
         let tolerance =
             Tolerance { relative: self.number("the tolerance")?, absolute: self.number("the tolerance")? };
         check_tolerance(&tolerance)?;
@@ -298,7 +319,8 @@ impl Reader<'_> {
             return Err(content("the tick"));
         }
         let schedule = self.schedule(&regime, tick)?;
-        Ok(Cell { regime, tolerance, schedule, tick, state, track })
+        let organism = if self.with_organism { self.organism(&regime)? } else { None };
+        Ok(Cell { regime, tolerance, schedule, tick, state, track, organism })
     }
 
     pub(crate) fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {

@@ -10,9 +10,9 @@
 //! |---|---|
 //! | `spec` | what a cell is to be, validated |
 //! | `chassis`, `parameters` | figures of the kinds of cell; the symbols that may be set |
+//! | `organism` | genes, operons and plasmids beside the core |
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
-//! | `rng` | random numbers by key and position |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
@@ -22,7 +22,7 @@
 //!
 //! A trajectory depends on the specification and on the changes applied at grid points, and on nothing else: the
 //! same bits on any machine, however often the cell was paused, cloned, saved or moved. So there is no clock, no
-//! thread, no entropy and no network here, and transcendental functions come from `maths` alone.
+//! thread, no randomness and no network here, and transcendental functions come from `maths` alone.
 
 mod cell;
 mod chassis;
@@ -31,6 +31,7 @@ mod grid;
 mod maths;
 mod metrics;
 mod model;
+mod organism;
 mod parameters;
 pub mod rng;
 pub mod simulate;
@@ -40,12 +41,24 @@ mod stochastic;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
+pub use chassis::pack::error::PackError;
+pub use chassis::pack::genbank::{Record, RecordError};
 pub use chassis::pack::genes::{Class, Gene, GeneTable, Kind, Remainder, Strand};
+pub use chassis::pack::import::{ImportedPack, import};
+pub use chassis::pack::operons::{Cistron, FoldChange, Operon, OperonClass};
+pub use chassis::pack::plasmids::Plasmid;
+pub use chassis::pack::sheet::{Calibration, Figure, Genome, Sheet};
 pub use chassis::pack::table::TableError;
+pub use chassis::pack::{PACK_FILES, Pack, PackTexts};
 pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
+pub use organism::action::{OperonAction, OrganismAction, OrganismError};
+pub use organism::readout::{
+    CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout,
+};
+pub use organism::state::Regulation;
 pub use parameters::known_symbols;
-pub use stochastic::{GeneReadout, Lineage, StochasticCell};
 pub use solver::rosenbrock::Tolerance;
+pub use stochastic::{GeneCounts, Lineage, StochasticCell};
 pub use spec::{Allocation, CellSpec, Change, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};

@@ -6,12 +6,17 @@ pub(crate) fn pow(base: f64, exponent: f64) -> f64 {
     libm::pow(base, exponent)
 }
 
-/// e to the power `exponent`.
-pub(crate) fn exp(exponent: f64) -> f64 {
-    libm::exp(exponent)
+/// e to the power `x`.
+pub(crate) fn exp(x: f64) -> f64 {
+    libm::exp(x)
 }
 
-/// The natural logarithm of `value`.
-pub(crate) fn ln(value: f64) -> f64 {
-    libm::log(value)
+/// e to the power `x`, minus 1.
+pub(crate) fn exp_m1(x: f64) -> f64 {
+    libm::expm1(x)
+}
+
+/// The natural logarithm of `x`.
+pub(crate) fn ln(x: f64) -> f64 {
+    libm::log(x)
 }

@@ -1,12 +1,15 @@
 //! Figures of a state, for people. All of them are predictions of the model; what a chassis pack does not know is
 //! null, with `complete: false`.
 
+use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 
 use serde::Serialize;
 
-use crate::chassis::{ChassisName, ecoli, minimal_cell, syn3a};
+use crate::chassis::ChassisName;
+use crate::chassis::pack::Pack;
 use crate::model::core::{A, BOUND, C, CLASSES, E, IDLE, M, METABOLIC, R, TRANSPORT, Vector, translating};
+use crate::organism::state::{OrganismState, Regulation};
 use crate::spec::Regime;
 
 /// Figures of one state of a cell.
@@ -75,12 +78,12 @@ pub struct MinimalOrganism {
 /// What E. coli has.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EcoliOrganism {
-    /// Plasmids: 0 for a cell without heterologous transcription, null where the model carries only their load.
-    pub plasmid_count: Option<u32>,
+    /// Copies of plasmids, all together: a mean over cells.
+    pub plasmid_count: f64,
     /// From the growth rate and its change.
     pub growth_phase: GrowthPhase,
-    /// Null: the core model has no operons.
-    pub operon_status: Option<String>,
+    /// What regulates each operon of the pack.
+    pub operon_status: BTreeMap<&'static str, Regulation>,
     /// Genome, base pairs.
     pub genome_size_bp: u64,
     /// Null: the chassis pack does not list all genes.
@@ -129,7 +132,12 @@ pub enum GrowthPhase {
 }
 
 impl Metrics {
-    pub(crate) fn of(regime: &Regime, y: &Vector, simulated_minutes: f64) -> Self {
+    pub(crate) fn of(
+        regime: &Regime,
+        y: &Vector,
+        simulated_minutes: f64,
+        carried: Option<&OrganismState>,
+    ) -> Self {
         let k = &regime.constants;
         let rates = k.rates(y);
         let active = y[R] + translating(y);
@@ -154,39 +162,42 @@ impl Metrics {
                 + y[BOUND],
             mass_closure: protein_total / k.per_protein / k.mass,
             energy_closure: supply / (rates.growth * (k.mass + y[A])),
-            organism: organism(regime, y),
+            organism: organism(regime, y, carried),
         }
     }
 }
 
-fn organism(regime: &Regime, y: &Vector) -> Organism {
+fn organism(regime: &Regime, y: &Vector, carried: Option<&OrganismState>) -> Organism {
+    let pack = regime.chassis.pack();
+    let genome_size_bp = pack.sheet.genome.as_ref().map_or(0, |genome| genome.size_bp.value);
+    let gene_count =
+        pack.sheet.genome.as_ref().and_then(|genome| genome.genes.as_ref()).map(|genes| genes.value);
     match regime.chassis {
-        ChassisName::Syn3a => Organism::Minimal(MinimalOrganism {
-            essential_genes: syn3a::ESSENTIAL_GENES,
-            genome_size_bp: syn3a::GENOME_SIZE_BP,
-            gene_count: syn3a::GENES,
-            modelled_genes: syn3a::GENES,
+        ChassisName::Syn3a | ChassisName::MinimalCell => Organism::Minimal(MinimalOrganism {
+            essential_genes: pack.gene_table.as_ref().map_or(0, |table| table.all().essential),
+            genome_size_bp,
+            gene_count: gene_count.unwrap_or(0),
+            modelled_genes: pack.covered_genes().unwrap_or(0),
             function_status: function_status(regime, y),
-            complete: false,
-        }),
-        ChassisName::MinimalCell => Organism::Minimal(MinimalOrganism {
-            essential_genes: syn3a::ESSENTIAL_GENES,
-            genome_size_bp: minimal_cell::GENOME_SIZE_BP,
-            gene_count: minimal_cell::GENES,
-            modelled_genes: minimal_cell::MODELLED_GENES,
-            function_status: function_status(regime, y),
-            complete: false,
+            complete: pack.complete,
         }),
         ChassisName::Ecoli => Organism::Ecoli(EcoliOrganism {
-            plasmid_count: (regime.constants.transcription[CLASSES - 1] == 0.0).then_some(0),
+            plasmid_count: carried.map_or(0.0, |carried| carried.plasmids.values().sum()),
             growth_phase: growth_phase(regime, y),
-            operon_status: None,
-            genome_size_bp: ecoli::GENOME_SIZE_BP,
-            gene_count: None,
-            complete: false,
+            operon_status: operon_status(pack, carried),
+            genome_size_bp,
+            gene_count,
+            complete: pack.complete,
         }),
         ChassisName::Weisse2015 => Organism::Reference {},
     }
+}
+
+fn operon_status(pack: &'static Pack, carried: Option<&OrganismState>) -> BTreeMap<&'static str, Regulation> {
+    let regulation =
+        |at| carried.and_then(|carried| carried.operons.get(&at)).map(|operon| operon.regulation);
+    let operons = pack.operon_table.iter().enumerate();
+    operons.map(|(at, operon)| (operon.name.as_str(), regulation(at).unwrap_or_default())).collect()
 }
 
 fn function_status(regime: &Regime, y: &Vector) -> FunctionStatus {

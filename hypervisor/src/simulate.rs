@@ -158,7 +158,7 @@ pub fn steady(options: &Options) -> Result<Outcome, SimulateError> {
         return Err(SimulateError::SteadyWithChanges);
     }
     let (regime, state) = steady_vector(&spec(options)?)?;
-    let metrics = Metrics::of(&regime, &state, 0.0);
+    let metrics = Metrics::of(&regime, &state, 0.0, None);
     Ok(outcome(&regime, metrics, NAMES.into_iter().zip(state), true))
 }
 

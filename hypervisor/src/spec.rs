@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::chassis::{self, Baseline, ChassisName};
 use crate::grid::MAX_TICK;
-use crate::model::core::Constants;
-use crate::parameters::Settings;
+use crate::model::core::{CLASS_P, Constants};
+use crate::organism::action::{Names, OrganismAction, OrganismError};
+use crate::parameters::{Settings, Symbol};
 use crate::solver::rosenbrock::Tolerance;
 
 /// Most changes that may be scheduled at once: bounds a cell's memory.
@@ -50,7 +51,7 @@ impl Default for Allocation {
     }
 }
 
-/// A change of parameters or allocation at a tick.
+/// A change of parameters or allocation, or something done to what the cell carries, at a tick.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
@@ -65,6 +66,9 @@ pub struct Change {
     /// New bound on active ribosomes.
     #[serde(default)]
     pub ribosomes: Option<RibosomeCap>,
+    /// What is done to genes, operons and plasmids, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub organism: Vec<OrganismAction>,
 }
 
 /// All that a trajectory depends on.
@@ -103,6 +107,12 @@ pub enum SpecError {
         name: String,
         /// All symbols.
         known: String,
+    },
+    /// A parameter of the published model that a chassis has to give.
+    #[error("the parameter {symbol} is missing; a chassis that is not calibrated gives all of them")]
+    MissingParameter {
+        /// The symbol.
+        symbol: &'static str,
     },
     /// A value that the symbol cannot take.
     #[error("{symbol} = {value} is out of range; expected {expected}")]
@@ -152,6 +162,9 @@ pub enum SpecError {
         /// The cell's.
         now: u64,
     },
+    /// Something that cannot be done to the chassis' genes, operons or plasmids.
+    #[error(transparent)]
+    Organism(#[from] OrganismError),
     /// A schedule that is too long.
     #[error("{count} changes are scheduled; expected at most 4,096")]
     TooManyChanges {
@@ -207,6 +220,8 @@ pub(crate) struct Regime {
     pub(crate) settings: Settings,
     pub(crate) allocation: Allocation,
     pub(crate) reference: chassis::Reference,
+    /// Heterologous transcription beside the parameter wp: what plasmids cost, 1/min.
+    pub(crate) load: f64,
     pub(crate) constants: Constants,
 }
 
@@ -235,7 +250,7 @@ impl Regime {
         let cap = cap_molecules(chassis, &baseline, allocation.ribosomes)?;
         let constants = baseline.constants(f64::from(allocation.atp_milli_percent) / 100_000.0, cap);
         let reference = baseline.reference;
-        Ok((Self { chassis, settings, allocation, reference, constants }, baseline))
+        Ok((Self { chassis, settings, allocation, reference, load: 0.0, constants }, baseline))
     }
 
     /// The regime after `change`.
@@ -245,7 +260,16 @@ impl Regime {
             atp_milli_percent: change.atp_milli_percent.unwrap_or(self.allocation.atp_milli_percent),
             ribosomes: change.ribosomes.unwrap_or(self.allocation.ribosomes),
         };
-        Ok(Self::new(self.chassis, settings, allocation)?.0)
+        Names::of(self.chassis).check(&change.organism)?;
+        let mut regime = Self::new(self.chassis, settings, allocation)?.0;
+        regime.set_load(self.load);
+        Ok(regime)
+    }
+
+    /// Lets the cell carry `load` beside the parameter wp.
+    pub(crate) fn set_load(&mut self, load: f64) {
+        self.load = load;
+        self.constants.transcription[CLASS_P] = self.settings.get(Symbol::Wp).unwrap_or(0.0) + load;
     }
 }
 

@@ -41,6 +41,7 @@ fn change() -> impl Strategy<Value = Change> {
             parameters,
             atp_milli_percent,
             ribosomes,
+            organism: Vec::new(),
         },
     )
 }
@@ -188,7 +189,7 @@ fn a_change_that_changes_nothing_leaves_every_bit() {
     for tick in [3, 70, 71, 200] {
         repeated.advance_to(tick).unwrap();
         let parameters = spec.parameters.clone();
-        let change = Change { tick, parameters, atp_milli_percent: Some(100_000), ribosomes: None };
+        let change = Change { tick, parameters, atp_milli_percent: Some(100_000), ..Change::default() };
         repeated.apply(&change).unwrap();
     }
     plain.advance_to(END).unwrap();

@@ -1,10 +1,7 @@
-//! The kinds of cell that BioXen knows, each by its own figures, and the state in which a cell of it starts.
+//! The kinds of cell that BioXen knows, each by its own pack, and the state in which a cell of it starts.
 
-pub(crate) mod ecoli;
-pub(crate) mod minimal_cell;
 pub(crate) mod pack;
-pub(crate) mod syn3a;
-mod weisse2015;
+pub(crate) mod weisse2015;
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::calibrate::{Figures, Infeasible, calibrate};
 use crate::model::core::{A, BOUND, Constants, IDLE, R, Vector, translating};
+use crate::organism::environment::Environment;
 use crate::parameters::{Settings, Symbol, Values};
 use crate::spec::SpecError;
+use pack::Pack;
+use pack::sheet::Calibration;
 
 /// Chloramphenicol binding, 1/(min uM): the same in every chassis.
 pub(crate) const CHLORAMPHENICOL_BINDING: f64 = 0.005990373118888;
@@ -51,22 +51,18 @@ impl ChassisName {
     /// The most ribosome units that it takes; they mean its full complement and no cap.
     #[must_use]
     pub fn most_ribosome_units(self) -> u32 {
-        match self {
-            Self::Syn3a => syn3a::MOST_RIBOSOME_UNITS,
-            Self::Ecoli => ecoli::MOST_RIBOSOME_UNITS,
-            Self::MinimalCell => minimal_cell::MOST_RIBOSOME_UNITS,
-            Self::Weisse2015 => weisse2015::MOST_RIBOSOME_UNITS,
-        }
+        self.pack().sheet.allocation.most_ribosome_units.value
+    }
+
+    /// What is known of it: figures with their sources, genes, operons, plasmids.
+    #[must_use]
+    pub fn pack(self) -> &'static Pack {
+        pack::shipped::pack(self)
     }
 
     /// What it is calibrated to; the reference chassis is not.
     fn figures(self) -> Option<Figures> {
-        match self {
-            Self::Syn3a => Some(syn3a::FIGURES),
-            Self::Ecoli => Some(ecoli::FIGURES),
-            Self::MinimalCell => Some(minimal_cell::FIGURES),
-            Self::Weisse2015 => None,
-        }
+        self.pack().sheet.calibration.as_ref().map(Calibration::values)
     }
 }
 
@@ -98,6 +94,8 @@ pub(crate) struct Reference {
     pub(crate) metabolism_per_min: f64,
     pub(crate) transcription_per_min: f64,
     pub(crate) translation_aa_per_min: f64,
+    /// What it offers to genes.
+    pub(crate) environment: Environment,
 }
 
 /// A chassis under some settings: what its constants are, and its unlimited steady state (td, R, act and phiE as
@@ -126,7 +124,12 @@ pub(crate) fn baseline(name: ChassisName, settings: &Settings) -> Result<Baselin
         baseline.values = baseline.values.with(settings, true);
         return Ok(baseline);
     };
-    let mut figures = figures;
+    calibrated(&figures, settings)
+}
+
+/// A chassis calibrated to `figures`, where `settings` do not say otherwise.
+pub(crate) fn calibrated(figures: &Figures, settings: &Settings) -> Result<Baseline, SpecError> {
+    let mut figures = *figures;
     for (symbol, figure) in [
         (Symbol::Td, &mut figures.doubling_time_min),
         (Symbol::R, &mut figures.ribosomes),
@@ -175,6 +178,7 @@ fn reference(k: &Constants, y: &Vector) -> Reference {
         metabolism_per_min: rates.metabolism,
         transcription_per_min: k.transcription(&rates).iter().sum(),
         translation_aa_per_min: rates.elongation * rates.translating,
+        environment: Environment::of(k, y),
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) const CLASSES: usize = 5;
 pub(crate) const CLASS_R: usize = 0;
 /// The class of housekeeping protein, which represses its own transcription.
 pub(crate) const CLASS_Q: usize = 3;
+/// The heterologous class.
+pub(crate) const CLASS_P: usize = 4;
 /// The proteins t, m, q as indexes from `E`.
 pub(crate) const TRANSPORT: usize = 0;
 pub(crate) const METABOLIC: usize = 1;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::choice::Choice;
 use super::environment::{Environment, Shared};
 use super::genes::Genes;
-use super::{Fault, GeneReadout, MAX_EVENTS_PER_TICK, kind_at};
+use super::{Fault, GeneCounts, MAX_EVENTS_PER_TICK, kind_at};
 use crate::model::core::{BOUND, C, CLASS_R, CLASSES, Constants, E, IDLE, M, Vector};
 use crate::rng::Rng;
 
@@ -163,11 +163,11 @@ impl GeneLayer {
     }
 
     /// One gene under these rates.
-    pub(super) fn readout(&self, gene: usize, rates: &TickRates) -> GeneReadout<'_> {
+    pub(super) fn readout(&self, gene: usize, rates: &TickRates) -> GeneCounts<'_> {
         let genes = &self.genes;
         let (locus, symbol) = &genes.names[gene];
         let class = genes.class[gene];
-        GeneReadout {
+        GeneCounts {
             locus,
             symbol,
             mrna: self.counts.mrna[gene],

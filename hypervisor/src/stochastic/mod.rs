@@ -92,7 +92,7 @@ pub struct Lineage {
 
 /// One gene at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GeneReadout<'a> {
+pub struct GeneCounts<'a> {
     /// Locus tag; `rest_r` and the like for a lump of genes that no table lists, `burden` for heterologous load.
     pub locus: &'a str,
     /// Symbol; may be empty.
@@ -337,7 +337,7 @@ impl StochasticCell {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let (y, volume) = self.state();
-        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick));
+        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick), None);
         if let Layer::Genes(layer) = &self.layer {
             metrics.mrna_total = layer.counts.mrna.iter().sum::<u64>() as f64 / volume;
         }
@@ -379,7 +379,7 @@ impl StochasticCell {
 
     /// Every gene that is simulated, in the table's order; none where there is no table.
     #[must_use]
-    pub fn genes(&self) -> Vec<GeneReadout<'_>> {
+    pub fn genes(&self) -> Vec<GeneCounts<'_>> {
         let Layer::Genes(layer) = &self.layer else { return Vec::new() };
         let rates = match self.held_volume {
             Some(volume) => layer.reference_rates(volume),

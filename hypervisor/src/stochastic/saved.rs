@@ -12,7 +12,7 @@ use super::genes::{Genes, Reference};
 use super::{DIVISIONS, Layer, Lineage, REACTIONS, StochasticCell};
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::GeneTable;
-use crate::checkpoint::{CheckpointError, Reader, Writer, content, open, seal};
+use crate::checkpoint::{CheckpointError, Reader, VERSION, Writer, content, open, seal};
 use crate::grid::MAX_TICK;
 use crate::model::core::CLASSES;
 use crate::parameters::Settings;
@@ -20,8 +20,6 @@ use crate::rng::Rng;
 use crate::spec::{Allocation, Regime};
 
 pub(crate) const MAGIC: [u8; 4] = *b"BXCS";
-/// Raised with every change of the bytes, the reactions or the method.
-const VERSION: u8 = 1;
 /// No cell has more of anything; sums of so many still fit.
 const MOST_MOLECULES: u64 = 1 << 48;
 /// No cell draws more.
@@ -82,7 +80,7 @@ impl StochasticCell {
     pub fn restore(bytes: &[u8], genes: &GeneTable) -> Result<Self, CheckpointError> {
         let mut input = open(bytes, MAGIC, VERSION)?;
         let cell = read(&mut input, genes)?;
-        if !input.0.is_empty() {
+        if !input.rest.is_empty() {
             return Err(content("the length"));
         }
         Ok(cell)

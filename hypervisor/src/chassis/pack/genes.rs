@@ -10,7 +10,7 @@ const NEEDED: [&str; 9] =
     ["locus", "symbol", "start", "end", "strand", "type", "class", "proteins_per_cell", "mean_mrna"];
 const OPTIONAL: [&str; 2] = ["length_nt", "pseudo"];
 /// No genome is longer.
-const MAX_POSITION_BP: u64 = 1_000_000_000_000;
+pub(crate) const MAX_POSITION_BP: u64 = 1_000_000_000_000;
 
 /// A strand of the genome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +218,14 @@ pub struct Remainder {
     pub mean_mrna: f64,
 }
 
+impl Remainder {
+    /// Genes of every kind.
+    #[must_use]
+    pub fn genes(&self) -> u32 {
+        self.cds.saturating_add(self.trna).saturating_add(self.rrna).saturating_add(self.other_rna)
+    }
+}
+
 /// The genes of a chassis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct GeneTable {
@@ -250,6 +258,31 @@ impl GeneTable {
         Ok(Self { genes, remainder: None, complete: true })
     }
 
+    /// The table as [`GeneTable::parse_tsv`] reads it, `comments` above it.
+    #[must_use]
+    pub fn to_tsv(&self, comments: &[String]) -> String {
+        let mut lines: Vec<String> = comments.iter().map(|comment| format!("# {comment}")).collect();
+        lines.push([&NEEDED[..], &OPTIONAL[..]].concat().join("\t"));
+        for gene in &self.genes {
+            let amount = |amount: Option<f64>| amount.map(|amount| amount.to_string()).unwrap_or_default();
+            let cells = [
+                gene.locus.clone(),
+                gene.symbol.clone(),
+                gene.start.to_string(),
+                gene.end.to_string(),
+                gene.strand.as_str().to_owned(),
+                gene.kind.as_str().to_owned(),
+                gene.class.map(Class::as_str).unwrap_or_default().to_owned(),
+                amount(gene.proteins_per_cell),
+                amount(gene.mean_mrna),
+                gene.length_nt.to_string(),
+                if gene.pseudo { "yes" } else { "" }.to_owned(),
+            ];
+            lines.push(cells.join("\t"));
+        }
+        lines.join("\n") + "\n"
+    }
+
     /// The sums over the genes listed, in the shape of a remainder.
     #[must_use]
     pub fn sums(&self) -> Remainder {
@@ -277,6 +310,25 @@ impl GeneTable {
             sums.mean_mrna += gene.mean_mrna.unwrap_or(0.0);
         }
         sums
+    }
+
+    /// The sums over all genes that it covers: listed, and the remainder.
+    #[must_use]
+    pub fn all(&self) -> Remainder {
+        let (mut all, rest) = (self.sums(), self.remainder.clone().unwrap_or_default());
+        all.cds = all.cds.saturating_add(rest.cds);
+        all.trna = all.trna.saturating_add(rest.trna);
+        all.rrna = all.rrna.saturating_add(rest.rrna);
+        all.other_rna = all.other_rna.saturating_add(rest.other_rna);
+        all.essential = all.essential.saturating_add(rest.essential);
+        all.quasi_essential = all.quasi_essential.saturating_add(rest.quasi_essential);
+        all.non_essential = all.non_essential.saturating_add(rest.non_essential);
+        all.cds_length_nt = all.cds_length_nt.saturating_add(rest.cds_length_nt);
+        all.length_aa = all.length_aa.saturating_add(rest.length_aa);
+        all.proteins_per_cell += rest.proteins_per_cell;
+        all.protein_mass_aa += rest.protein_mass_aa;
+        all.mean_mrna += rest.mean_mrna;
+        all
     }
 
     /// The genes that people call `name` (a symbol, or a locus); several may share a symbol.

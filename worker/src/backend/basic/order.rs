@@ -69,6 +69,7 @@ fn scheduled(change: &OrderedChange) -> Result<Change, BadOrder> {
         parameters: change.parameters.clone(),
         atp_milli_percent: allocation.map(atp).transpose()?,
         ribosomes: allocation.map(ribosomes).transpose()?,
+        ..Change::default()
     })
 }
 
