@@ -2,6 +2,7 @@
 //! worker has stands. The fleet core never does.
 
 use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, Metrics, RibosomeCap, Tolerance, steady_state};
+use bioxen_protocol::command::Engine;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::reply::Predicted;
 use bioxen_protocol::worker::{CellAllocation, CellOrder};
@@ -28,6 +29,12 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
         allocation: allocation(order.allocation)?,
         schedule: schedule.collect::<Result<_, ErrorBody>>()?,
         tolerance: Tolerance::default(),
+        engine: match order.engine {
+            Engine::Ode => bioxen_hypervisor::Engine::Ode,
+            Engine::Stochastic => bioxen_hypervisor::Engine::Stochastic,
+        },
+        seed: order.seed,
+        replicate: order.replicate,
     })
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::cell::{Cell, Track};
+use crate::ode::{OdeCell, Track};
 use crate::chassis::ChassisName;
 use crate::grid::{MAX_TICK, last_tick_within};
 use crate::model::core::{N, Vector};
@@ -64,7 +64,7 @@ pub enum CheckpointError {
     Spec(#[from] SpecError),
 }
 
-impl Cell {
+impl OdeCell {
     /// The cell as bytes.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
@@ -95,7 +95,7 @@ impl Cell {
         seal(out)
     }
 
-    /// The cell that [`Cell::checkpoint`] gave these bytes for; it goes on with the same bits.
+    /// The cell that [`OdeCell::checkpoint`] gave these bytes for; it goes on with the same bits.
     ///
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
@@ -289,7 +289,7 @@ impl Reader<'_> {
         chassis.ok_or_else(|| content("the chassis"))
     }
 
-    pub(crate) fn cell(&mut self) -> Result<Cell, CheckpointError> {
+    pub(crate) fn cell(&mut self) -> Result<OdeCell, CheckpointError> {
         let chassis = self.chassis()?;
         let mut settings = Settings::default();
         for (symbol, value) in self.settings()? {
@@ -320,7 +320,7 @@ impl Reader<'_> {
         }
         let schedule = self.schedule(&regime, tick)?;
         let organism = if self.with_organism { self.organism(&regime)? } else { None };
-        Ok(Cell { regime, tolerance, schedule, tick, state, track, organism })
+        Ok(OdeCell { regime, tolerance, schedule, tick, state, track, organism })
     }
 
     pub(crate) fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {

@@ -31,6 +31,7 @@ mod grid;
 mod maths;
 mod metrics;
 mod model;
+mod ode;
 mod organism;
 mod parameters;
 pub mod rng;
@@ -58,7 +59,8 @@ pub use organism::readout::{
     CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout,
 };
 pub use organism::state::Regulation;
+pub use ode::OdeCell;
 pub use parameters::known_symbols;
 pub use solver::rosenbrock::Tolerance;
 pub use stochastic::{GeneCounts, Lineage, StochasticCell};
-pub use spec::{Allocation, CellSpec, Change, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};
+pub use spec::{Allocation, CellSpec, Change, Engine, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};

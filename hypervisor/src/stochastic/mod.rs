@@ -23,7 +23,7 @@ mod core_layer;
 mod environment;
 mod gene_layer;
 mod genes;
-mod saved;
+pub(crate) mod saved;
 #[cfg(test)]
 mod tests;
 
@@ -31,15 +31,19 @@ use std::collections::VecDeque;
 use std::f64::consts::LN_2;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::cell::{Progress, SimulationError};
-use crate::chassis::pack::genes::GeneTable;
+use crate::chassis::pack::genes::{Gene, GeneTable};
 use crate::grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of};
 use crate::maths;
 use crate::metrics::Metrics;
 use crate::model::core::{Constants, NAMES, Vector};
+use crate::organism::action::{Names, OrganismError};
+use crate::organism::readout::{GeneReadout, places};
 use crate::parameters::Settings;
 use crate::rng::Rng;
-use crate::spec::{CellSpec, Change, Regime, SpecError, in_order};
+use crate::spec::{CellSpec, Change, Regime, SpecError, in_order, served_by_stochastic};
 use core_layer::CoreLayer;
 use environment::Environment;
 use gene_layer::GeneLayer;
@@ -80,7 +84,7 @@ pub struct StochasticCell {
 }
 
 /// Where the cell stands in its lineage.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Lineage {
     /// Divisions since minute 0.
     pub generation: u64,
@@ -130,6 +134,7 @@ impl StochasticCell {
     /// What [`CellSpec::validate`] finds.
     pub fn new(spec: &CellSpec, genes: &GeneTable, seed: u64, replicate: u32) -> Result<Self, SpecError> {
         spec.validate()?;
+        spec.schedule.iter().try_for_each(served_by_stochastic)?;
         let (regime, _) = Regime::of(spec)?;
         let reference = Reference::of(regime.chassis, &regime.settings)?;
         let layer = match Genes::new(genes, reference) {
@@ -255,6 +260,7 @@ impl StochasticCell {
         if change.tick != self.tick {
             return Err(SpecError::WrongTick { tick: change.tick, now: self.tick });
         }
+        served_by_stochastic(change)?;
         let mut regime = self.regime.after(change)?;
         for later in &self.schedule {
             regime = regime.after(later)?;
@@ -375,6 +381,31 @@ impl StochasticCell {
                 (totals.state, totals.volume)
             }
         }
+    }
+
+    pub(crate) fn regime(&self) -> &Regime {
+        &self.regime
+    }
+
+    /// The genes of the chassis' pack by name, or all of them, as this cell has them; null where it does not simulate
+    /// one by itself.
+    pub(crate) fn listed_genes(&self, named: &[String]) -> Result<Vec<GeneReadout>, OrganismError> {
+        let names = Names::of(self.regime.chassis);
+        let table = names.genes()?;
+        let places = places(named, table.genes.len(), |name| names.gene(name))?;
+        let simulated = self.genes();
+        let readout = |gene: &'static Gene| {
+            let counts = simulated.iter().find(|counts| counts.locus == gene.locus);
+            GeneReadout {
+                locus: &gene.locus,
+                symbol: &gene.symbol,
+                class: gene.class,
+                transcription_per_min: counts.map(|counts| counts.transcription_per_min),
+                mrna: counts.map(|counts| counts.mrna as f64),
+                proteins: counts.and(gene.proteins_per_cell).and(counts.map(|counts| counts.proteins as f64)),
+            }
+        };
+        Ok(places.into_iter().filter_map(|at| table.genes.get(at)).map(readout).collect())
     }
 
     /// Every gene that is simulated, in the table's order; none where there is no table.

@@ -17,7 +17,7 @@ use crate::grid::MAX_TICK;
 use crate::model::core::CLASSES;
 use crate::parameters::Settings;
 use crate::rng::Rng;
-use crate::spec::{Allocation, Regime};
+use crate::spec::{Allocation, Regime, served_by_stochastic};
 
 pub(crate) const MAGIC: [u8; 4] = *b"BXCS";
 /// No cell has more of anything; sums of so many still fit.
@@ -87,6 +87,11 @@ impl StochasticCell {
     }
 }
 
+/// The chassis of a stochastic cell's checkpoint; `None` where the bytes are none.
+pub(crate) fn chassis(bytes: &[u8]) -> Option<Result<ChassisName, CheckpointError>> {
+    bytes.starts_with(&MAGIC).then(|| open(bytes, MAGIC, VERSION)?.chassis())
+}
+
 fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, CheckpointError> {
     let chassis = input.chassis()?;
     let calibration = settings(input)?;
@@ -124,6 +129,7 @@ fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, Che
     let reference = Reference::of(chassis, &calibration)?;
     let layer = layer(input, chassis, table, reference)?;
     let schedule = input.schedule(&regime, tick)?;
+    schedule.iter().try_for_each(served_by_stochastic)?;
     Ok(StochasticCell {
         regime,
         calibration,

@@ -248,6 +248,20 @@ async fn a_change_reaches_a_paused_vm_and_a_stop_comes_after_the_changes_before_
 }
 
 #[tokio::test]
+async fn a_stochastic_order_completes_with_the_bits_of_its_seed() {
+    let mut told = Told::with_threads(1);
+    let mut desired = desired("noisy", Pace::Max, Some(300));
+    let order = Arc::make_mut(desired.order.as_mut().unwrap());
+    (order.engine, order.seed, order.replicate) = (Engine::Stochastic, 7, 3);
+    let mut alone = super::order::cell(&desired).unwrap();
+    alone.advance_to(300).unwrap();
+    told.backend.place(desired);
+    let completed = told.until_state("noisy", ObservedState::Completed).await;
+    assert_eq!(completed.checkpoint, Some(alone.checkpoint()));
+    assert!(alone.lineage().is_some());
+}
+
+#[tokio::test]
 async fn bad_orders_fail_with_the_reason() {
     let mut told = Told::with_threads(1);
     let with = |vm: &str, edit: &dyn Fn(&mut CellOrder)| {
@@ -259,7 +273,6 @@ async fn bad_orders_fail_with_the_reason() {
     told.backend.place(with("parameter", &|order| {
         order.parameters.insert("nonsense".to_owned(), 1.0);
     }));
-    told.backend.place(with("engine", &|order| order.engine = Engine::Stochastic));
     told.backend.place(with("units", &|order| order.allocation.ribosomes = 1_000));
     told.backend.place(Desired { checkpoint: Some(vec![1, 2, 3]), ..desired("checkpoint", Pace::Max, None) });
     let late = vec![change(1, 50, Some(3))];
@@ -272,7 +285,6 @@ async fn bad_orders_fail_with_the_reason() {
     for (vm, reason) in [
         ("chassis", "there is no chassis \"yeast\""),
         ("parameter", "there is no parameter \"nonsense\""),
-        ("engine", "not in this version"),
         ("units", "1000 ribosome units are too many"),
         ("checkpoint", "checkpoint"),
         ("late", "has to be placed anew"),
