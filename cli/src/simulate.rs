@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use bioxen_hypervisor::{ChassisName, Engine};
 use bioxen_hypervisor::simulate::{self, Options};
+use bioxen_hypervisor::{ChassisName, Engine};
 use clap::{Args, ValueEnum};
 
 /// A cell that has not divided as often as asked by then will hardly do so.

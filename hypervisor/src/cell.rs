@@ -5,9 +5,9 @@
 //!                        Stochastic: molecules, reaction by reaction (stochastic)
 //! ```
 
-use crate::checkpoint::CheckpointError;
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::GeneTable;
+use crate::checkpoint::CheckpointError;
 use crate::metrics::Metrics;
 use crate::model::core::Vector;
 use crate::ode::OdeCell;

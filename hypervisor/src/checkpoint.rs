@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::ode::{OdeCell, Track};
 use crate::chassis::ChassisName;
 use crate::grid::{MAX_TICK, last_tick_within};
 use crate::model::core::{N, Vector};
+use crate::ode::{OdeCell, Track};
 use crate::parameters::{SYMBOLS, Settings, Symbol};
 use crate::solver::rosenbrock::{Step, Tolerance};
 use crate::spec::{
@@ -101,7 +101,8 @@ impl OdeCell {
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let version = bytes.get(MAGIC.len()).copied();
-        let format = if version == Some(VERSION_WITHOUT_ORGANISM) { VERSION_WITHOUT_ORGANISM } else { VERSION };
+        let format =
+            if version == Some(VERSION_WITHOUT_ORGANISM) { VERSION_WITHOUT_ORGANISM } else { VERSION };
         let mut input = open(bytes, MAGIC, format)?;
         input.with_organism = format == VERSION;
         let cell = input.cell()?;
@@ -344,7 +345,11 @@ impl Reader<'_> {
         Ok(Track { origin_tick, start_min, start, step, next_length_min, steps_since_tick })
     }
 
-    pub(crate) fn schedule(&mut self, regime: &Regime, tick: u64) -> Result<VecDeque<Change>, CheckpointError> {
+    pub(crate) fn schedule(
+        &mut self,
+        regime: &Regime,
+        tick: u64,
+    ) -> Result<VecDeque<Change>, CheckpointError> {
         let count = self.small("the schedule")?;
         if count as usize > MAX_SCHEDULED_CHANGES {
             return Err(content("the schedule"));

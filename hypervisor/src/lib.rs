@@ -54,13 +54,13 @@ pub use chassis::pack::{PACK_FILES, Pack, PackTexts};
 pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
+pub use ode::OdeCell;
 pub use organism::action::{OperonAction, OrganismAction, OrganismError};
 pub use organism::readout::{
     CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout,
 };
 pub use organism::state::Regulation;
-pub use ode::OdeCell;
 pub use parameters::known_symbols;
 pub use solver::rosenbrock::Tolerance;
-pub use stochastic::{GeneCounts, Lineage, StochasticCell};
 pub use spec::{Allocation, CellSpec, Change, Engine, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};
+pub use stochastic::{GeneCounts, Lineage, StochasticCell};

@@ -11,8 +11,8 @@
 
 use std::collections::VecDeque;
 
-use crate::grid::{MAX_TICK, last_tick_within, minutes_between, minutes_of};
 use crate::cell::{Progress, SimulationError};
+use crate::grid::{MAX_TICK, last_tick_within, minutes_between, minutes_of};
 use crate::metrics::Metrics;
 use crate::model::core::{IDLE, NAMES, R, Vector};
 use crate::organism::state::OrganismState;

@@ -12,8 +12,10 @@ use crate::grid::{minutes_of, tick_at};
 use crate::metrics::Metrics;
 use crate::model::core::NAMES;
 use crate::solver::rosenbrock::Tolerance;
+use crate::spec::{
+    Allocation, CellSpec, Change, Engine, MAX_ATP_MILLI_PERCENT, Regime, RibosomeCap, SpecError,
+};
 use crate::stochastic::Lineage;
-use crate::spec::{Allocation, CellSpec, Change, Engine, MAX_ATP_MILLI_PERCENT, Regime, RibosomeCap, SpecError};
 
 /// Most rows of a trajectory: some 300 MB of text.
 const MAX_ROWS: u64 = 1_000_000;
@@ -139,7 +141,9 @@ pub enum SimulateError {
     #[error("a stochastic cell has no steady state; leave out the engine, or ask for a number of minutes")]
     SteadyStochastic,
     /// Generations of a cell that does not divide.
-    #[error("the engine ode follows the mean cell, which does not divide; give generations with the engine stochastic")]
+    #[error(
+        "the engine ode follows the mean cell, which does not divide; give generations with the engine stochastic"
+    )]
     GenerationsOfTheMean,
     /// Fewer divisions than asked for.
     #[error(

@@ -60,7 +60,9 @@ pub enum OperonAction {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrganismError {
     /// The engine has none of it.
-    #[error("the engine stochastic does not serve {what} in this version; create the VM with the engine ode for them")]
+    #[error(
+        "the engine stochastic does not serve {what} in this version; create the VM with the engine ode for them"
+    )]
     Engine {
         /// What was asked for.
         what: &'static str,

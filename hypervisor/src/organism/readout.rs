@@ -7,9 +7,9 @@ use super::action::{GeneAt, Names, OrganismError};
 use super::environment::Environment;
 use super::expression::Expression;
 use super::state::{Followed, Regulation, gene_load};
-use crate::ode::OdeCell;
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::Class;
+use crate::ode::OdeCell;
 
 /// Everything that a cell carries beside its core.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -132,7 +132,7 @@ impl Bin {
         loop {
             // One word gives the member and, by what is left of it, the height.
             let product = u128::from(rng.next_u64()) * self.members.len() as u128;
-            let member = self.members[low_word(product >> 64) as usize] as usize;
+            let member = self.members[place(product)] as usize;
             let height = (low_word(product) >> 11) as f64 * STEP * upper_bound;
             if height < weights[member] {
                 return member;
@@ -146,11 +146,7 @@ fn highest(bits: u128) -> usize {
 }
 
 /// The bin of a weight in range: its exponent.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "eleven bits, and a weight in range lies in a bin"
-)]
+#[expect(clippy::cast_sign_loss, reason = "a weight in range lies in a bin")]
 fn bin_of(weight: f64) -> usize {
     let exponent = ((weight.to_bits() >> 52) & 0x7ff) as i32 - EXPONENT_OF_ONE;
     (exponent + BIN_OF_ONE) as usize
@@ -167,6 +163,12 @@ fn least() -> f64 {
 
 fn most() -> f64 {
     upper_bound(BINS - 1) / 2.0
+}
+
+/// The high word: below the number of members.
+#[expect(clippy::cast_possible_truncation, reason = "a place in a vector")]
+fn place(product: u128) -> usize {
+    (product >> 64) as usize
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low word is what is meant")]

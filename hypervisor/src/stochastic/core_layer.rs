@@ -7,8 +7,9 @@
 //! Every propensity comes from whole numbers at each reaction, so nothing accumulates. Elongation, transcription
 //! and volume stand still within one substep. It draws nothing but reactions, and the halves of a division.
 
+use super::draw::{self, Point, kind_at};
 use super::environment::Environment;
-use super::{Fault, MAX_EVENTS_PER_TICK, Point, kind_at};
+use super::{Fault, MAX_EVENTS_PER_TICK};
 use crate::grid::TICKS_PER_MINUTE;
 use crate::model::core::{BOUND, C, CLASS_R, CLASSES, Constants, E, IDLE, M, R, Vector};
 use crate::rng::Rng;
@@ -62,7 +63,7 @@ struct Sums {
 impl CoreLayer {
     /// A state of the core at `volume`, to the nearest whole molecules.
     pub(super) fn at(state: &Vector, volume: f64) -> Self {
-        let count = |at: usize| super::whole((state[at] * volume).round());
+        let count = |at: usize| draw::whole((state[at] * volume).round());
         Self {
             mrna: std::array::from_fn(|class| count(M + class)),
             complexes: std::array::from_fn(|class| count(C + class)),

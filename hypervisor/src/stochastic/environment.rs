@@ -70,8 +70,9 @@ impl Environment {
         let lost = (k.inhibition + self.growth).max(LEAST_LOSS_PER_MIN);
         // Growth and decay of a transcript without a ribosome, times free ribosomes.
         let loss = k.decay + self.growth;
-        let scale = completion
-            .map(|each| (loss * (k.unbinding + each + k.inhibition + self.growth) / k.binding).min(NEVER_BOUND));
+        let scale = completion.map(|each| {
+            (loss * (k.unbinding + each + k.inhibition + self.growth) / k.binding).min(NEVER_BOUND)
+        });
         let mut free = 0.0;
         // The sum is concave and rises with r: from 0, Newton's method climbs to the root and never passes it.
         for _ in 0..MAX_ITERATIONS {
@@ -87,8 +88,7 @@ impl Environment {
                 break;
             }
         }
-        let complexes_per_demand =
-            scale.map(|scale| free / (lost * free + scale).max(LEAST_LOSS_PER_MIN));
+        let complexes_per_demand = scale.map(|scale| free / (lost * free + scale).max(LEAST_LOSS_PER_MIN));
         let translating = (0..CLASSES).map(|class| complexes_per_demand[class] * demand[class]).sum();
         Shared { free, complexes_per_demand, translating }
     }

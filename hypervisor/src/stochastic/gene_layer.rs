@@ -10,9 +10,10 @@
 use std::sync::Arc;
 
 use super::choice::Choice;
+use super::draw::{self, kind_at};
 use super::environment::{Environment, Shared};
 use super::genes::Genes;
-use super::{Fault, GeneCounts, MAX_EVENTS_PER_TICK, kind_at};
+use super::{Fault, GeneCounts, MAX_EVENTS_PER_TICK};
 use crate::model::core::{BOUND, C, CLASS_R, CLASSES, Constants, E, IDLE, M, Vector};
 use crate::rng::Rng;
 
@@ -83,7 +84,7 @@ impl GeneLayer {
 
     /// The reference state at `volume`, to the nearest whole molecules.
     pub(super) fn at_reference(genes: Arc<Genes>, volume: f64) -> Self {
-        let whole = |means: &[f64]| means.iter().map(|mean| super::whole((mean * volume).round())).collect();
+        let whole = |means: &[f64]| means.iter().map(|mean| draw::whole((mean * volume).round())).collect();
         let (mrna, proteins) = (whole(&genes.mean_mrna), whole(&genes.mean_proteins));
         Self::new(genes, Counts { mrna, proteins, bound: 0 })
     }
@@ -264,7 +265,7 @@ impl GeneLayer {
             *count = rng.binomial(*count, 0.5);
         }
         let held = self.counts.bound as f64 / mothers.max(1.0);
-        self.counts.bound = rng.binomial(super::whole(self.ribosomes(k)), held);
+        self.counts.bound = rng.binomial(draw::whole(self.ribosomes(k)), held);
     }
 
     /// Ribosomes that the class' protein makes up.

@@ -11,6 +11,7 @@
 //! | `genes` | rates of genes from a table, in closed form |
 //! | `gene_layer`, `choice` | counts by gene, by composition-rejection |
 //! | `core_layer` | counts by class where there are no genes, by the direct method |
+//! | `draw`, `readout` | the kind of reaction that fires; figures for people |
 //! | `environment` | energy, nutrient, growth, shared ribosomes |
 //! | `saved` | the same as bytes |
 //!
@@ -20,9 +21,11 @@
 
 mod choice;
 mod core_layer;
+mod draw;
 mod environment;
 mod gene_layer;
 mod genes;
+mod readout;
 pub(crate) mod saved;
 #[cfg(test)]
 mod tests;
@@ -34,13 +37,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::cell::{Progress, SimulationError};
-use crate::chassis::pack::genes::{Gene, GeneTable};
+use crate::chassis::pack::genes::GeneTable;
 use crate::grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of};
 use crate::maths;
-use crate::metrics::Metrics;
-use crate::model::core::{Constants, NAMES, Vector};
-use crate::organism::action::{Names, OrganismError};
-use crate::organism::readout::{GeneReadout, places};
+use crate::model::core::Constants;
 use crate::parameters::Settings;
 use crate::rng::Rng;
 use crate::spec::{CellSpec, Change, Regime, SpecError, in_order, served_by_stochastic};
@@ -48,6 +48,7 @@ use core_layer::CoreLayer;
 use environment::Environment;
 use gene_layer::GeneLayer;
 use genes::{Genes, Reference};
+pub use readout::GeneCounts;
 
 /// Reactions within one tick before giving up: about a fifth of a second. E. coli has 40,000.
 const MAX_EVENTS_PER_TICK: f64 = 5e6;
@@ -92,25 +93,6 @@ pub struct Lineage {
     pub birth_tick: u64,
     /// Its mass then, aa.
     pub birth_mass_aa: f64,
-}
-
-/// One gene at a moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GeneCounts<'a> {
-    /// Locus tag; `rest_r` and the like for a lump of genes that no table lists, `burden` for heterologous load.
-    pub locus: &'a str,
-    /// Symbol; may be empty.
-    pub symbol: &'a str,
-    /// Copies of its mRNA.
-    pub mrna: u64,
-    /// Copies of its protein.
-    pub proteins: u64,
-    /// mRNA made, 1/min.
-    pub transcription_per_min: f64,
-    /// mRNA decay, 1/min a transcript.
-    pub decay_per_min: f64,
-    /// Proteins completed, 1/min a transcript.
-    pub translation_per_min: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -338,85 +320,8 @@ impl StochasticCell {
         }
     }
 
-    /// Figures at the committed tick. Amounts are those in the cell, which doubles from one division to the next;
-    /// rates and fractions do not depend on its size.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        let (y, volume) = self.state();
-        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick), None);
-        if let Layer::Genes(layer) = &self.layer {
-            metrics.mrna_total = layer.counts.mrna.iter().sum::<u64>() as f64 / volume;
-        }
-        for amount in [
-            &mut metrics.atp,
-            &mut metrics.ribosomes_total,
-            &mut metrics.ribosomes_active,
-            &mut metrics.protein_total,
-            &mut metrics.mrna_total,
-        ] {
-            *amount *= volume;
-        }
-        metrics
-    }
-
-    /// The state at the committed tick, variable by variable, in molecules in the cell.
-    pub fn variables(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
-        let (y, volume) = self.state();
-        NAMES.into_iter().zip(y.map(|amount| amount * volume))
-    }
-
-    /// Mass of the cell over that of the mean cell.
-    #[must_use]
-    pub fn volume(&self) -> f64 {
-        self.state().1
-    }
-
-    /// The core's state per volume, and the volume.
-    fn state(&self) -> (Vector, f64) {
-        let k = &self.regime.constants;
-        match &self.layer {
-            Layer::Core(layer) => layer.state(k, &self.environment),
-            Layer::Genes(layer) => {
-                let totals = layer.totals(k, &self.environment, self.held_volume);
-                (totals.state, totals.volume)
-            }
-        }
-    }
-
     pub(crate) fn regime(&self) -> &Regime {
         &self.regime
-    }
-
-    /// The genes of the chassis' pack by name, or all of them, as this cell has them; null where it does not simulate
-    /// one by itself.
-    pub(crate) fn listed_genes(&self, named: &[String]) -> Result<Vec<GeneReadout>, OrganismError> {
-        let names = Names::of(self.regime.chassis);
-        let table = names.genes()?;
-        let places = places(named, table.genes.len(), |name| names.gene(name))?;
-        let simulated = self.genes();
-        let readout = |gene: &'static Gene| {
-            let counts = simulated.iter().find(|counts| counts.locus == gene.locus);
-            GeneReadout {
-                locus: &gene.locus,
-                symbol: &gene.symbol,
-                class: gene.class,
-                transcription_per_min: counts.map(|counts| counts.transcription_per_min),
-                mrna: counts.map(|counts| counts.mrna as f64),
-                proteins: counts.and(gene.proteins_per_cell).and(counts.map(|counts| counts.proteins as f64)),
-            }
-        };
-        Ok(places.into_iter().filter_map(|at| table.genes.get(at)).map(readout).collect())
-    }
-
-    /// Every gene that is simulated, in the table's order; none where there is no table.
-    #[must_use]
-    pub fn genes(&self) -> Vec<GeneCounts<'_>> {
-        let Layer::Genes(layer) = &self.layer else { return Vec::new() };
-        let rates = match self.held_volume {
-            Some(volume) => layer.reference_rates(volume),
-            None => layer.next_rates(&self.regime.constants, &mut self.environment.clone(), TICK_MIN),
-        };
-        (0..layer.genes.count()).map(|gene| layer.readout(gene, &rates)).collect()
     }
 
     /// From here on the environment stays at the chassis' unlimited steady state, for comparing the reactions with
@@ -445,45 +350,4 @@ impl Layer {
             Self::Core(_) => 0.0,
         }
     }
-}
-
-/// What a reaction is chosen by, once its kind is.
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    /// Uniform between 0 and the kind's propensity.
-    rest: f64,
-    propensity: f64,
-}
-
-impl Point {
-    /// Uniform between 0 and 1.
-    fn fraction(self) -> f64 {
-        self.rest / self.propensity
-    }
-}
-
-/// The kind of reaction that `point`, uniform between 0 and the sum of `propensities`, falls on; one that can happen
-/// however the sum was rounded.
-#[inline]
-fn kind_at<const KINDS: usize>(propensities: &[f64; KINDS], point: f64) -> (usize, Point) {
-    let (mut kind, mut rest) = (0, point);
-    let mut chosen = (0, Point { rest: 0.0, propensity: 0.0 });
-    while kind < KINDS {
-        let propensity = propensities[kind];
-        if propensity > 0.0 {
-            chosen = (kind, Point { rest: rest.min(propensity), propensity });
-            if rest < propensity {
-                break;
-            }
-            rest -= propensity;
-        }
-        kind += 1;
-    }
-    chosen
-}
-
-/// A whole number of molecules.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; amounts are not negative")]
-fn whole(amount: f64) -> u64 {
-    amount as u64
 }

@@ -26,8 +26,14 @@ impl Gene {
     }
 
     /// mRNA and protein at `ticks`, from those at birth.
-    pub(crate) fn follow<const N: usize>(&self, born: (u64, u64), ticks: &[u64; N], seed: u64) -> [(u64, u64); N] {
-        let mut random = SplitMix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    pub(crate) fn follow<const N: usize>(
+        &self,
+        born: (u64, u64),
+        ticks: &[u64; N],
+        seed: u64,
+    ) -> [(u64, u64); N] {
+        // Far from the step of the generator, so that no two seeds give the same stream shifted.
+        let mut random = SplitMix(seed.wrapping_mul(0xd134_2543_de82_ef95));
         let (mut mrna, mut protein) = born;
         let mut seen = [(0, 0); N];
         let (mut tick, mut next) = (0, 0);
