@@ -3,7 +3,7 @@
 use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, watch};
+use crate::commands::{allocate, audit, chassis, create, lifecycle, list, operator, quota, read, watch};
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
 use crate::exit::{EXIT_CODES, Failure};
@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Performance,
     /// Check the ledger (operators)
     Ledger(operator::LedgerArgs),
+    /// Show, check and make chassis packs: what is known of an organism, each figure with its source
+    Chassis(chassis::ChassisArgs),
     /// Run a whole fleet here until interrupted: NATS, a coordinator, workers
     Dev(DevArgs),
     /// Show two users, three cells, a refusal and the audit trail on a fleet of its own

@@ -48,7 +48,7 @@ pub use chassis::pack::genes::{Class, Gene, GeneTable, Kind, Remainder, Strand};
 pub use chassis::pack::import::{ImportedPack, import};
 pub use chassis::pack::operons::{Cistron, FoldChange, Operon, OperonClass};
 pub use chassis::pack::plasmids::Plasmid;
-pub use chassis::pack::sheet::{Calibration, Figure, Genome, Sheet};
+pub use chassis::pack::sheet::{Calibration, Figure, Genome, NamedFigure, Sheet};
 pub use chassis::pack::table::TableError;
 pub use chassis::pack::{PACK_FILES, Pack, PackTexts};
 pub use checkpoint::CheckpointError;

@@ -297,6 +297,28 @@ fn a_checkpoint_of_another_format_is_named_as_such() {
     assert_eq!(Cell::restore(b"").err(), Some(CheckpointError::NotACheckpoint));
 }
 
+/// The first format had no load, no genes, no operons and no plasmids.
+#[test]
+fn a_checkpoint_of_the_first_format_goes_on_with_the_same_bits() {
+    let mut cell = Cell::new(&CellSpec::unlimited(ChassisName::Ecoli)).unwrap();
+    cell.apply(&Change { tick: 0, ribosomes: Some(RibosomeCap::Units(30)), ..Change::default() }).unwrap();
+    cell.advance_to(77).unwrap();
+    let mut first = cell.checkpoint();
+    first.truncate(first.len() - 8 - 3 * 8);
+    // Behind magic, version, chassis, no settings, energy and a cap in units.
+    first.drain(31..39);
+    first[4] = 1;
+    let checksum = first.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    first.extend(checksum.to_le_bytes());
+    let mut restored = Cell::restore(&first).unwrap();
+    assert_eq!(restored.checkpoint(), cell.checkpoint());
+    restored.advance_to(END).unwrap();
+    cell.advance_to(END).unwrap();
+    assert_eq!(bits(&restored), bits(&cell));
+}
+
 /// One trajectory a chassis, with a change of everything on the way, as one number.
 fn digest(chassis: ChassisName) -> u64 {
     let spec = CellSpec {

@@ -19,7 +19,7 @@ fn complete_syn3a() -> Option<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/facts/syn3a_genes.tsv");
     let text = std::fs::read_to_string(path).ok();
     if text.is_none() {
-        println!("skipped: the complete table of syn3A is not at {path}");
+        eprintln!("skipped: the complete table of syn3A is not at {path}");
     }
     text
 }

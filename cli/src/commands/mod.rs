@@ -2,6 +2,7 @@
 
 pub(crate) mod allocate;
 pub(crate) mod audit;
+pub(crate) mod chassis;
 pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
@@ -73,7 +74,7 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
         Command::Performance => read::of_fleet(&session, Verb::Performance).await,
         Command::Ledger(_) => operator::verify(&session).await,
-        Command::Dev(_) | Command::Demo(_) | Command::Simulate(_) => {
+        Command::Chassis(_) | Command::Dev(_) | Command::Demo(_) | Command::Simulate(_) => {
             Err(Failure::other("this command needs no fleet and is carried out before one is asked"))
         }
     }

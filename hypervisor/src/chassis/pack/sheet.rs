@@ -204,3 +204,43 @@ pub struct FunctionSheet {
     /// Symbols or loci.
     pub genes: Vec<String>,
 }
+
+/// A figure by its name, for a list of all.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NamedFigure {
+    /// With its unit last.
+    pub name: String,
+    /// The figure.
+    pub value: f64,
+    /// A key of `sources`.
+    pub source: String,
+    /// How it follows, or how well it is known.
+    pub note: Option<String>,
+}
+
+impl Sheet {
+    /// Every figure outside of the tables.
+    #[must_use]
+    pub fn figures(&self) -> Vec<NamedFigure> {
+        fn named(name: &str, value: f64, figure: &Figure<impl Copy>) -> NamedFigure {
+            NamedFigure {
+                name: name.to_owned(),
+                value,
+                source: figure.source.clone(),
+                note: figure.note.clone(),
+            }
+        }
+        let most = &self.allocation.most_ribosome_units;
+        let mut all = vec![named("most_ribosome_units", f64::from(most.value), most)];
+        let calibration = self.calibration.iter().flat_map(Calibration::figures);
+        all.extend(calibration.map(|(name, figure)| named(name, figure.value, figure)));
+        all.extend(self.parameters.iter().map(|(name, figure)| named(name, figure.value, figure)));
+        if let Some(genome) = &self.genome {
+            all.push(named("size_bp", genome.size_bp.value as f64, &genome.size_bp));
+            all.extend(genome.gc_percent.as_ref().map(|gc| named("gc_percent", gc.value, gc)));
+            all.push(named("genetic_code", f64::from(genome.genetic_code.value), &genome.genetic_code));
+            all.extend(genome.genes.as_ref().map(|genes| named("genes", f64::from(genes.value), genes)));
+        }
+        all
+    }
+}

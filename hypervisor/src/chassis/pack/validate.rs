@@ -47,18 +47,8 @@ fn check_sources(pack: &Pack) -> Result<(), PackError> {
         let known = sheet.sources.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         Err(PackError::Source { figure: figure.to_owned(), source_key: source.to_owned(), known })
     };
-    check("most_ribosome_units", &sheet.allocation.most_ribosome_units.source)?;
-    for (name, figure) in sheet.calibration.iter().flat_map(|calibration| calibration.figures()) {
-        check(name, &figure.source)?;
-    }
-    for (name, figure) in &sheet.parameters {
-        check(name, &figure.source)?;
-    }
-    if let Some(genome) = &sheet.genome {
-        check("size_bp", &genome.size_bp.source)?;
-        check("genetic_code", &genome.genetic_code.source)?;
-        genome.gc_percent.iter().try_for_each(|gc| check("gc_percent", &gc.source))?;
-        genome.genes.iter().try_for_each(|genes| check("genome.genes", &genes.source))?;
+    for figure in sheet.figures() {
+        check(&figure.name, &figure.source)?;
     }
     if let Some(operons) = &sheet.operons {
         check("operons.position_source", &operons.position_source)?;
