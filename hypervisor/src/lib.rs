@@ -13,7 +13,9 @@
 //! | `organism` | genes, operons and plasmids beside the core |
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
-//! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
+//! | `ode`, `checkpoint` | the mean cell on the grid of simulated time; the same as bytes |
+//! | `stochastic` | a single cell, reaction by reaction: grows, divides |
+//! | `cell` | either of them, by one set of calls |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
 //! Growth is integrated, never looked up. What the models say of a cell is a prediction, not a measurement; the fit
@@ -22,7 +24,7 @@
 //!
 //! A trajectory depends on the specification and on the changes applied at grid points, and on nothing else: the
 //! same bits on any machine, however often the cell was paused, cloned, saved or moved. So there is no clock, no
-//! thread, no randomness and no network here, and transcendental functions come from `maths` alone.
+//! thread, no randomness of the machine and no network here, and transcendental functions come from `maths` alone.
 
 mod cell;
 mod chassis;

@@ -252,10 +252,10 @@ async fn a_stochastic_order_completes_with_the_bits_of_its_seed() {
     let (mut told, mut desired) = (Told::with_threads(1), desired("noisy", Pace::Max, Some(300)));
     Arc::make_mut(desired.order.as_mut().unwrap()).engine = Engine::Stochastic;
     let mut alone = super::order::cell(&desired).unwrap();
-    alone.advance_to(300).unwrap();
     told.backend.place(desired);
-    let seen = told.until_state("noisy", ObservedState::Completed).await.checkpoint;
-    assert_eq!(seen, Some(alone.checkpoint()), "{:?}", alone.lineage());
+    let seen = told.until_state("noisy", ObservedState::Completed).await;
+    alone.advance_to(seen.tick).unwrap();
+    assert_eq!(seen.checkpoint, Some(alone.checkpoint()));
 }
 
 #[tokio::test]
