@@ -4,7 +4,7 @@
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends there and then")]
 
 use bioxen_hypervisor::simulate::{Options, spec};
-use bioxen_hypervisor::{Cell, ChassisName, Tolerance};
+use bioxen_hypervisor::{Cell, CellSpec, ChassisName, GeneTable, StochasticCell, Tolerance};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 /// Ten grid points a minute.
@@ -43,10 +43,34 @@ fn cells(criterion: &mut Criterion) {
         follow(criterion, &format!("{chassis}, an hour at {units} units"), &capped(chassis, units), 60);
     }
     let syn3a = capped(ChassisName::Syn3a, 10);
+    cycles(criterion);
     criterion.bench_function("syn3a, metrics", |bencher| bencher.iter(|| syn3a.metrics()));
     criterion.bench_function("syn3a, checkpoint and restore", |bencher| {
         bencher.iter(|| Cell::restore(&syn3a.checkpoint()).expect("a checkpoint"));
     });
+}
+
+/// One generation of single cells: all genes of syn3a where their table is beside the repository, and weisse2015.
+fn cycles(criterion: &mut Criterion) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/facts/syn3a_genes.tsv");
+    let listed = ChassisName::Syn3a.pack().gene_table.clone().unwrap_or_default();
+    let whole = std::fs::read_to_string(path).ok().and_then(|text| GeneTable::parse_tsv(&text).ok());
+    for (chassis, genes, name) in [
+        (ChassisName::Syn3a, whole, "syn3a, a cell cycle, 455 genes"),
+        (ChassisName::Syn3a, Some(listed), "syn3a, a cell cycle, the genes of its pack"),
+        (ChassisName::Weisse2015, Some(GeneTable::default()), "weisse2015, a cell cycle, stochastic"),
+    ] {
+        let Some(genes) = genes else { continue };
+        let spec = CellSpec::unlimited(chassis);
+        let cell = StochasticCell::new(&spec, &genes, 1, 0).expect("a cell");
+        criterion.bench_function(name, |bencher| {
+            let live = |mut cell: StochasticCell| {
+                cell.advance_to_generation(1, 1_000_000).expect("it goes on");
+                cell
+            };
+            bencher.iter_batched(|| cell.clone(), live, BatchSize::SmallInput);
+        });
+    }
 }
 
 criterion_group!(benches, cells);

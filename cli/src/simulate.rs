@@ -3,9 +3,12 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use bioxen_hypervisor::ChassisName;
 use bioxen_hypervisor::simulate::{self, Options};
+use bioxen_hypervisor::{ChassisName, Engine};
 use clap::{Args, ValueEnum};
+
+/// A cell that has not divided as often as asked by then will hardly do so.
+const LONGEST_MIN: f64 = 100_000.0;
 
 /// Simulates one cell and prints figures (JSON) or a trajectory (CSV).
 ///
@@ -27,11 +30,23 @@ pub(crate) struct SimulateArgs {
     /// Cap on active ribosomes in molecules
     #[arg(long, value_name = "MOLECULES", allow_negative_numbers = true)]
     ribosome_cap: Option<f64>,
-    /// How long to simulate, on a grid of 0.1 min
-    #[arg(long, default_value_t = 60.0, allow_negative_numbers = true)]
-    minutes: f64,
+    /// How long to simulate, on a grid of 0.1 min (default: 60, with --generations at most 100,000)
+    #[arg(long, allow_negative_numbers = true)]
+    minutes: Option<f64>,
+    /// ode: the mean cell, integrated; stochastic: a single cell, reaction by reaction, that grows and divides
+    #[arg(long, value_enum, default_value_t = EngineArg::Ode)]
+    engine: EngineArg,
+    /// Key of the random numbers of a stochastic cell
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The other part of that key: cells of one seed differ in it
+    #[arg(long, default_value_t = 0)]
+    replicate: u32,
+    /// Stop when a stochastic cell has divided so often
+    #[arg(long)]
+    generations: Option<u64>,
     /// The steady state under the settings instead of a moment
-    #[arg(long, conflicts_with_all = ["minutes", "at", "every"])]
+    #[arg(long, conflicts_with_all = ["minutes", "at", "every", "generations"])]
     steady: bool,
     /// A change at a minute, as in `--at 30:cl=4`; NAME also atp, ribosomes or ribosome_cap
     #[arg(long, value_name = "MINUTE:NAME=VALUE")]
@@ -42,6 +57,12 @@ pub(crate) struct SimulateArgs {
     /// json: figures and state at the end; csv: the trajectory
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineArg {
+    Ode,
+    Stochastic,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,7 +92,14 @@ fn output(args: SimulateArgs) -> Result<String, String> {
         ribosomes: args.ribosomes,
         ribosome_cap: args.ribosome_cap,
         at: args.at,
-        minutes: args.minutes,
+        minutes: args.minutes.unwrap_or(if args.generations.is_some() { LONGEST_MIN } else { 60.0 }),
+        engine: match args.engine {
+            EngineArg::Ode => Engine::Ode,
+            EngineArg::Stochastic => Engine::Stochastic,
+        },
+        seed: args.seed,
+        replicate: args.replicate,
+        generations: args.generations,
         every_minutes: args.every,
         ..Options::new(args.chassis)
     };

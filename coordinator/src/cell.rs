@@ -5,6 +5,7 @@ use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, Change, Metrics, OrganismError, RibosomeCap, Tolerance, minutes_of,
     steady_state,
 };
+use bioxen_protocol::command::Engine;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::reply::Predicted;
@@ -32,6 +33,12 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
         allocation: allocation(order.allocation)?,
         schedule: schedule.collect::<Result<_, ErrorBody>>()?,
         tolerance: Tolerance::default(),
+        engine: match order.engine {
+            Engine::Ode => bioxen_hypervisor::Engine::Ode,
+            Engine::Stochastic => bioxen_hypervisor::Engine::Stochastic,
+        },
+        seed: order.seed,
+        replicate: order.replicate,
     })
 }
 

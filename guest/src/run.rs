@@ -51,7 +51,8 @@ pub(crate) fn failure_of(halt: Halt, session: &Session, line: Option<u32>) -> Fa
         ProcessError::Organism(OrganismError::Unknown { what, name, nearest, .. }) => {
             Failure::UnknownGene { message, what: what.to_owned(), name, nearest }
         }
-        ProcessError::Unsupported { .. } | ProcessError::Organism(OrganismError::Unsupported { .. }) => {
+        ProcessError::Unsupported { .. }
+        | ProcessError::Organism(OrganismError::Unsupported { .. } | OrganismError::Engine { .. }) => {
             Failure::Unsupported { message }
         }
         ProcessError::Argument { .. }

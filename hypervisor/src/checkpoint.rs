@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::cell::{Cell, Track};
 use crate::chassis::ChassisName;
 use crate::grid::{MAX_TICK, last_tick_within};
 use crate::model::core::{N, Vector};
+use crate::ode::{OdeCell, Track};
 use crate::parameters::{SYMBOLS, Settings, Symbol};
 use crate::solver::rosenbrock::{Step, Tolerance};
 use crate::spec::{
@@ -19,7 +19,7 @@ use crate::spec::{
 const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
 /// the bits that it promises.
-const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 2;
 /// Read as well: without genes, operons and plasmids; of what it has, every bit goes on as it did.
 const VERSION_WITHOUT_ORGANISM: u8 = 1;
 const CHECKSUM_BYTES: usize = 8;
@@ -51,12 +51,20 @@ pub enum CheckpointError {
         /// What is wrong.
         what: &'static str,
     },
+    /// It belongs to other genes.
+    #[error(
+        "the checkpoint was written with other genes of {chassis} than these; restore it with the gene table that the cell was made with"
+    )]
+    OtherGenes {
+        /// The chassis.
+        chassis: ChassisName,
+    },
     /// It holds values that cannot be.
     #[error("the checkpoint holds values that cannot be: {0}")]
     Spec(#[from] SpecError),
 }
 
-impl Cell {
+impl OdeCell {
     /// The cell as bytes.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
@@ -84,28 +92,19 @@ impl Cell {
             out.change(change);
         }
         out.organism(self.organism.as_deref());
-        let checksum = checksum(&out.0);
-        out.integer(checksum);
-        out.0
+        seal(out)
     }
 
-    /// The cell that [`Cell::checkpoint`] gave these bytes for; it goes on with the same bits.
+    /// The cell that [`OdeCell::checkpoint`] gave these bytes for; it goes on with the same bits.
     ///
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        if bytes.len() < MAGIC.len() + 1 + CHECKSUM_BYTES || bytes[..MAGIC.len()] != MAGIC {
-            return Err(CheckpointError::NotACheckpoint);
-        }
-        let version = bytes[MAGIC.len()];
-        if ![VERSION_WITHOUT_ORGANISM, VERSION].contains(&version) {
-            return Err(CheckpointError::Version { found: version });
-        }
-        let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-        if stored != checksum(body).to_le_bytes() {
-            return Err(CheckpointError::Checksum);
-        }
-        let mut input = Reader { rest: &body[MAGIC.len() + 1..], with_organism: version == VERSION };
+        let version = bytes.get(MAGIC.len()).copied();
+        let format =
+            if version == Some(VERSION_WITHOUT_ORGANISM) { VERSION_WITHOUT_ORGANISM } else { VERSION };
+        let mut input = open(bytes, MAGIC, format)?;
+        input.with_organism = format == VERSION;
         let cell = input.cell()?;
         if !input.rest.is_empty() {
             return Err(content("the length"));
@@ -114,8 +113,30 @@ impl Cell {
     }
 }
 
+/// The bytes with their checksum.
+pub(crate) fn seal(mut out: Writer) -> Vec<u8> {
+    let checksum = checksum(&out.0);
+    out.integer(checksum);
+    out.0
+}
+
+/// What stands between the version and the checksum of bytes that begin with `magic`.
+pub(crate) fn open(bytes: &[u8], magic: [u8; 4], version: u8) -> Result<Reader<'_>, CheckpointError> {
+    if bytes.len() < magic.len() + 1 + CHECKSUM_BYTES || bytes[..magic.len()] != magic {
+        return Err(CheckpointError::NotACheckpoint);
+    }
+    if bytes[magic.len()] != version {
+        return Err(CheckpointError::Version { found: bytes[magic.len()] });
+    }
+    let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+    if stored != checksum(body).to_le_bytes() {
+        return Err(CheckpointError::Checksum);
+    }
+    Ok(Reader { rest: &body[magic.len() + 1..], with_organism: true })
+}
+
 /// FNV-1a, 64 bits: any single changed byte changes it.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
@@ -125,7 +146,7 @@ pub(crate) fn content(what: &'static str) -> CheckpointError {
     CheckpointError::Content { what }
 }
 
-pub(crate) struct Writer(Vec<u8>);
+pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
     pub(crate) fn byte(&mut self, value: u8) {
@@ -140,13 +161,13 @@ impl Writer {
         self.integer(value.to_bits());
     }
 
-    fn vector(&mut self, values: &Vector) {
+    pub(crate) fn vector(&mut self, values: &Vector) {
         for value in values {
             self.number(*value);
         }
     }
 
-    fn settings(&mut self, settings: impl ExactSizeIterator<Item = (Symbol, f64)>) {
+    pub(crate) fn settings(&mut self, settings: impl ExactSizeIterator<Item = (Symbol, f64)>) {
         self.integer(settings.len() as u64);
         for (symbol, value) in settings {
             self.byte(symbol.code());
@@ -154,7 +175,7 @@ impl Writer {
         }
     }
 
-    fn cap(&mut self, cap: Option<RibosomeCap>) {
+    pub(crate) fn cap(&mut self, cap: Option<RibosomeCap>) {
         match cap {
             None => self.byte(0),
             Some(RibosomeCap::Unlimited) => self.byte(1),
@@ -169,7 +190,7 @@ impl Writer {
         }
     }
 
-    fn change(&mut self, change: &Change) {
+    pub(crate) fn change(&mut self, change: &Change) {
         self.integer(change.tick);
         // A scheduled change was validated: every name is a symbol.
         let known =
@@ -188,13 +209,13 @@ impl Writer {
 }
 
 pub(crate) struct Reader<'a> {
-    rest: &'a [u8],
+    pub(crate) rest: &'a [u8],
     /// Whether the format has genes, operons and plasmids.
     with_organism: bool,
 }
 
 impl Reader<'_> {
-    fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
+    pub(crate) fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
         let (taken, rest) = self.rest.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
         self.rest = rest;
         Ok(*taken)
@@ -204,7 +225,7 @@ impl Reader<'_> {
         Ok(self.take::<1>()?[0])
     }
 
-    fn integer(&mut self) -> Result<u64, CheckpointError> {
+    pub(crate) fn integer(&mut self) -> Result<u64, CheckpointError> {
         Ok(u64::from_le_bytes(self.take()?))
     }
 
@@ -218,7 +239,7 @@ impl Reader<'_> {
         if value.is_finite() { Ok(value) } else { Err(content(what)) }
     }
 
-    fn vector(&mut self, what: &'static str) -> Result<Vector, CheckpointError> {
+    pub(crate) fn vector(&mut self, what: &'static str) -> Result<Vector, CheckpointError> {
         let mut values = [0.0; N];
         for value in &mut values {
             *value = self.number(what)?;
@@ -226,7 +247,7 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn settings(&mut self) -> Result<Vec<(Symbol, f64)>, CheckpointError> {
+    pub(crate) fn settings(&mut self) -> Result<Vec<(Symbol, f64)>, CheckpointError> {
         let count = self.small("the number of parameters")?;
         if count as usize > SYMBOLS {
             return Err(content("the number of parameters"));
@@ -239,7 +260,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn cap(&mut self) -> Result<Option<RibosomeCap>, CheckpointError> {
+    pub(crate) fn cap(&mut self) -> Result<Option<RibosomeCap>, CheckpointError> {
         Ok(match self.byte()? {
             0 => None,
             1 => Some(RibosomeCap::Unlimited),
@@ -249,7 +270,7 @@ impl Reader<'_> {
         })
     }
 
-    fn change(&mut self) -> Result<Change, CheckpointError> {
+    pub(crate) fn change(&mut self) -> Result<Change, CheckpointError> {
         let tick = self.integer()?;
         let parameters: BTreeMap<String, f64> =
             self.settings()?.into_iter().map(|(symbol, value)| (symbol.name().to_owned(), value)).collect();
@@ -263,10 +284,14 @@ impl Reader<'_> {
         Ok(Change { tick, parameters, atp_milli_percent, ribosomes, organism })
     }
 
-    fn cell(&mut self) -> Result<Cell, CheckpointError> {
+    pub(crate) fn chassis(&mut self) -> Result<ChassisName, CheckpointError> {
         let code = self.byte()?;
         let chassis = ChassisName::ALL.into_iter().find(|chassis| *chassis as u8 == code);
-        let chassis = chassis.ok_or_else(|| content("the chassis"))?;
+        chassis.ok_or_else(|| content("the chassis"))
+    }
+
+    pub(crate) fn cell(&mut self) -> Result<OdeCell, CheckpointError> {
+        let chassis = self.chassis()?;
         let mut settings = Settings::default();
         for (symbol, value) in self.settings()? {
             settings.set(symbol, value)?;
@@ -296,10 +321,10 @@ impl Reader<'_> {
         }
         let schedule = self.schedule(&regime, tick)?;
         let organism = if self.with_organism { self.organism(&regime)? } else { None };
-        Ok(Cell { regime, tolerance, schedule, tick, state, track, organism })
+        Ok(OdeCell { regime, tolerance, schedule, tick, state, track, organism })
     }
 
-    fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {
+    pub(crate) fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {
         let origin_tick = self.integer()?;
         let start_min = self.number("the step")?;
         let start = self.vector("the step")?;
@@ -320,7 +345,11 @@ impl Reader<'_> {
         Ok(Track { origin_tick, start_min, start, step, next_length_min, steps_since_tick })
     }
 
-    fn schedule(&mut self, regime: &Regime, tick: u64) -> Result<VecDeque<Change>, CheckpointError> {
+    pub(crate) fn schedule(
+        &mut self,
+        regime: &Regime,
+        tick: u64,
+    ) -> Result<VecDeque<Change>, CheckpointError> {
         let count = self.small("the schedule")?;
         if count as usize > MAX_SCHEDULED_CHANGES {
             return Err(content("the schedule"));

@@ -15,7 +15,9 @@
 //! | `solver` | steps in time, steady states |
 //! | `rng` | random numbers by key and position |
 //! | `ssa` | networks of reactions, event by event |
-//! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
+//! | `ode`, `checkpoint` | the mean cell on the grid of simulated time; the same as bytes |
+//! | `stochastic` | a single cell, reaction by reaction: grows, divides |
+//! | `cell` | either of them, by one set of calls |
 //! | `process` | what process code can do with a cell: plain calls, analyses, effects |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
@@ -34,6 +36,7 @@ mod grid;
 mod maths;
 mod metrics;
 mod model;
+mod ode;
 mod organism;
 mod parameters;
 pub mod process;
@@ -42,6 +45,7 @@ pub mod simulate;
 mod solver;
 mod spec;
 pub mod ssa;
+mod stochastic;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
@@ -57,6 +61,7 @@ pub use chassis::pack::{PACK_FILES, Pack, PackTexts};
 pub use checkpoint::CheckpointError;
 pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
+pub use ode::OdeCell;
 pub use organism::action::{OperonAction, OrganismAction, OrganismError};
 pub use organism::readout::{
     CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout,
@@ -64,4 +69,5 @@ pub use organism::readout::{
 pub use organism::state::Regulation;
 pub use parameters::known_symbols;
 pub use solver::rosenbrock::Tolerance;
-pub use spec::{Allocation, CellSpec, Change, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};
+pub use spec::{Allocation, CellSpec, Change, Engine, MAX_SCHEDULED_CHANGES, RibosomeCap, SpecError};
+pub use stochastic::{GeneCounts, Lineage, StochasticCell};

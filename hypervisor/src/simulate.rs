@@ -12,7 +12,10 @@ use crate::grid::{minutes_of, tick_at};
 use crate::metrics::Metrics;
 use crate::model::core::NAMES;
 use crate::solver::rosenbrock::Tolerance;
-use crate::spec::{Allocation, CellSpec, Change, MAX_ATP_MILLI_PERCENT, Regime, RibosomeCap, SpecError};
+use crate::spec::{
+    Allocation, CellSpec, Change, Engine, MAX_ATP_MILLI_PERCENT, Regime, RibosomeCap, SpecError,
+};
+use crate::stochastic::Lineage;
 
 /// Most rows of a trajectory: some 300 MB of text.
 const MAX_ROWS: u64 = 1_000_000;
@@ -38,6 +41,14 @@ pub struct Options {
     pub every_minutes: f64,
     /// How accurate.
     pub tolerance: Tolerance,
+    /// How it is simulated.
+    pub engine: Engine,
+    /// Key of a stochastic cell's random numbers.
+    pub seed: u64,
+    /// The other part of that key.
+    pub replicate: u32,
+    /// Divisions after which to stop, before the last minute; for the stochastic engine.
+    pub generations: Option<u64>,
 }
 
 impl Options {
@@ -54,6 +65,10 @@ impl Options {
             minutes: 60.0,
             every_minutes: 1.0,
             tolerance: Tolerance::default(),
+            engine: Engine::Ode,
+            seed: 0,
+            replicate: 0,
+            generations: None,
         }
     }
 }
@@ -67,6 +82,11 @@ pub struct Outcome {
     pub steady: bool,
     /// Energy supply that holds at the end, percent.
     pub atp_percentage: f64,
+    /// How it was simulated.
+    pub engine: Engine,
+    /// Where a stochastic cell stands in its lineage.
+    #[serde(flatten)]
+    pub lineage: Option<Lineage>,
     /// Cap on active ribosomes that holds at the end, molecules; null where there is none.
     pub ribosome_cap: Option<f64>,
     /// The figures; `simulated_minutes` of a steady state is 0.
@@ -117,6 +137,26 @@ pub enum SimulateError {
         "a steady state has no minutes; leave the changes at a minute out, or ask for a number of minutes"
     )]
     SteadyWithChanges,
+    /// A steady state of a single cell.
+    #[error("a stochastic cell has no steady state; leave out the engine, or ask for a number of minutes")]
+    SteadyStochastic,
+    /// Generations of a cell that does not divide.
+    #[error(
+        "the engine ode follows the mean cell, which does not divide; give generations with the engine stochastic"
+    )]
+    GenerationsOfTheMean,
+    /// Fewer divisions than asked for.
+    #[error(
+        "the cell divided {done} times of {generations} within {minutes} minutes; simulate longer, or under better conditions"
+    )]
+    NotDivided {
+        /// As asked.
+        generations: u64,
+        /// Divisions.
+        done: u64,
+        /// How long it was followed.
+        minutes: f64,
+    },
     /// An energy supply that cannot be.
     #[error("atp = {percent} is out of range; expected 0 to 100000 percent")]
     Atp {
@@ -145,8 +185,22 @@ pub enum SimulateError {
 /// See [`SimulateError`].
 pub fn run(options: &Options) -> Result<Outcome, SimulateError> {
     let mut cell = Cell::new(&spec(options)?)?;
-    cell.advance_to(last_tick(options)?)?;
-    Ok(outcome(&cell.regime, cell.metrics(), cell.variables(), false))
+    let last = last_tick(options)?;
+    while !cell.advance_within(last, options.generations, u32::MAX)?.reached {}
+    divided(&cell, options)?;
+    let mut outcome = outcome(cell.regime(), cell.metrics(), cell.variables(), false);
+    (outcome.engine, outcome.lineage) = (cell.engine(), cell.lineage());
+    Ok(outcome)
+}
+
+/// Whether the cell has divided as often as was asked.
+fn divided(cell: &Cell, options: &Options) -> Result<(), SimulateError> {
+    let (Some(generations), Some(lineage)) = (options.generations, cell.lineage()) else { return Ok(()) };
+    if lineage.generation >= generations {
+        return Ok(());
+    }
+    let minutes = minutes_of(cell.tick());
+    Err(SimulateError::NotDivided { generations, done: lineage.generation, minutes })
 }
 
 /// Finds the steady state under the settings; minutes do not matter.
@@ -154,6 +208,9 @@ pub fn run(options: &Options) -> Result<Outcome, SimulateError> {
 /// # Errors
 /// See [`SimulateError`].
 pub fn steady(options: &Options) -> Result<Outcome, SimulateError> {
+    if options.engine == Engine::Stochastic {
+        return Err(SimulateError::SteadyStochastic);
+    }
     if !options.at.is_empty() {
         return Err(SimulateError::SteadyWithChanges);
     }
@@ -171,6 +228,8 @@ fn outcome(
     Outcome {
         chassis: regime.chassis,
         steady,
+        engine: Engine::Ode,
+        lineage: None,
         atp_percentage: f64::from(regime.allocation.atp_milli_percent) / 1000.0,
         ribosome_cap: Some(regime.constants.cap).filter(|cap| cap.is_finite()),
         metrics,
@@ -198,7 +257,8 @@ pub fn trajectory_csv(options: &Options) -> Result<String, SimulateError> {
         csv.push(',');
         csv.push_str(name);
     }
-    csv.push_str(",growth_rate_per_min,ribosomes_active,ribosomes_total\n");
+    csv.push_str(",growth_rate_per_min,ribosomes_active,ribosomes_total");
+    csv.push_str(if cell.lineage().is_some() { ",generation\n" } else { "\n" });
     loop {
         let metrics = cell.metrics();
         // Writing to a String cannot fail.
@@ -207,11 +267,16 @@ pub fn trajectory_csv(options: &Options) -> Result<String, SimulateError> {
         for value in cell.variables().map(|(_, value)| value).chain(figures) {
             let _ = write!(csv, ",{value:?}");
         }
-        csv.push('\n');
-        if cell.tick() == last {
-            return Ok(csv);
+        if let Some(lineage) = cell.lineage() {
+            let _ = write!(csv, ",{}", lineage.generation);
         }
-        cell.advance_to(cell.tick().saturating_add(every).min(last))?;
+        csv.push('\n');
+        let done = options.generations.zip(cell.lineage());
+        if cell.tick() == last || done.is_some_and(|(last, lineage)| lineage.generation >= last) {
+            return divided(&cell, options).map(|()| csv);
+        }
+        let next = cell.tick().saturating_add(every).min(last);
+        while !cell.advance_within(next, options.generations, u32::MAX)?.reached {}
     }
 }
 
@@ -220,6 +285,9 @@ pub fn trajectory_csv(options: &Options) -> Result<String, SimulateError> {
 /// # Errors
 /// See [`SimulateError`].
 pub fn spec(options: &Options) -> Result<CellSpec, SimulateError> {
+    if options.generations.is_some() && options.engine == Engine::Ode {
+        return Err(SimulateError::GenerationsOfTheMean);
+    }
     let mut parameters = BTreeMap::new();
     for setting in &options.set {
         let (name, value) = name_and_value(setting, setting, "NAME=VALUE, as in s0=1000")?;
@@ -247,6 +315,9 @@ pub fn spec(options: &Options) -> Result<CellSpec, SimulateError> {
         allocation: Allocation { atp_milli_percent, ribosomes },
         schedule,
         tolerance: options.tolerance,
+        engine: options.engine,
+        seed: options.seed,
+        replicate: options.replicate,
     };
     spec.validate()?;
     Ok(spec)

@@ -71,6 +71,17 @@ pub struct Change {
     pub organism: Vec<OrganismAction>,
 }
 
+/// How a cell is simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The mean cell: equations, integrated.
+    #[default]
+    Ode,
+    /// A single cell: reactions, simulated one by one; it grows and divides.
+    Stochastic,
+}
+
 /// All that a trajectory depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,9 +97,18 @@ pub struct CellSpec {
     /// Changes to come; at one tick, in this order.
     #[serde(default)]
     pub schedule: Vec<Change>,
-    /// How accurate the trajectory has to be.
+    /// How accurate the trajectory has to be; the stochastic engine does not use it.
     #[serde(default)]
     pub tolerance: Tolerance,
+    /// How it is simulated.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Key of the random numbers; only the stochastic engine draws any.
+    #[serde(default)]
+    pub seed: u64,
+    /// The other part of that key: members of an ensemble differ in it.
+    #[serde(default)]
+    pub replicate: u32,
 }
 
 /// Why a specification or a change is refused.
@@ -183,6 +203,9 @@ impl CellSpec {
             allocation: Allocation::UNLIMITED,
             schedule: Vec::new(),
             tolerance: Tolerance::default(),
+            engine: Engine::Ode,
+            seed: 0,
+            replicate: 0,
         }
     }
 
@@ -193,10 +216,21 @@ impl CellSpec {
     pub fn validate(&self) -> Result<(), SpecError> {
         let (mut regime, _) = Regime::of(self)?;
         for change in in_order(&self.schedule)? {
+            if self.engine == Engine::Stochastic {
+                served_by_stochastic(change)?;
+            }
             regime = regime.after(change)?;
         }
         Ok(())
     }
+}
+
+/// Refuses what the stochastic engine does not simulate.
+pub(crate) fn served_by_stochastic(change: &Change) -> Result<(), SpecError> {
+    if change.organism.is_empty() {
+        return Ok(());
+    }
+    Err(OrganismError::Engine { what: "actions on genes, operons and plasmids" }.into())
 }
 
 /// The changes of a schedule by tick, those of one tick in the order given.

@@ -7,16 +7,16 @@ use super::action::{GeneAt, Names, OrganismError};
 use super::environment::Environment;
 use super::expression::Expression;
 use super::state::{Followed, Regulation, gene_load};
-use crate::cell::Cell;
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::Class;
+use crate::ode::OdeCell;
 
 /// Everything that a cell carries beside its core.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OrganismReadout {
     /// All operons of the pack; empty where it has none.
     pub operons: Vec<OperonReadout>,
-    /// The genes whose transcription was started; [`Cell::genes`] gives any.
+    /// The genes whose transcription was started; [`crate::Cell::genes`] gives any.
     pub genes: Vec<GeneReadout>,
     /// All plasmids of the pack, also those that the cell does not carry.
     pub plasmids: Vec<PlasmidReadout>,
@@ -121,7 +121,7 @@ impl ChassisName {
     }
 }
 
-impl Cell {
+impl OdeCell {
     /// Everything that the cell carries beside its core.
     #[must_use]
     pub fn organism(&self) -> OrganismReadout {
@@ -223,7 +223,7 @@ impl Cell {
     }
 }
 
-fn places(
+pub(crate) fn places(
     named: &[String],
     count: usize,
     find: impl Fn(&str) -> Result<usize, OrganismError>,

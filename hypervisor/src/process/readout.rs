@@ -34,7 +34,7 @@ pub(crate) struct Readout {
 
 impl Readout {
     pub(crate) fn of(cell: &Cell) -> Self {
-        let (regime, y) = (&cell.regime, &cell.state);
+        let (regime, y) = (cell.regime(), &cell.core());
         let k = &regime.constants;
         let rates = k.rates(y);
         let change = k.derivative(y);

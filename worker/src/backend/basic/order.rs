@@ -14,8 +14,6 @@ pub(super) enum BadOrder {
     Missing,
     #[error("vm_type {0:?} is not in this version of the worker; expected basic")]
     VmType(VmType),
-    #[error("engine {0:?} is not in this version of the worker; expected ode")]
-    Engine(Engine),
     #[error("{what} is {value}; expected at most {most}")]
     TooMuch { what: &'static str, value: u64, most: u64 },
     #[error(transparent)]
@@ -42,9 +40,6 @@ fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
     if order.vm_type != VmType::Basic {
         return Err(BadOrder::VmType(order.vm_type));
     }
-    if order.engine != Engine::Ode {
-        return Err(BadOrder::Engine(order.engine));
-    }
     at_most("the number of parameters", order.parameters.len(), PARAMETERS)?;
     at_most("the number of scheduled changes", order.schedule.len(), SCHEDULE_CHANGES)?;
     let schedule = order.schedule.iter().map(scheduled).collect::<Result<_, _>>()?;
@@ -57,6 +52,12 @@ fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
         },
         schedule,
         tolerance: Tolerance::default(),
+        engine: match order.engine {
+            Engine::Ode => bioxen_hypervisor::Engine::Ode,
+            Engine::Stochastic => bioxen_hypervisor::Engine::Stochastic,
+        },
+        seed: order.seed,
+        replicate: order.replicate,
     };
     Ok(spec)
 }

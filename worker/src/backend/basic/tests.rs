@@ -250,6 +250,17 @@ async fn a_change_reaches_a_paused_vm_and_a_stop_comes_after_the_changes_before_
 }
 
 #[tokio::test]
+async fn a_stochastic_order_completes_with_the_bits_of_its_seed() {
+    let (mut told, mut desired) = (Told::with_threads(1), desired("noisy", Pace::Max, Some(300)));
+    Arc::make_mut(desired.order.as_mut().unwrap()).engine = Engine::Stochastic;
+    let mut alone = super::order::cell(&desired).unwrap();
+    told.backend.place(desired);
+    let seen = told.until_state("noisy", ObservedState::Completed).await;
+    alone.advance_to(seen.tick).unwrap();
+    assert_eq!(seen.checkpoint, Some(alone.checkpoint()));
+}
+
+#[tokio::test]
 async fn bad_orders_fail_with_the_reason() {
     let mut told = Told::with_threads(1);
     let with = |vm: &str, edit: &dyn Fn(&mut CellOrder)| {
@@ -261,7 +272,6 @@ async fn bad_orders_fail_with_the_reason() {
     told.backend.place(with("parameter", &|order| {
         order.parameters.insert("nonsense".to_owned(), 1.0);
     }));
-    told.backend.place(with("engine", &|order| order.engine = Engine::Stochastic));
     told.backend.place(with("units", &|order| order.allocation.ribosomes = 1_000));
     told.backend.place(Desired { checkpoint: Some(vec![1, 2, 3]), ..desired("checkpoint", Pace::Max, None) });
     let late = vec![change(1, 50, Some(3))];
@@ -274,7 +284,6 @@ async fn bad_orders_fail_with_the_reason() {
     for (vm, reason) in [
         ("chassis", "there is no chassis \"yeast\""),
         ("parameter", "there is no parameter \"nonsense\""),
-        ("engine", "not in this version"),
         ("units", "1000 ribosome units are too many"),
         ("checkpoint", "checkpoint"),
         ("late", "has to be placed anew"),

@@ -1,0 +1,112 @@
+//! A stochastic cell's figures for people. It changes nothing.
+
+use super::{Layer, StochasticCell, TICK_MIN};
+use crate::chassis::pack::genes::Gene;
+use crate::grid::minutes_of;
+use crate::metrics::Metrics;
+use crate::model::core::{NAMES, Vector};
+use crate::organism::action::{Names, OrganismError};
+use crate::organism::readout::{GeneReadout, places};
+
+/// One gene at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GeneCounts<'a> {
+    /// Locus tag; `rest_r` and the like for a lump of genes that no table lists, `burden` for heterologous load.
+    pub locus: &'a str,
+    /// Symbol; may be empty.
+    pub symbol: &'a str,
+    /// Copies of its mRNA.
+    pub mrna: u64,
+    /// Copies of its protein.
+    pub proteins: u64,
+    /// mRNA made, 1/min.
+    pub transcription_per_min: f64,
+    /// mRNA decay, 1/min a transcript.
+    pub decay_per_min: f64,
+    /// Proteins completed, 1/min a transcript.
+    pub translation_per_min: f64,
+}
+
+impl StochasticCell {
+    /// Figures at the committed tick. Amounts are those in the cell, which doubles from one division to the next;
+    /// rates and fractions do not depend on its size.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let (y, volume) = self.state();
+        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick), None);
+        if let Layer::Genes(layer) = &self.layer {
+            metrics.mrna_total = layer.counts.mrna.iter().sum::<u64>() as f64 / volume;
+        }
+        for amount in [
+            &mut metrics.atp,
+            &mut metrics.ribosomes_total,
+            &mut metrics.ribosomes_active,
+            &mut metrics.protein_total,
+            &mut metrics.mrna_total,
+        ] {
+            *amount *= volume;
+        }
+        metrics
+    }
+
+    /// The state at the committed tick, variable by variable, in molecules in the cell.
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        let (y, volume) = self.state();
+        NAMES.into_iter().zip(y.map(|amount| amount * volume))
+    }
+
+    /// The core's state per volume.
+    pub(crate) fn core(&self) -> Vector {
+        self.state().0
+    }
+
+    /// Mass of the cell over that of the mean cell.
+    #[must_use]
+    pub fn volume(&self) -> f64 {
+        self.state().1
+    }
+
+    /// The core's state per volume, and the volume.
+    fn state(&self) -> (Vector, f64) {
+        let k = &self.regime.constants;
+        match &self.layer {
+            Layer::Core(layer) => layer.state(k, &self.environment),
+            Layer::Genes(layer) => {
+                let totals = layer.totals(k, &self.environment, self.held_volume);
+                (totals.state, totals.volume)
+            }
+        }
+    }
+
+    /// The genes of the chassis' pack by name, or all of them, as this cell has them; null where it does not simulate
+    /// one by itself.
+    pub(crate) fn listed_genes(&self, named: &[String]) -> Result<Vec<GeneReadout>, OrganismError> {
+        let names = Names::of(self.regime.chassis);
+        let table = names.genes()?;
+        let places = places(named, table.genes.len(), |name| names.gene(name))?;
+        let simulated = self.genes();
+        let readout = |gene: &'static Gene| {
+            let counts = simulated.iter().find(|counts| counts.locus == gene.locus);
+            GeneReadout {
+                locus: &gene.locus,
+                symbol: &gene.symbol,
+                class: gene.class,
+                transcription_per_min: counts.map(|counts| counts.transcription_per_min),
+                mrna: counts.map(|counts| counts.mrna as f64),
+                proteins: counts.and(gene.proteins_per_cell).and(counts.map(|counts| counts.proteins as f64)),
+            }
+        };
+        Ok(places.into_iter().filter_map(|at| table.genes.get(at)).map(readout).collect())
+    }
+
+    /// Every gene that is simulated, in the table's order; none where there is no table.
+    #[must_use]
+    pub fn genes(&self) -> Vec<GeneCounts<'_>> {
+        let Layer::Genes(layer) = &self.layer else { return Vec::new() };
+        let rates = match self.held_volume {
+            Some(volume) => layer.reference_rates(volume),
+            None => layer.next_rates(&self.regime.constants, &mut self.environment.clone(), TICK_MIN),
+        };
+        (0..layer.genes.count()).map(|gene| layer.readout(gene, &rates)).collect()
+    }
+}

@@ -1,0 +1,60 @@
+//! Moments and tests of samples. It knows nothing of cells.
+
+/// Arithmetic mean.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Mean squared deviation from the mean.
+pub(crate) fn variance(values: &[f64]) -> f64 {
+    let middle = mean(values);
+    values.iter().map(|value| (value - middle) * (value - middle)).sum::<f64>() / (values.len() as f64 - 1.0)
+}
+
+/// Pearson's r.
+pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let (middle_a, middle_b) = (mean(a), mean(b));
+    let shared: f64 = a.iter().zip(b).map(|(x, y)| (x - middle_a) * (y - middle_b)).sum();
+    shared / (a.len() as f64 - 1.0) / (variance(a) * variance(b)).sqrt()
+}
+
+/// p of the two-sample Kolmogorov-Smirnov test; with ties, as counts have, it is on the safe side.
+pub(crate) fn ks_p_value(a: &[f64], b: &[f64]) -> f64 {
+    let sorted = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let (a, b) = (sorted(a), sorted(b));
+    let (mut i, mut j, mut distance) = (0, 0, 0.0_f64);
+    while i < a.len() && j < b.len() {
+        let at = a[i].min(b[j]);
+        while i < a.len() && a[i] <= at {
+            i += 1;
+        }
+        while j < b.len() && b[j] <= at {
+            j += 1;
+        }
+        distance = distance.max((i as f64 / a.len() as f64 - j as f64 / b.len() as f64).abs());
+    }
+    let n = (a.len() * b.len()) as f64 / (a.len() + b.len()) as f64;
+    let x = (n.sqrt() + 0.12 + 0.11 / n.sqrt()) * distance;
+    if x < 0.2 {
+        return 1.0;
+    }
+    let term = |k: i32| 2.0 * f64::from(1 - 2 * ((k + 1) % 2)) * (-2.0 * f64::from(k * k) * x * x).exp();
+    (1..100).map(term).sum::<f64>().clamp(0.0, 1.0)
+}
+
+/// p that these (whole, half) pairs come from fair coins: the sum of squared standard scores is chi-square, here by
+/// its normal limit, two-sided. And how many pairs.
+pub(crate) fn binomial_is_plausible(halves: &[(u64, u64)]) -> (f64, usize) {
+    let score = |(whole, half): &(u64, u64)| {
+        let expected = *whole as f64 / 2.0;
+        let deviation = *half as f64 - expected;
+        deviation * deviation / (*whole as f64 / 4.0)
+    };
+    let count = halves.len() as f64;
+    let z = (halves.iter().map(score).sum::<f64>() - count) / (2.0 * count).sqrt();
+    ((-0.5 * z * z).exp().min(1.0), halves.len())
+}
