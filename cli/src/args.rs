@@ -3,7 +3,7 @@
 use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, watch};
+use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, results, sweep, watch};
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
 use crate::exit::{EXIT_CODES, Failure};
@@ -83,6 +83,10 @@ pub(crate) enum Command {
     Allocate(allocate::AllocateArgs),
     /// What a cell shows: growth, ATP, ribosomes, genes
     Metrics(read::VmArgs),
+    /// What a VM recorded, or an ensemble's table
+    Results(results::ResultsArgs),
+    /// Send an ensemble from a file and follow it; the fleet goes on without us
+    Sweep(sweep::SweepArgs),
     /// Follow events as they happen
     Watch(watch::WatchArgs),
     /// Read or verify the audit trail

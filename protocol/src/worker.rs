@@ -79,6 +79,10 @@ pub struct Observation {
     pub checkpoint: Option<Vec<u8>>,
     /// In words, where it failed.
     pub reason: Option<String>,
+    /// Where it completed: its metrics at the last minute, as a JSON object of at most
+    /// [`crate::limits::SUMMARY_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

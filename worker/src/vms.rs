@@ -178,6 +178,7 @@ fn absent(key: VmKey, generation: Generation) -> Observation {
         applied_at: Vec::new(),
         checkpoint: None,
         reason: None,
+        summary: None,
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod list;
 pub(crate) mod operator;
 pub(crate) mod quota;
 pub(crate) mod read;
+pub(crate) mod results;
+pub(crate) mod sweep;
 pub(crate) mod watch;
 
 use bioxen_protocol::client::{Client, OperatorClient};
@@ -66,6 +68,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Resources(args) => read::of_vm(&session, Verb::Resources, &args).await,
         Command::Metrics(args) => read::of_vm(&session, Verb::Metrics, &args).await,
         Command::Allocate(args) => allocate::run(&session, args).await,
+        Command::Results(args) => results::run(&session, args).await,
+        Command::Sweep(args) => sweep::run(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
         Command::Audit(args) => audit::run(&session, args).await,
         Command::Workers => operator::workers(&session).await,

@@ -112,7 +112,7 @@ pub(crate) async fn metrics(client: &Client, vm: Vm) -> Reply {
     }
 }
 
-async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
+pub(super) async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
     if let Some(live) = ask_worker(client, vm).await {
         return Ok(live.metrics);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use bioxen_protocol::command::Records;
+use bioxen_protocol::command::{Records, Results};
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{BootId, UserId, VmId, WorkerId};
 use bioxen_protocol::limits::{LIST_VMS_DEFAULT, RECORDS};
@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::live::{self, Predictions};
-use super::{Reply, ReplyTo};
+use super::{Reply, ReplyTo, results};
+use crate::fleet::ensemble::Ensemble;
 use crate::fleet::vm::Vm;
 use crate::projector::records::{read_audit, read_events};
 use crate::verify::Verifier;
@@ -37,6 +38,10 @@ pub(crate) enum Outgoing {
         queue_position: Option<u64>,
         wait: Duration,
     },
+    /// A VM's recording.
+    Results(ReplyTo, Box<Vm>, Results),
+    /// An ensemble's table.
+    Gathered(ReplyTo, Box<Ensemble>, Results),
     Metrics(ReplyTo, Box<Vm>),
     Resources(ReplyTo, Box<Vm>),
     Events(ReplyTo, UserId, Records),
@@ -66,6 +71,8 @@ impl Outgoing {
             Self::Reply(to, _)
             | Self::Created { reply_to: to, .. }
             | Self::Status { reply_to: to, .. }
+            | Self::Results(to, ..)
+            | Self::Gathered(to, ..)
             | Self::Metrics(to, _)
             | Self::Resources(to, _)
             | Self::Events(to, ..)
@@ -130,6 +137,12 @@ async fn send(
                 let reply = live::status(&client, &predictions, *vm, queue_position, wait).await;
                 reply_to.send(&client, &reply).await;
             });
+        }
+        Outgoing::Results(reply_to, vm, ask) => {
+            asking.spawn(async move { reply_to.send(&client, &results::of_vm(&client, *vm, ask).await).await });
+        }
+        Outgoing::Gathered(reply_to, ensemble, ask) => {
+            asking.spawn(async move { reply_to.send(&client, &results::gathered(*ensemble, ask).await).await });
         }
         Outgoing::Metrics(reply_to, vm) => {
             asking.spawn(async move { reply_to.send(&client, &live::metrics(&client, *vm).await).await });

@@ -9,6 +9,7 @@ use bioxen_protocol::reply::{OperationStatistics, Performance};
 use super::{Driver, State};
 use crate::answer::outbox::Outgoing;
 use crate::answer::{Reply, errors, reads};
+use crate::fleet::ensemble::Ensemble;
 use crate::fleet::rejection::Rejection;
 use crate::fleet::vm::Vm;
 use crate::intake::{Incoming, Read};
@@ -28,11 +29,21 @@ impl Driver {
         let fleet = &self.fleet;
         let reply = match read {
             Read::Status { vm, wait } => {
+                if let Some(ensemble) = self.ensemble(incoming, &vm) {
+                    let status = Reply::EnsembleStatus(Box::new(reads::ensemble_status(ensemble)));
+                    return Ok(Outgoing::Reply(to, status));
+                }
                 let vm = self.find(incoming, &vm)?;
                 let queue_position = fleet.queue_position(&vm.key);
                 return Ok(Outgoing::Status { reply_to: to, vm, queue_position, wait });
             }
             Read::Metrics(vm) => return Ok(Outgoing::Metrics(to, self.find(incoming, &vm)?)),
+            Read::Results(name, ask) => {
+                return match self.ensemble(incoming, &name) {
+                    Some(ensemble) => Ok(Outgoing::Gathered(to, Box::new(ensemble.clone()), ask)),
+                    None => Ok(Outgoing::Results(to, self.find(incoming, &name)?, ask)),
+                };
+            }
             Read::Resources(vm) => return Ok(Outgoing::Resources(to, self.find(incoming, &vm)?)),
             Read::Events(ask) => return Ok(Outgoing::Events(to, incoming.user.clone(), ask)),
             Read::Audit(ask) => return Ok(Outgoing::Audit(to, incoming.user.clone(), ask)),
@@ -48,6 +59,10 @@ impl Driver {
             Read::Config => Reply::Config(fleet.config.clone()),
         };
         Ok(Outgoing::Reply(to, reply))
+    }
+
+    fn ensemble(&self, incoming: &Incoming, name: &VmId) -> Option<&Ensemble> {
+        self.fleet.ensemble(&VmKey { user: incoming.user.clone(), vm: name.clone() })
     }
 
     fn find(&self, incoming: &Incoming, vm: &VmId) -> Result<Box<Vm>, ErrorBody> {

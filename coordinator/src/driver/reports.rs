@@ -258,5 +258,6 @@ fn absent_observation(vm: &Vm) -> Option<Observation> {
         applied_at: Vec::new(),
         checkpoint: None,
         reason: None,
+        summary: None,
     })
 }

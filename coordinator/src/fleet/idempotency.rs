@@ -21,6 +21,9 @@ pub struct Remembered {
     pub state: VmState,
     pub allocation: Option<CellAllocation>,
     pub queue_position: Option<u64>,
+    /// Of an ensemble.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,5 +1,6 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
+mod ensembles;
 mod random;
 
 use std::collections::BTreeMap;
@@ -44,8 +45,11 @@ impl Bench {
                 self.fleet.evolve(self.now_ms, &entry);
             }
         }
-        while let Some(entry) = self.fleet.next_from_queue() {
-            self.fleet.evolve(self.now_ms, &entry);
+        self.end_ensembles();
+        while let Some(entries) = self.fleet.next_from_queue(&ensembles::make) {
+            for entry in entries {
+                self.fleet.evolve(self.now_ms, &entry);
+            }
         }
         self.fleet.queue_is_blocked();
         self.check();
@@ -152,7 +156,7 @@ fn new_vm(on_full: OnFull) -> NewVm {
 fn observation(key: VmKey, generation: Generation, state: ObservedState, applied: u64) -> Observation {
     let applied_at = (1..=applied).map(|ordinal| (ordinal, 10)).collect();
     let checkpoint = matches!(state, ObservedState::Stopped | ObservedState::Completed).then(|| vec![1]);
-    Observation { key, generation, state, tick: 10, applied, applied_at, checkpoint, reason: None }
+    Observation { key, generation, state, tick: 10, applied, applied_at, checkpoint, reason: None, summary: None }
 }
 
 fn start() -> Ask {

@@ -24,6 +24,9 @@ pub struct Vm {
     pub most: CellAllocation,
     pub on_complete: OnComplete,
     pub labels: BTreeMap<String, String>,
+    /// Its number, where it is a member of the ensemble that its name starts with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
     pub state: VmState,
     pub reason: Option<String>,
     pub desired: DesiredState,

@@ -8,6 +8,7 @@
 
 pub(crate) mod chassis;
 pub(crate) mod decode;
+pub(crate) mod ensemble;
 mod fields;
 mod order;
 pub(crate) mod queues;
@@ -82,6 +83,7 @@ pub(crate) enum Read {
     Status { vm: VmId, wait: Duration },
     Resources(VmId),
     Metrics(VmId),
+    Results(VmId, bioxen_protocol::command::Results),
     List(bioxen_protocol::command::List),
     Events(bioxen_protocol::command::Records),
     Audit(bioxen_protocol::command::Records),

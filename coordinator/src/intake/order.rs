@@ -263,7 +263,7 @@ fn try_cell(order: &CellOrder, most: CellAllocation) -> Result<(), ErrorBody> {
 }
 
 /// 53 bits: exact in every language that reads JSON numbers as floats.
-fn drawn_seed() -> Result<u64, ErrorBody> {
+pub(super) fn drawn_seed() -> Result<u64, ErrorBody> {
     let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).map_err(|error| {
         ErrorBody::new(Code::VmCreationFailed, format!("no seed could be drawn: {error}"))

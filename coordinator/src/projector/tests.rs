@@ -62,8 +62,8 @@ impl Bench {
         for entry in self.core.ends_of_expired(usize::MAX) {
             self.happens(&entry);
         }
-        while let Some(entry) = self.core.next_from_queue() {
-            self.happens(&entry);
+        while let Some(entries) = self.core.next_from_queue(&|_, _| Err("no members here".to_owned())) {
+            entries.iter().for_each(|entry| self.happens(entry));
         }
         self.core.queue_is_blocked();
     }
@@ -109,6 +109,7 @@ impl Bench {
             applied_at: applied_at.to_vec(),
             checkpoint: None,
             reason: (state == ObservedState::Failed).then(|| "the solver gave up".to_owned()),
+            summary: None,
         };
         let (worker, boot) = (at.worker, at.boot);
         self.run(&Command::Observe { worker, boot, observation: Box::new(observation) });

@@ -253,6 +253,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
             applied_at: Vec::new(),
             checkpoint: None,
             reason: None,
+            summary: None,
             held,
         }))
     };

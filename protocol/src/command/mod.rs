@@ -2,8 +2,10 @@
 
 mod allocate;
 mod create;
+mod ensemble;
 mod list;
 mod operator;
+mod results;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,8 +18,10 @@ pub use create::{
     AllocationRequest, BiologicalSettings, Create, Engine, OnComplete, OnFull, PerformanceSettings, Record,
     ResourceLimits, ScheduledChange, VmConfig, VmType,
 };
+pub use ensemble::{Axis, Ensemble, Many, Point, Range, Sample, Scalar, member_seed};
 pub use list::{List, Records};
 pub use operator::{OperatorVerb, SetQuota};
+pub use results::{Results, TableFormat};
 
 use crate::id::RequestId;
 
@@ -62,7 +66,7 @@ pub enum VerbKind {
 
 verbs! {
     Create "create" Change,
-    Ensemble "ensemble" NotYet,
+    Ensemble "ensemble" Change,
     Start "start" Waiting,
     Stop "stop" Waiting,
     Pause "pause" Waiting,
@@ -85,7 +89,7 @@ verbs! {
     History "history" NotYet,
     Checkpoint "checkpoint" NotYet,
     Restore "restore" NotYet,
-    Results "results" NotYet,
+    Results "results" Read,
     Audit "audit" Read,
     Events "events" Read,
     Quota "quota" Read,

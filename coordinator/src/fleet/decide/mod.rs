@@ -64,11 +64,18 @@ impl Fleet {
         if let Ask::Create(new) = ask {
             return self.decide_create(cause, key, new);
         }
+        if let Ask::Ensemble(new) = ask {
+            return self.decide_ensemble(cause, key, new);
+        }
+        if let Some(ensemble) = self.ensemble(&key) {
+            return self.decide_ensemble_end(cause, ensemble, cause.verb);
+        }
         let Some(vm) = self.vm(&key) else {
             return Err(Rejection::NotFound { vm: key.vm });
         };
         match ask {
             Ask::Create(new) => self.decide_create(cause, key, new),
+            Ask::Ensemble(new) => self.decide_ensemble(cause, key, new),
             Ask::Start { on_full, horizon_tick } => self.decide_start(cause, vm, *on_full, *horizon_tick),
             Ask::Pause => decide_pause(cause, vm),
             Ask::Resume => decide_resume(cause, vm),
@@ -98,6 +105,7 @@ impl Fleet {
             (Verb::Create, _) => {
                 Answer::Created { vm, state: known.state, queue_position: known.queue_position }
             }
+            (Verb::Ensemble, _) => Answer::Ensemble { name: vm, members: known.members.unwrap_or(0) },
             (Verb::Allocate, Some(allocation)) => Answer::Allocated { vm, state: known.state, allocation },
             (verb, _) => Answer::Reach { vm, goal: goal_of(verb) },
         }))
@@ -117,4 +125,5 @@ fn wrong_state(vm: &Vm, verb: Verb) -> Rejection {
     Rejection::State { vm: vm.key.vm.clone(), state: vm.state, verb }
 }
 
+pub(crate) use create::within_most;
 use lifecycle::{decide_pause, decide_resume};

@@ -47,6 +47,14 @@ pub(super) struct Seen {
     pub(super) cpu: Duration,
 }
 
+/// What is told of a VM that ends.
+#[derive(Debug, Default)]
+struct End {
+    checkpoint: Option<Vec<u8>>,
+    reason: Option<String>,
+    summary: Option<String>,
+}
+
 impl Pool {
     pub(super) fn new(quantum_ns: u64) -> Self {
         Self {
@@ -150,7 +158,7 @@ impl Pool {
         self.totals.quanta += 1;
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(failure) => return self.end(number, ObservedState::Failed, None, Some(failure.to_string())),
+            Err(failure) => return self.end(number, ObservedState::Failed, End { reason: Some(failure.to_string()), ..End::default() }),
         };
         vm.commit(&outcome, now_ns);
         self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
@@ -158,8 +166,14 @@ impl Pool {
             self.changed.insert(number);
         }
         match (vm.ending(), outcome.checkpoint) {
-            (Some(state), Some(Ok(bytes))) => self.end(number, state, Some(bytes), None),
-            (Some(state), Some(Err(reason))) => self.end(number, state, None, Some(reason)),
+            (Some(state), Some(checkpoint)) => {
+                let summary = outcome.summary.filter(|_| state == ObservedState::Completed);
+                let (checkpoint, reason) = match checkpoint {
+                    Ok(bytes) => (Some(bytes), None),
+                    Err(reason) => (None, Some(reason)),
+                };
+                self.end(number, state, End { checkpoint, reason, summary });
+            }
             _ => self.settle(number, now_ns),
         }
     }
@@ -180,18 +194,13 @@ impl Pool {
         }
     }
 
-    fn end(
-        &mut self,
-        number: Number,
-        state: ObservedState,
-        checkpoint: Option<Vec<u8>>,
-        reason: Option<String>,
-    ) {
+    fn end(&mut self, number: Number, state: ObservedState, end: End) {
         let Some(vm) = self.vms.remove(&number) else { return };
         self.scheduler.remove(number);
         self.numbers.remove(&vm.key);
         self.changed.remove(&number);
-        self.ended.push(Observation { checkpoint, reason, ..vm.observation(state) });
+        let End { checkpoint, reason, summary } = end;
+        self.ended.push(Observation { checkpoint, reason, summary, ..vm.observation(state) });
     }
 
     pub(super) fn observe(&mut self) -> Vec<Observation> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bioxen_hypervisor::{Cell, MAX_TICK, SimulationError};
-use bioxen_protocol::limits::CHECKPOINT_BYTES;
+use bioxen_protocol::limits::{CHECKPOINT_BYTES, SUMMARY_BYTES};
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
 
 use super::order::{self, BadOrder};
@@ -51,6 +51,8 @@ pub(super) struct Outcome {
     pub(super) applied_ticks: Vec<u64>,
     /// Where it completed or is to stop.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// Where it completed: its metrics.
+    pub(super) summary: Option<String>,
 }
 
 /// A checkpoint that can travel, or why there is none.
@@ -96,7 +98,9 @@ impl Assignment {
             DesiredState::Paused | DesiredState::Absent => false,
         };
         let checkpoint = ends.then(|| checkpoint(&cell));
-        Ok(Outcome { cell: Arc::new(cell), from_tick, applied_ticks, checkpoint })
+        let completes = ends && self.desired == DesiredState::Running;
+        let summary = completes.then(|| summary(&cell)).flatten();
+        Ok(Outcome { cell: Arc::new(cell), from_tick, applied_ticks, checkpoint, summary })
     }
 
     fn apply_due(&mut self, cell: &mut Cell, applied_ticks: &mut Vec<u64>) -> Result<(), Failure> {
@@ -114,6 +118,11 @@ impl Assignment {
         }
         Ok(())
     }
+}
+
+/// Metrics as a JSON object; none where they would be too large for the journal, which fixed metrics never are.
+fn summary(cell: &Cell) -> Option<String> {
+    serde_json::to_string(&cell.metrics()).ok().filter(|json| json.len() <= SUMMARY_BYTES)
 }
 
 pub(super) fn checkpoint(cell: &Cell) -> Checkpoint {

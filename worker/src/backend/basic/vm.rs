@@ -222,6 +222,7 @@ impl Vm {
             applied_at: self.applied_at.clone(),
             checkpoint: self.relieving_checkpoint(),
             reason: None,
+            summary: None,
         }
     }
 
