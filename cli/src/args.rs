@@ -3,7 +3,9 @@
 use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{allocate, audit, create, lifecycle, list, operator, quota, read, results, sweep, watch};
+use crate::commands::{
+    allocate, audit, create, lifecycle, list, operator, plot, quota, read, results, sweep, watch,
+};
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
 use crate::exit::{EXIT_CODES, Failure};
@@ -85,6 +87,8 @@ pub(crate) enum Command {
     Metrics(read::VmArgs),
     /// What a VM recorded, or an ensemble's table
     Results(results::ResultsArgs),
+    /// Draw a recording, or an ensemble's as a band
+    Plot(plot::PlotArgs),
     /// Send an ensemble from a file and follow it; the fleet goes on without us
     Sweep(sweep::SweepArgs),
     /// Follow events as they happen

@@ -13,6 +13,7 @@
 //! | `model` | equations, their linear algebra, calibration in closed form |
 //! | `solver` | steps in time, steady states |
 //! | `cell`, `checkpoint` | a cell on the grid of simulated time; the same as bytes |
+//! | `trace` | what a VM records, and the same as bytes |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
 //! Growth is integrated, never looked up. What the models say of a cell is a prediction, not a measurement; the fit
@@ -34,6 +35,7 @@ mod parameters;
 pub mod simulate;
 mod solver;
 mod spec;
+pub mod trace;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;

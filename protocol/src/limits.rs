@@ -67,6 +67,8 @@ pub const AXES: usize = 16;
 pub const ENSEMBLES_PER_USER: usize = 100;
 /// The final figures of a VM that completed, as they stand in the journal.
 pub const SUMMARY_BYTES: usize = 4 * 1024;
+/// Bytes of recorded rows in one message of a worker.
+pub const TRACE_BYTES: usize = 256 * 1024;
 /// Rows in one answer of `results`, by default and at most.
 pub const RESULT_ROWS_DEFAULT: u64 = 1_000;
 pub const RESULT_ROWS: u64 = 10_000;

@@ -133,6 +133,12 @@ pub enum WorkerCommand {
         key: VmKey,
         generation: Generation,
     },
+    /// Request and reply: rows of what the VM has recorded in this generation, [`VmQueryReply::Trace`].
+    QueryTrace {
+        key: VmKey,
+        generation: Generation,
+        row: u64,
+    },
 }
 
 /// What the leader desires of one VM: the whole level.
@@ -182,6 +188,15 @@ pub struct CellOrder {
     /// Absent: 60 without a horizon, max with one.
     pub pace: Pace,
     pub priority: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordOrder>,
+}
+
+/// What a VM records: a row at each multiple of `every_ticks`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordOrder {
+    pub variables: Vec<String>,
+    pub every_ticks: u64,
 }
 
 /// What of an allocation reaches the cell.
@@ -217,6 +232,11 @@ pub struct NumberedChange {
 #[serde(rename_all = "snake_case")]
 pub enum VmQueryReply {
     Vm(Box<LiveVm>),
+    /// As many rows as fit a message, in the cell library's bytes, and how many there are in all.
+    Trace {
+        rows: u64,
+        bytes: Vec<u8>,
+    },
     /// Not held in that generation.
     Absent,
 }
@@ -233,6 +253,14 @@ pub struct LiveVm {
     /// The metrics of CONTRACT section 4, keys and values, made by the hypervisor.
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }
+
+/// The object of bucket [`RESULTS_BUCKET`] that holds what a VM recorded in one generation.
+pub fn results_object(key: &VmKey, generation: Generation) -> String {
+    format!("{}/{}/{}-{}", key.user, key.vm, generation.incarnation, generation.index)
+}
+
+/// Where workers put recordings before they report that a VM has ended.
+pub const RESULTS_BUCKET: &str = "BIOXEN_RESULTS";
 
 /// One second of a worker, on its telemetry subject, in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 
 #[path = "../quotas/fold.rs"]
 mod fold;
+mod recording;
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,7 @@ async fn rows(client: &Client, name: &str) -> Vec<BTreeMap<String, Value>> {
 /// What `bioxen simulate` says of the same cell.
 fn simulated(body: &Value) -> Value {
     let mut command = program("bioxen");
-    command.args(["simulate", "--json", "--chassis"]).arg(body["biological_type"].as_str().expect("a chassis"));
+    command.arg("simulate").arg(body["biological_type"].as_str().expect("a chassis"));
     command.args(["--minutes", &body["horizon_minutes"].to_string()]);
     for (name, value) in body["parameters"].as_object().into_iter().flatten() {
         command.args(["--set", &format!("{name}={value}")]);
@@ -68,7 +69,8 @@ async fn two_hundred_members_finish_under_a_quota_of_ten_and_a_killed_coordinato
     });
     let sent = ask(&client, &format!("bioxen.v1.cmd.{USER}.ensemble"), &body).await;
     assert_eq!(sent, json!({ "name": "sweep", "members": 200, "queued": 200 }));
-    ask_until(&client, &subject("status", "sweep"), &Value::Null, |now| now["completed"].as_u64() > Some(40)).await;
+    ask_until(&client, &subject("status", "sweep"), &Value::Null, |now| now["completed"].as_u64() > Some(40))
+        .await;
     fleet.kill_coordinator();
     fleet.start_coordinator();
     let again = ask(&client, &format!("bioxen.v1.cmd.{USER}.ensemble"), &body).await;
@@ -88,7 +90,9 @@ async fn two_hundred_members_finish_under_a_quota_of_ten_and_a_killed_coordinato
             let create = &member["create"];
             assert_eq!((&create["seed"], &create["parameters"]["s0"]), (&row["seed"], &row["parameters.s0"]));
             let simulated = simulated(create);
-            for metric in ["growth_rate_per_min", "atp", "ribosomes_total", "protein_total", "simulated_minutes"] {
+            for metric in
+                ["growth_rate_per_min", "atp", "ribosomes_total", "protein_total", "simulated_minutes"]
+            {
                 assert_eq!(row[metric], simulated[metric], "{metric} of member {number}");
                 compared += 1;
             }
@@ -120,7 +124,6 @@ async fn run_again_alone(client: &Client, row: &BTreeMap<String, Value>) {
 async fn a_failing_member_is_told_apart_and_a_stopped_ensemble_makes_no_more() {
     let fleet = TestFleet::start(&Options::default());
     let client = fleet.connect().await;
-    // A cell without room for its own ribosomes cannot be followed for long; the others can.
     let body = json!({
         "name": "mixed", "biological_type": "syn3a", "horizon_minutes": 20,
         "axes": { "allocation.ribosomes": [5, 10, 15, 9999], "parameters.s0": [1000, 2000] },
@@ -136,12 +139,23 @@ async fn a_failing_member_is_told_apart_and_a_stopped_ensemble_makes_no_more() {
     let over = ask_until(&client, &subject("status", "mixed"), &Value::Null, is_over).await;
     assert_eq!((&over["completed"], &over["failed"]), (&json!(120), &json!(0)), "{over}");
 
+    let mut units = vec![10; 100];
+    units[1] = 9999;
+    let body = json!({ "name": "faulty", "biological_type": "syn3a", "horizon_minutes": 1,
+        "axes": { "allocation.ribosomes": units } });
+    ask(&client, &format!("bioxen.v1.cmd.{USER}.ensemble"), &body).await;
+    let over = ask_until(&client, &subject("status", "faulty"), &Value::Null, is_over).await;
+    assert_eq!((&over["completed"], &over["failed"]), (&json!(99), &json!(1)), "{over}");
+    let faulty = &rows(&client, "faulty").await[1];
+    assert_eq!(faulty["state"], "failed", "{faulty:?}");
+    assert!(faulty["reason"].as_str().is_some_and(|reason| reason.contains("9999")), "{faulty:?}");
+
     let endless = json!({ "name": "endless", "biological_type": "syn3a", "replicates": 25 });
     ask(&client, &format!("bioxen.v1.cmd.{USER}.ensemble"), &endless).await;
     ask_until(&client, &subject("status", "endless"), &Value::Null, |now| now["running"] == 10).await;
     let listed = ask(&client, &format!("bioxen.v1.cmd.{USER}.list"), &Value::Null).await;
     assert_eq!(listed["vms"].as_array().map(Vec::len), Some(10), "{listed}");
-    assert_eq!(listed["ensembles"].as_array().map(Vec::len), Some(2), "{listed}");
+    assert_eq!(listed["ensembles"].as_array().map(Vec::len), Some(3), "{listed}");
     let destroyed = ask(&client, &subject("destroy", "endless"), &json!({ "wait_ms": 10_000 })).await;
     assert_eq!(destroyed["state"], "destroyed", "{destroyed}");
     let gone = ask(&client, &subject("status", "endless"), &Value::Null).await;

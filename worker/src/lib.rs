@@ -20,6 +20,7 @@
 //! | [`agent`] | the one task that talks to the bus and owns the rest |
 //! | [`lease`], [`vms`] | pure: the lease; desired against held |
 //! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
+//! | `results` | recordings on their way into the object store |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
 pub mod agent;
@@ -27,6 +28,7 @@ pub mod backend;
 mod clock;
 pub mod lease;
 pub mod metrics;
+mod results;
 pub mod settings;
 pub mod vms;
 pub mod wire;

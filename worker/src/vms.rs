@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bioxen_protocol::id::{Generation, VmKey};
-use bioxen_protocol::worker::{Desired, DesiredState, LiveVm, Observation, ObservedState, inventory_digest};
+use bioxen_protocol::worker::{
+    Desired, DesiredState, LiveVm, Observation, ObservedState, VmQueryReply, inventory_digest,
+};
 
 use crate::backend::Backend;
 
@@ -141,6 +143,13 @@ impl Vms {
             Some(last) if !held.is_live => self.backend.ended(last),
             _ => self.backend.query(key),
         }
+    }
+
+    /// Rows that a VM has recorded; none where it is not held in that generation, or records nothing.
+    pub fn rows(&self, key: &VmKey, generation: Generation, row: u64) -> Option<VmQueryReply> {
+        self.held.get(key).filter(|held| held.generation == generation)?;
+        let (rows, window) = self.backend.rows(key, usize::try_from(row).ok()?)?;
+        Some(VmQueryReply::Trace { rows: rows as u64, bytes: window.encode() })
     }
 
     /// VMs that the backend runs or will.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use bioxen_protocol::codec::base64;
 use bioxen_protocol::command::{Results, TableFormat, Verb};
 use bioxen_protocol::id::VmId;
 use bioxen_protocol::reply::ResultsChunk;
@@ -31,7 +32,9 @@ pub(crate) async fn run(session: &Session, args: ResultsArgs) -> Result<(), Fail
     match &args.output {
         None => std::io::stdout().write_all(&bytes)?,
         Some(path) => {
-            let told = |error: std::io::Error| Failure::other(format!("{} cannot be written: {error}", path.display()));
+            let told = |error: std::io::Error| {
+                Failure::other(format!("{} cannot be written: {error}", path.display()))
+            };
             std::fs::write(path, &bytes).map_err(told)?;
         }
     }
@@ -43,20 +46,36 @@ fn format_of(path: &Path) -> Result<TableFormat, Failure> {
         Some("csv") => Ok(TableFormat::Csv),
         Some("json") => Ok(TableFormat::Json),
         Some("parquet") => Ok(TableFormat::Parquet),
-        _ => Err(Failure::usage(format!("{}: expected a name that ends with .csv, .json or .parquet", path.display()))),
+        _ => Err(Failure::usage(format!(
+            "{}: expected a name that ends with .csv, .json or .parquet",
+            path.display()
+        ))),
     }
 }
 
 /// Every chunk, put together.
 pub(crate) async fn fetch(session: &Session, name: &VmId, format: TableFormat) -> Result<Vec<u8>, Failure> {
     let mut ask = Results { format, ..Results::default() };
+    let mut total = None;
     let (mut bytes, mut rows): (Vec<u8>, Vec<Value>) = (Vec::new(), Vec::new());
     loop {
         let chunk: ResultsChunk = session.client.request(Verb::Results, Some(name), &ask).await?;
         match (format, chunk.data) {
             (TableFormat::Json, Value::Array(more)) => rows.extend(more),
             (TableFormat::Csv, Value::String(text)) => bytes.extend(text.into_bytes()),
-            _ => return Err(Failure::other("the chunk is not of the format asked for; is the coordinator newer?")),
+            (TableFormat::Parquet, Value::String(text)) => {
+                let part = base64::decode(&text).ok_or_else(|| Failure::other("the chunk is not base64"))?;
+                bytes.extend(part);
+                // A file of a table that grew on the way is none.
+                if total.replace(chunk.total).is_some_and(|before| before != chunk.total) {
+                    return Err(Failure::other("the recording grew meanwhile: pause the VM, or ask for csv"));
+                }
+            }
+            _ => {
+                return Err(Failure::other(
+                    "the chunk is not of the format asked for; is the coordinator newer?",
+                ));
+            }
         }
         match chunk.next {
             Some(next) if next > ask.offset => ask.offset = next,

@@ -48,7 +48,9 @@ pub(crate) async fn run(session: &Session, args: SweepArgs) -> Result<(), Failur
             let body = body(&file)?;
             let sent: EnsembleAccepted = session.client.request(Verb::Ensemble, None, &body).await?;
             if args.detach {
-                let text = |sent: &EnsembleAccepted| format!("{}: {} members, {} queued", sent.name, sent.members, sent.queued);
+                let text = |sent: &EnsembleAccepted| {
+                    format!("{}: {} members, {} queued", sent.name, sent.members, sent.queued)
+                };
                 return Ok(render::show(session.json, &sent, text)?);
             }
             follow(session, &sent.name).await
@@ -68,7 +70,8 @@ fn body(file: &Path) -> Result<Map<String, Value>, Failure> {
     } else {
         toml::from_str(&text).map_err(|error| error.to_string())
     };
-    let mut body = body.map_err(|error| Failure::usage(format!("{shown} is not an ensemble's body: {error}")))?;
+    let mut body =
+        body.map_err(|error| Failure::usage(format!("{shown} is not an ensemble's body: {error}")))?;
     if let Some(stem) = file.file_stem().and_then(|stem| stem.to_str())
         && !body.contains_key("name")
     {
@@ -96,7 +99,10 @@ async fn follow(session: &Session, name: &VmId) -> Result<(), Failure> {
         match now.state {
             VmState::Stopped | VmState::Destroyed if now.failed == 0 => return Ok(()),
             VmState::Stopped | VmState::Destroyed => {
-                let failed = format!("{} of {} members failed: `bioxen results {name}` says why", now.failed, now.members);
+                let failed = format!(
+                    "{} of {} members failed: `bioxen results {name}` says why",
+                    now.failed, now.members
+                );
                 return Err(Failure::other(failed));
             }
             _ => {}

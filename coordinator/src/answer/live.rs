@@ -19,7 +19,7 @@ use crate::cell;
 use crate::fleet::vm::Vm;
 
 /// A worker answers from memory; later than this it is out of reach.
-const WORKER_ANSWER: Duration = Duration::from_millis(1500);
+pub(crate) const WORKER_ANSWER: Duration = Duration::from_millis(1500);
 /// Predictions kept; when there are more, all are dropped and made again.
 const PREDICTIONS: usize = 10_000;
 
@@ -89,7 +89,7 @@ pub(crate) async fn ask_worker(client: &Client, vm: &Vm) -> Option<LiveVm> {
     let message = tokio::time::timeout(WORKER_ANSWER, answer).await.ok()?.ok()?;
     match rmp_serde::from_slice(&message.payload).ok()? {
         VmQueryReply::Vm(live) => Some(*live),
-        VmQueryReply::Absent => None,
+        VmQueryReply::Absent | VmQueryReply::Trace { .. } => None,
     }
 }
 
@@ -112,7 +112,10 @@ pub(crate) async fn metrics(client: &Client, vm: Vm) -> Reply {
     }
 }
 
-pub(super) async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
+pub(super) async fn figures(
+    client: &Client,
+    vm: &Vm,
+) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
     if let Some(live) = ask_worker(client, vm).await {
         return Ok(live.metrics);
     }

@@ -8,6 +8,7 @@
 pub(crate) mod errors;
 pub(crate) mod live;
 pub(crate) mod outbox;
+mod parquet;
 pub(crate) mod reads;
 pub(crate) mod results;
 mod table;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::Client;
 use bioxen_protocol::command::{Records, Results};
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{BootId, UserId, VmId, WorkerId};
+use bioxen_protocol::id::{BootId, UserId, VmId, VmKey, WorkerId};
 use bioxen_protocol::limits::{LIST_VMS_DEFAULT, RECORDS};
 use bioxen_protocol::reply::Created;
 use bioxen_protocol::state::VmState;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::live::{self, Predictions};
 use super::{Reply, ReplyTo, results};
-use crate::fleet::ensemble::Ensemble;
+use crate::fleet::ensemble::{End, Ensemble};
 use crate::fleet::vm::Vm;
 use crate::projector::records::{read_audit, read_events};
 use crate::verify::Verifier;
@@ -40,6 +40,8 @@ pub(crate) enum Outgoing {
     },
     /// A VM's recording.
     Results(ReplyTo, Box<Vm>, Results),
+    /// What became of a member whose VM is forgotten.
+    Ended(ReplyTo, VmKey, Arc<End>, Results),
     /// An ensemble's table.
     Gathered(ReplyTo, Box<Ensemble>, Results),
     Metrics(ReplyTo, Box<Vm>),
@@ -72,6 +74,7 @@ impl Outgoing {
             | Self::Created { reply_to: to, .. }
             | Self::Status { reply_to: to, .. }
             | Self::Results(to, ..)
+            | Self::Ended(to, ..)
             | Self::Gathered(to, ..)
             | Self::Metrics(to, _)
             | Self::Resources(to, _)
@@ -139,10 +142,17 @@ async fn send(
             });
         }
         Outgoing::Results(reply_to, vm, ask) => {
-            asking.spawn(async move { reply_to.send(&client, &results::of_vm(&client, *vm, ask).await).await });
+            asking
+                .spawn(async move { reply_to.send(&client, &results::of_vm(&client, *vm, ask).await).await });
+        }
+        Outgoing::Ended(reply_to, key, end, ask) => {
+            asking.spawn(async move {
+                reply_to.send(&client, &results::of_member(&client, key, end, ask).await).await
+            });
         }
         Outgoing::Gathered(reply_to, ensemble, ask) => {
-            asking.spawn(async move { reply_to.send(&client, &results::gathered(*ensemble, ask).await).await });
+            asking
+                .spawn(async move { reply_to.send(&client, &results::gathered(*ensemble, ask).await).await });
         }
         Outgoing::Metrics(reply_to, vm) => {
             asking.spawn(async move { reply_to.send(&client, &live::metrics(&client, *vm).await).await });

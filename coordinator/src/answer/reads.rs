@@ -7,7 +7,9 @@ use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::limits::{LIST_VMS, LIST_VMS_DEFAULT};
 use bioxen_protocol::quantity::AtpPercent;
-use bioxen_protocol::reply::{AllocationReply, EnsembleStatus, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo};
+use bioxen_protocol::reply::{
+    AllocationReply, EnsembleStatus, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo,
+};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 
@@ -112,7 +114,9 @@ pub(crate) fn list(fleet: &Fleet, user: &UserId, ask: &List) -> Result<VmList, E
         )
         .with(|details| details.field = Some("cursor".to_owned()))
     })?;
-    let Some(account) = fleet.accounts.get(user) else { return Ok(VmList { vms: Vec::new(), cursor: None, ensembles: Vec::new() }) };
+    let Some(account) = fleet.accounts.get(user) else {
+        return Ok(VmList { vms: Vec::new(), cursor: None, ensembles: Vec::new() });
+    };
     let wanted = |vm: &&Vm| {
         let state = ask.state.map_or(vm.state != VmState::Destroyed, |state| vm.state == state);
         state

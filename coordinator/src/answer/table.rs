@@ -55,7 +55,8 @@ impl Column {
         // Writing to a String cannot fail.
         match &self.values {
             Values::Numbers(values) => {
-                let _ = values.get(row).copied().flatten().map(|value| write!(line, "{value:?}"));
+                let value = values.get(row).copied().flatten().filter(|value| value.is_finite());
+                let _ = value.map(|value| write!(line, "{value:?}"));
             }
             Values::Wholes(values) => {
                 let _ = values.get(row).copied().flatten().map(|value| write!(line, "{value}"));
@@ -109,7 +110,11 @@ impl Table {
 
 /// As RFC 4180 has it.
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reads: answered from the state that they were read on, once that is acknowledged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bioxen_protocol::error::ErrorBody;
 use bioxen_protocol::id::{VmId, VmKey};
@@ -39,8 +40,12 @@ impl Driver {
             }
             Read::Metrics(vm) => return Ok(Outgoing::Metrics(to, self.find(incoming, &vm)?)),
             Read::Results(name, ask) => {
-                return match self.ensemble(incoming, &name) {
-                    Some(ensemble) => Ok(Outgoing::Gathered(to, Box::new(ensemble.clone()), ask)),
+                if let Some(ensemble) = self.ensemble(incoming, &name) {
+                    return Ok(Outgoing::Gathered(to, Box::new(ensemble.clone()), ask));
+                }
+                let key = VmKey { user: incoming.user.clone(), vm: name.clone() };
+                return match fleet.end_of_member(&key).filter(|_| fleet.vm(&key).is_none()) {
+                    Some(end) => Ok(Outgoing::Ended(to, key, Arc::clone(end), ask)),
                     None => Ok(Outgoing::Results(to, self.find(incoming, &name)?, ask)),
                 };
             }

@@ -112,11 +112,7 @@ impl Driver {
         Released { effects, waiters, states }
     }
 
-    fn states(
-        &self,
-        touched: &Touched,
-        waiters: &[super::waiting::Waiter],
-    ) -> BTreeMap<VmKey, VmState> {
+    fn states(&self, touched: &Touched, waiters: &[super::waiting::Waiter]) -> BTreeMap<VmKey, VmState> {
         let keys = touched.vms.iter().chain(waiters.iter().map(|waiter| &waiter.key));
         let ensembles = touched.members.iter().map(|(ensemble, _)| ensemble).chain(&touched.ensembles);
         let state = |key: &VmKey| self.fleet.state_of(key).unwrap_or(VmState::Destroyed);

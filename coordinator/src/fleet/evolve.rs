@@ -39,7 +39,8 @@ impl Fleet {
             Entry::Ensemble(asked) => self.ensembled(index, asked),
             Entry::MemberRefused { key, number, reason } => {
                 let reason = Some(reason.clone());
-                let end = End { outcome: Ended::Failed, reason, tick: 0, summary: None };
+                let end =
+                    End { outcome: Ended::Failed, reason, tick: 0, summary: None, recorded: Vec::new() };
                 self.member_made(index, key, *number, Some(end));
             }
             Entry::EnsembleDesired { cause, key, desired } => {
@@ -130,6 +131,7 @@ impl Fleet {
             placement: None,
             checkpoint: None,
             checkpoint_applied: 0,
+            recorded: Vec::new(),
             horizon_tick: created.order.horizon_tick,
             tick: 0,
             queued_at: created.queued.then_some(index),

@@ -110,6 +110,13 @@ impl Fleet {
             if seen.state == ObservedState::Completed && next != VmState::Destroying {
                 vm.reason = Some(COMPLETED.to_owned());
             }
+            let stores = matches!(
+                seen.state,
+                ObservedState::Stopped | ObservedState::Completed | ObservedState::Failed
+            );
+            if stores && vm.order.record.is_some() {
+                vm.recorded.push(seen.generation);
+            }
             vm.state = next;
             vm.tick = seen.tick;
             vm.held = seen.held;

@@ -60,7 +60,8 @@ impl Fleet {
             .iter()
             .filter_map(|user| self.accounts.get(user))
             .map(|account| {
-                let ahead = account.queued.iter().take_while(|(priority, index, _)| (*priority, *index) < own);
+                let ahead =
+                    account.queued.iter().take_while(|(priority, index, _)| (*priority, *index) < own);
                 ahead.map(|(_, _, name)| places_of(account, name)).sum::<u64>()
             })
             .sum();

@@ -147,6 +147,7 @@ fn new_vm(on_full: OnFull) -> NewVm {
         horizon_tick: None,
         pace: Pace::Max,
         priority: 3,
+        record: None,
     };
     let auto_start = on_full == OnFull::Queue;
     let (most, on_complete, labels) = (SYN3A_MOST, OnComplete::Stop, BTreeMap::new());
@@ -156,7 +157,17 @@ fn new_vm(on_full: OnFull) -> NewVm {
 fn observation(key: VmKey, generation: Generation, state: ObservedState, applied: u64) -> Observation {
     let applied_at = (1..=applied).map(|ordinal| (ordinal, 10)).collect();
     let checkpoint = matches!(state, ObservedState::Stopped | ObservedState::Completed).then(|| vec![1]);
-    Observation { key, generation, state, tick: 10, applied, applied_at, checkpoint, reason: None, summary: None }
+    Observation {
+        key,
+        generation,
+        state,
+        tick: 10,
+        applied,
+        applied_at,
+        checkpoint,
+        reason: None,
+        summary: None,
+    }
 }
 
 fn start() -> Ask {

@@ -44,6 +44,9 @@ pub struct Vm {
     pub placement: Option<Placement>,
     pub checkpoint: Option<Arc<[u8]>>,
     pub checkpoint_applied: u64,
+    /// Where a worker stored what it recorded, stretch by stretch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<Generation>,
     pub horizon_tick: Option<u64>,
     /// The last committed grid point that a worker told.
     pub tick: u64,

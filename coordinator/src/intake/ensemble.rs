@@ -18,8 +18,16 @@ use crate::fleet::command::{NewEnsemble, NewVm};
 
 /// Where a path of an axis may start: what decides a member's trajectory.
 const ROOTS: [&str; 10] = [
-    "biological_type", "engine", "horizon_generations", "horizon_minutes", "pace", "parameters", "allocation",
-    "schedule", "config", "labels",
+    "biological_type",
+    "engine",
+    "horizon_generations",
+    "horizon_minutes",
+    "pace",
+    "parameters",
+    "allocation",
+    "schedule",
+    "config",
+    "labels",
 ];
 /// What an ensemble's body must leave out, and why.
 const OF_MEMBERS: [(&str, &str); 2] = [
@@ -32,7 +40,8 @@ const TRIED: u64 = 48;
 /// The ensemble that a body asks for; its name beside it.
 pub(super) fn new_ensemble(body: Value) -> Result<(Ensemble, NewEnsemble, Vec<String>), ErrorBody> {
     if let Value::Map(fields) = &body
-        && let Some((name, why)) = OF_MEMBERS.iter().find(|(name, _)| fields.iter().any(|(field, _)| field == name))
+        && let Some((name, why)) =
+            OF_MEMBERS.iter().find(|(name, _)| fields.iter().any(|(field, _)| field == name))
     {
         return Err(field(name, &format!("{name} is not an ensemble's: {why}")));
     }
@@ -103,7 +112,10 @@ fn checked(many: &Many) -> Result<u64, ErrorBody> {
     const SUFFIX_CHARS: usize = 6;
     if many.name.as_str().len() + SUFFIX_CHARS > ID_CHARS {
         let most = ID_CHARS - SUFFIX_CHARS;
-        return Err(field("name", &format!("name is too long: at most {most} characters, for -00001 follows")));
+        return Err(field(
+            "name",
+            &format!("name is too long: at most {most} characters, for -00001 follows"),
+        ));
     }
     if many.axes.len() > AXES {
         return Err(field("axes", &format!("{} axes: at most {AXES}", many.axes.len())));
@@ -143,8 +155,10 @@ fn checked(many: &Many) -> Result<u64, ErrorBody> {
 /// Puts a value at a path of names and places, making objects on the way.
 fn set(body: &mut serde_json::Value, path: &str, value: &Scalar) -> Result<(), ErrorBody> {
     let nowhere = || {
-        let message = format!("axes.{path}: the create body has no such place; give the schedule that it names");
-        ErrorBody::new(Code::ApiValidation, message).with(|details| details.field = Some(format!("axes.{path}")))
+        let message =
+            format!("axes.{path}: the create body has no such place; give the schedule that it names");
+        ErrorBody::new(Code::ApiValidation, message)
+            .with(|details| details.field = Some(format!("axes.{path}")))
     };
     let mut at = body;
     for name in path.split('.') {

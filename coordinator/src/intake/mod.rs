@@ -12,6 +12,7 @@ pub(crate) mod ensemble;
 mod fields;
 mod order;
 pub(crate) mod queues;
+mod recording;
 mod report;
 pub(crate) mod services;
 pub(crate) mod submit;

@@ -152,8 +152,11 @@ mod tests {
             text().prop_map(RowKey::Worker),
             (text(), text()).prop_map(|(user, request)| RowKey::Request { user, request }),
             (text(), text()).prop_map(|(user, name)| RowKey::Ensemble { user, name }),
-            (text(), text(), any::<u64>())
-                .prop_map(|(user, name, number)| RowKey::Member { user, name, number }),
+            (text(), text(), any::<u64>()).prop_map(|(user, name, number)| RowKey::Member {
+                user,
+                name,
+                number
+            }),
         ]
     }
 

@@ -31,7 +31,8 @@ pub(super) fn events(step: &Step<'_>) -> Vec<Event> {
 
 fn ensemble_completed(step: &Step<'_>, completed: &Completed) -> Event {
     let Completed { key, counts } = completed;
-    let reason = format!("{} completed, {} failed, {} stopped", counts.completed, counts.failed, counts.stopped);
+    let reason =
+        format!("{} completed, {} failed, {} stopped", counts.completed, counts.failed, counts.stopped);
     Event {
         state: Some(VmState::Stopped),
         reason: Some(reason),

@@ -140,6 +140,7 @@ fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
         horizon_tick: Some(100),
         pace: Pace::Max,
         priority: 3,
+        record: None,
     };
     let labels = Default::default();
     NewVm { order: Arc::new(order), most: GIVEN, on_complete, labels, auto_start: true, on_full }

@@ -44,10 +44,7 @@ fn one() -> u64 {
 
 /// The values of one axis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a list of values, or {from, to, steps}, or {sample: [low, high], n}"
-)]
+#[serde(untagged, expecting = "expected a list of values, or {from, to, steps}, or {sample: [low, high], n}")]
 pub enum Axis {
     Values(Vec<Scalar>),
     Range(Range),
@@ -133,7 +130,9 @@ impl Many {
         let mut values: Vec<(String, Scalar)> = Vec::with_capacity(self.axes.len());
         for (path, axis) in self.axes.iter().rev() {
             let value = match axis {
-                Axis::Values(values) => usize::try_from(digit(axis.len())).ok().and_then(|at| values.get(at).cloned()),
+                Axis::Values(values) => {
+                    usize::try_from(digit(axis.len())).ok().and_then(|at| values.get(at).cloned())
+                }
                 Axis::Range(range) => Some(on_grid(path, range.at(digit(range.steps)))),
                 Axis::Sample(sample) => Some(on_grid(path, sample.at(share(seed, path, draw)))),
             };
@@ -223,7 +222,8 @@ mod tests {
     use super::*;
 
     fn many(json: &str) -> Many {
-        let body = codec::decode_value(codec::Encoding::Json, json.as_bytes(), &codec::DecodeLimits::default());
+        let body =
+            codec::decode_value(codec::Encoding::Json, json.as_bytes(), &codec::DecodeLimits::default());
         Ensemble::from_value(body.unwrap()).unwrap().many
     }
 

@@ -1,9 +1,9 @@
 //! The bodies of commands, with every field and with none.
 
 use bioxen_protocol::command::{
-    Allocate, AllocationRequest, BiologicalSettings, Create, Engine, List, OnComplete, OnFull,
-    PerformanceSettings, Plain, Record, Records, ResourceLimits, ScheduledChange, SetQuota, Start, VmConfig,
-    VmType, Waiting,
+    Allocate, AllocationRequest, Axis, BiologicalSettings, Create, Engine, Ensemble, List, Many, OnComplete,
+    OnFull, PerformanceSettings, Plain, Range, Record, Records, ResourceLimits, Results, Sample, Scalar,
+    ScheduledChange, SetQuota, Start, TableFormat, VmConfig, VmType, Waiting,
 };
 use bioxen_protocol::quantity::{AtpPercent, Pace, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -48,6 +48,15 @@ pub(crate) fn check(golden: &mut Golden) {
             cursor: Some("cell-99".to_owned()),
         },
     );
+    let results = Results {
+        request_id: request_id.clone(),
+        format: TableFormat::Parquet,
+        offset: 524_288,
+        limit: Some(1_000),
+        member: Some(7),
+    };
+    golden.body("results", &results);
+    golden.message("ensemble", &ensemble());
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
     golden.body(
         "set_quota",
@@ -60,6 +69,20 @@ pub(crate) fn check(golden: &mut Golden) {
             max_commands_per_second: Some(50),
         },
     );
+}
+
+fn ensemble() -> Ensemble {
+    let axes = [
+        ("allocation.ribosomes", Axis::Values(vec![Scalar::Whole(5), Scalar::Whole(10)])),
+        ("engine", Axis::Values(vec![Scalar::Text("ode".to_owned())])),
+        ("parameters.cl", Axis::Range(Range { from: 0.0, to: 4.5, steps: 10 })),
+        ("parameters.s0", Axis::Sample(Sample { sample: [1000.0, 9000.5], n: 50 })),
+    ];
+    let axes = axes.into_iter().map(|(path, axis)| (path.to_owned(), axis)).collect();
+    Ensemble {
+        many: Many { name: id("sweep"), axes, replicates: 4 },
+        create: Create { vm_id: None, ..create() },
+    }
 }
 
 /// Every field, none at its default.

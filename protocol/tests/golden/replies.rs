@@ -2,16 +2,18 @@
 
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::client::WorkerList;
-use bioxen_protocol::command::{Verb, VmType};
+use bioxen_protocol::command::{TableFormat, Verb, VmType};
 use bioxen_protocol::config::{Placement, ResourceConfig};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal};
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
-    Allocated, AllocationReply, Created, Difference, FleetTotals, Listed, OperationStatistics, Performance,
-    Predicted, Quota, Reservation, Resources, StateReached, Status, Usage, Verified, VmList, WorkerInfo,
+    Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, FleetTotals, Listed,
+    MemberBody, OperationStatistics, Performance, Predicted, Quota, Reservation, Resources, ResultsChunk,
+    StateReached, Status, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
+use serde_json::json;
 
 use crate::{GENERATION, Golden, id};
 
@@ -82,7 +84,40 @@ fn vms(golden: &mut Golden) {
         priority: 3,
         queue_position: None,
     };
-    golden.message("vm_list", &VmList { vms: vec![listed], cursor: Some("cell-1".to_owned()) });
+    let ensembles = vec![ensemble()];
+    golden.message("vm_list", &VmList { vms: vec![listed], cursor: Some("cell-1".to_owned()), ensembles });
+    golden.message("ensemble_accepted", &EnsembleAccepted { name: id("sweep"), members: 200, queued: 200 });
+    golden.message("ensemble_status", &ensemble());
+    let chunk = ResultsChunk {
+        vm_id: id("sweep"),
+        kind: "ensemble".to_owned(),
+        format: TableFormat::Json,
+        columns: vec!["member".to_owned(), "parameters.s0".to_owned(), "state".to_owned()],
+        offset: 60,
+        total: 62,
+        next: None,
+        growing: true,
+        data: json!([[61, 2500.5, "completed"], [62, null, "queued"]]),
+    };
+    golden.message("results_chunk", &chunk);
+    let create = json!({ "biological_type": "syn3a", "seed": 7, "parameters": { "s0": 2500.5 } });
+    golden.message("member_body", &MemberBody { vm_id: id("sweep-00061"), member: 61, create });
+}
+
+fn ensemble() -> EnsembleStatus {
+    EnsembleStatus {
+        name: id("sweep"),
+        state: VmState::Running,
+        reason: None,
+        members: 200,
+        queued: 100,
+        running: 10,
+        completed: 88,
+        failed: 1,
+        stopped: 1,
+        priority: 3,
+        seed: 7,
+    }
 }
 
 fn status() -> Status {

@@ -7,8 +7,8 @@ use bioxen_protocol::id::VmKey;
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
-    Observation, ObservedState, OrderedChange, Register, TelemetryFrame, VmQueryReply, WorkerCommand,
-    WorkerReport,
+    Observation, ObservedState, OrderedChange, RecordOrder, Register, TelemetryFrame, VmQueryReply,
+    WorkerCommand, WorkerReport,
 };
 use serde_json::json;
 
@@ -35,6 +35,7 @@ pub(crate) fn check(golden: &mut Golden) {
         .collect(),
     };
     golden.internal("query_vm", &VmQueryReply::Vm(Box::new(live)));
+    golden.internal("query_trace", &VmQueryReply::Trace { rows: 7, bytes: vec![0, 127, 128, 255] });
     golden.internal("query_absent", &VmQueryReply::Absent);
     let frame = TelemetryFrame {
         worker: "w1".to_owned(),
@@ -89,6 +90,7 @@ fn observation(state: ObservedState) -> Observation {
         applied_at: vec![(1, 30), (2, 31)],
         checkpoint: ended.then(|| vec![0, 127, 128, 255]),
         reason: (state == ObservedState::Failed).then(|| "the step became too small".to_owned()),
+        summary: (state == ObservedState::Completed).then(|| r#"{"atp":1.5}"#.to_owned()),
     }
 }
 
@@ -100,6 +102,8 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_register_again", &WorkerCommand::RegisterAgain { epoch: 3 });
     golden.internal("command_send_inventory", &WorkerCommand::SendInventory { epoch: 3 });
     golden.internal("command_query", &WorkerCommand::Query { key: key(), generation: GENERATION });
+    let trace = WorkerCommand::QueryTrace { key: key(), generation: GENERATION, row: 7 };
+    golden.internal("command_query_trace", &trace);
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
     golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, vms });
@@ -143,6 +147,7 @@ fn order() -> CellOrder {
         horizon_tick: Some(6_000),
         pace: Pace::Max,
         priority: 3,
+        record: Some(RecordOrder { variables: vec!["atp".to_owned()], every_ticks: 10 }),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod allocate;
 mod create;
+mod ensemble;
 mod lifecycle;
 mod start;
 

@@ -86,7 +86,10 @@ fn members_are_made_in_order_within_the_users_limit_and_each_end_lets_the_next_i
     assert_eq!(bench.counts("alice", "sweep"), Counts { completed: 24, failed: 1, ..Counts::default() });
     let ensemble = bench.fleet.ensemble(&key("alice", "sweep")).unwrap();
     assert!(ensemble.is_completed());
-    assert_eq!(ensemble.made[12].end.as_ref().unwrap().reason.as_deref(), Some("member 13 of sweep cannot be"));
+    assert_eq!(
+        ensemble.made[12].end.as_ref().unwrap().reason.as_deref(),
+        Some("member 13 of sweep cannot be")
+    );
     assert_eq!((bench.fleet.held, bench.fleet.queued()), (Amounts::NOTHING, 0));
 }
 
@@ -95,7 +98,10 @@ fn a_member_that_fails_is_told_apart_and_holds_up_nobody() {
     let mut bench = bench();
     bench.ensemble("alice", "sweep", 12).unwrap();
     bench.observe("alice", "sweep-00003", ObservedState::Failed);
-    assert_eq!(bench.counts("alice", "sweep"), Counts { queued: 1, running: 10, failed: 1, ..Counts::default() });
+    assert_eq!(
+        bench.counts("alice", "sweep"),
+        Counts { queued: 1, running: 10, failed: 1, ..Counts::default() }
+    );
     assert_eq!(bench.state("alice", "sweep-00003"), VmState::Destroyed);
     let ensemble = bench.fleet.ensemble(&key("alice", "sweep")).unwrap();
     assert_eq!(ensemble.made[2].end.as_ref().unwrap().outcome, Ended::Failed);

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_hypervisor::{Cell, MAX_TICK, SimulationError};
 use bioxen_protocol::limits::{CHECKPOINT_BYTES, SUMMARY_BYTES};
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
@@ -37,6 +38,10 @@ pub(super) struct Assignment {
     pub(super) floor_tick: u64,
     pub(super) horizon_tick: Option<u64>,
     pub(super) desired: DesiredState,
+    /// What is recorded; of a cell still to be made its order says it.
+    pub(super) recording: Option<Arc<Recording>>,
+    /// The ceiling on what is recorded.
+    pub(super) memory_kb: u64,
     /// A quantum lasts about this long at most.
     pub(super) time: Duration,
 }
@@ -53,6 +58,17 @@ pub(super) struct Outcome {
     pub(super) checkpoint: Option<Checkpoint>,
     /// Where it completed: its metrics.
     pub(super) summary: Option<String>,
+    pub(super) recorded: Option<Recorded>,
+    pub(super) memory_kb: u64,
+}
+
+/// What was recorded on the way.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) recording: Arc<Recording>,
+    pub(super) rows: Trace,
+    /// Where the rows outgrew the VM's memory.
+    pub(super) is_full: bool,
 }
 
 /// A checkpoint that can travel, or why there is none.
@@ -76,10 +92,17 @@ impl Assignment {
     pub(super) fn run(mut self) -> Result<Outcome, Failure> {
         let begun = Instant::now();
         let mut cell = match &self.origin {
-            Origin::Order(desired) => order::cell(desired)?,
+            Origin::Order(desired) => {
+                self.recording = order::recording(desired)?.map(Arc::new);
+                order::cell(desired)?
+            }
             Origin::Cell(cell) => Cell::clone(cell),
         };
         let from_tick = cell.tick();
+        let mut recorded = self.recording.clone().map(|recording| Recorded::from(recording, from_tick));
+        if matches!(self.origin, Origin::Order(_)) && from_tick == 0 {
+            recorded = self.recording.clone().map(|recording| Recorded::from_the_start(recording, &cell));
+        }
         let target_tick =
             self.target_tick.min(self.horizon_tick.unwrap_or(MAX_TICK)).min(MAX_TICK).max(from_tick);
         let mut applied_ticks = Vec::new();
@@ -87,10 +110,19 @@ impl Assignment {
             self.apply_due(&mut cell, &mut applied_ticks)?;
             let next_change =
                 self.changes.front().map_or(u64::MAX, |change| change.tick.unwrap_or(self.floor_tick));
-            if cell.tick() >= target_tick || begun.elapsed() >= self.time {
+            let is_full = recorded.as_ref().is_some_and(|recorded| recorded.is_full);
+            if cell.tick() >= target_tick || begun.elapsed() >= self.time || is_full {
                 break;
             }
-            cell.advance_for(target_tick.min(next_change), STEPS_PER_LOOK)?;
+            let next_row =
+                recorded.as_ref().map_or(u64::MAX, |recorded| recorded.recording.next_tick(cell.tick()));
+            let before = cell.tick();
+            cell.advance_for(target_tick.min(next_change).min(next_row), STEPS_PER_LOOK)?;
+            if cell.tick() > before
+                && let Some(recorded) = &mut recorded
+            {
+                recorded.arrive(&cell, self.memory_kb);
+            }
         }
         let ends = match self.desired {
             DesiredState::Running => self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon),
@@ -100,7 +132,16 @@ impl Assignment {
         let checkpoint = ends.then(|| checkpoint(&cell));
         let completes = ends && self.desired == DesiredState::Running;
         let summary = completes.then(|| summary(&cell)).flatten();
-        Ok(Outcome { cell: Arc::new(cell), from_tick, applied_ticks, checkpoint, summary })
+        let memory_kb = self.memory_kb;
+        Ok(Outcome {
+            cell: Arc::new(cell),
+            from_tick,
+            applied_ticks,
+            checkpoint,
+            summary,
+            recorded,
+            memory_kb,
+        })
     }
 
     fn apply_due(&mut self, cell: &mut Cell, applied_ticks: &mut Vec<u64>) -> Result<(), Failure> {
@@ -114,9 +155,36 @@ impl Assignment {
             }
             cell.apply(&order::change(change, now)?).map_err(BadOrder::from)?;
             applied_ticks.push(now);
+            self.memory_kb = change.allocation.memory_kb;
             self.changes.pop_front();
         }
         Ok(())
+    }
+}
+
+impl Recorded {
+    fn from(recording: Arc<Recording>, tick: u64) -> Self {
+        let rows = recording.trace(recording.next_tick(tick));
+        Self { recording, rows, is_full: false }
+    }
+
+    /// With a row at minute 0.
+    fn from_the_start(recording: Arc<Recording>, cell: &Cell) -> Self {
+        let mut rows = recording.trace(cell.tick());
+        rows.push(&recording.row(cell));
+        Self { recording, rows, is_full: false }
+    }
+
+    /// The cell has come to a grid point, and no change of this point has taken effect by command yet.
+    fn arrive(&mut self, cell: &Cell, memory_kb: u64) {
+        if !self.recording.is_due(cell.tick()) {
+            return;
+        }
+        if self.recording.bytes_up_to(cell.tick()) > memory_kb.saturating_mul(1024) {
+            self.is_full = true;
+            return;
+        }
+        self.rows.push(&self.recording.row(cell));
     }
 }
 

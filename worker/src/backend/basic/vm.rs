@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange, Observation, ObservedState};
 
 use super::pacing::Pacing;
-use super::quantum::{Assignment, Origin, Outcome, checkpoint};
+use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint};
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
 /// a start replays, stays small.
@@ -43,6 +44,10 @@ pub(super) struct Vm {
     pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
     pub(super) cpu_ns: u64,
+    recording: Option<Arc<Recording>>,
+    /// What was recorded in this placement; none where nothing is to be.
+    pub(super) trace: Option<Trace>,
+    pub(super) memory_kb: u64,
 }
 
 /// What a VM needs of the scheduler.
@@ -77,6 +82,9 @@ impl Vm {
             biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
             placed_at_ns: now_ns,
             cpu_ns: 0,
+            recording: None,
+            trace: None,
+            memory_kb: order.map_or(0, |order| order.allocation.memory_kb),
             origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
         };
         vm.take_changes(&desired.changes);
@@ -140,6 +148,8 @@ impl Vm {
             floor_tick: self.floor_tick,
             horizon_tick: self.horizon_tick,
             desired: self.desired,
+            recording: self.recording.clone(),
+            memory_kb: self.memory_kb,
             time,
         }
     }
@@ -154,6 +164,10 @@ impl Vm {
         } else {
             self.pacing.advanced(now_ns, self.tick.saturating_sub(outcome.from_tick));
         }
+        self.memory_kb = outcome.memory_kb;
+        if let Some(recorded) = &outcome.recorded {
+            self.keep(recorded);
+        }
         for tick in &outcome.applied_ticks {
             let Some(change) = self.changes.pop_front() else { break };
             self.applied = change.ordinal;
@@ -162,6 +176,25 @@ impl Vm {
                 self.applied_at.push((change.ordinal, *tick));
             }
         }
+    }
+
+    fn keep(&mut self, recorded: &Recorded) {
+        self.recording = Some(Arc::clone(&recorded.recording));
+        match &mut self.trace {
+            None => self.trace = Some(recorded.rows.clone()),
+            Some(trace) => {
+                // A quantum goes on where the one before committed, so there is no hole.
+                let joined = trace.continue_with(&recorded.rows);
+                debug_assert!(joined.is_ok(), "{joined:?}");
+            }
+        }
+    }
+
+    /// KiB that its recording takes, in this placement.
+    pub(super) fn trace_kb(&self) -> u64 {
+        let bytes =
+            self.trace.as_ref().map_or(0, |trace| trace.rows() * trace.columns.len() * size_of::<f64>());
+        bytes.div_ceil(1024) as u64
     }
 
     /// How it ends with the checkpoint that a quantum left, if nothing else is to be done first.
@@ -229,6 +262,8 @@ impl Vm {
     /// A checkpoint that contains every change, where the leader carries many: it may forget them then.
     fn relieving_checkpoint(&self) -> Option<Vec<u8>> {
         match &self.origin {
+            // A recording has to be stored before a checkpoint stands that goes on behind it: only where the VM ends.
+            _ if self.trace.is_some() => None,
             Origin::Cell(cell) if self.carried > CHANGES_CARRIED && self.changes.is_empty() => {
                 checkpoint(cell).ok()
             }
