@@ -79,7 +79,10 @@ async fn a_recording_is_simulate_s_trajectory_also_after_stops_and_starts_and_wi
     assert!(expected.starts_with(&kept) && kept.len() >= early.len(), "{kept}");
     let (name, table) = roomy_worker("w2");
     fleet.start_worker(&name, &table);
-    ask(&client, &subject("start", "moved"), &json!({ "wait_ms": 10_000 })).await;
+    let expired = |workers: &Value| workers["workers"][0]["state"] == "expired";
+    ask_until(&client, "bioxen.v1.ops.tester.workers", &Value::Null, expired).await;
+    let started = ask(&client, &subject("start", "moved"), &json!({ "wait_ms": 5_000 })).await;
+    assert_eq!(started["state"], "running", "{started}");
     for vm in ["whole", "moved"] {
         ask_until(&client, &subject("status", vm), &Value::Null, |now| now["reason"] == "completed").await;
     }

@@ -239,6 +239,12 @@ impl Fleet {
         self.settle_ensemble(key);
     }
 
+    pub(super) fn member_refused(&mut self, index: u64, ensemble: &VmKey, number: u64, reason: &str) {
+        let (reason, recorded) = (Some(reason.to_owned()), Vec::new());
+        let end = End { outcome: Ended::Failed, reason, tick: 0, summary: None, recorded };
+        self.member_made(index, ensemble, number, Some(end));
+    }
+
     /// The next member was made as a VM, or refused with an end.
     pub(super) fn member_made(&mut self, index: u64, ensemble: &VmKey, number: u64, end: Option<End>) {
         self.change_ensemble(ensemble, |ensemble| {

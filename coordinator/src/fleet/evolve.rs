@@ -6,7 +6,7 @@ use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedSt
 
 use super::Fleet;
 use super::amounts::Amounts;
-use super::ensemble::{End, Ended, name_in};
+use super::ensemble::name_in;
 use super::entry::{Cause, Created, Entry};
 use super::idempotency::Remembered;
 use super::vm::{Placement, Vm};
@@ -38,10 +38,7 @@ impl Fleet {
             Entry::Created(created) => self.created(index, created),
             Entry::Ensemble(asked) => self.ensembled(index, asked),
             Entry::MemberRefused { key, number, reason } => {
-                let reason = Some(reason.clone());
-                let end =
-                    End { outcome: Ended::Failed, reason, tick: 0, summary: None, recorded: Vec::new() };
-                self.member_made(index, key, *number, Some(end));
+                self.member_refused(index, key, *number, reason);
             }
             Entry::EnsembleDesired { cause, key, desired } => {
                 self.ensemble_desired(index, cause, key, *desired)
@@ -57,21 +54,7 @@ impl Fleet {
                 vm.reason = None;
                 vm.horizon_tick = horizon_tick.or(vm.horizon_tick);
             }),
-            Entry::Placed { key, worker, boot, held } => {
-                let generation = Generation { incarnation: self.incarnation, index };
-                self.edit(index, key, |vm| {
-                    let (worker, boot) = (worker.clone(), boot.clone());
-                    let observed = ObservedState::Absent;
-                    let applied = vm.checkpoint_applied;
-                    vm.placement = Some(Placement { worker, boot, generation, observed, applied });
-                    vm.state = VmState::Starting;
-                    vm.reason = None;
-                    vm.desired = DesiredState::Running;
-                    vm.held = *held;
-                    vm.effective = vm.checkpoint_allocation;
-                    vm.queued_at = None;
-                });
-            }
+            Entry::Placed { key, worker, boot, held } => self.placed(index, key, (worker, boot), *held),
             Entry::Desired { key, desired, held, .. } => self.desire(index, key, *desired, *held),
             Entry::Allocated { key, ordinal, allocation, held, .. } => self.edit(index, key, |vm| {
                 vm.allocation = *allocation;
@@ -144,6 +127,22 @@ impl Fleet {
         if let Some((number, name)) = created.member.zip(name_in(&key.vm)) {
             self.member_made(index, &VmKey { user: key.user.clone(), vm: name }, number, None);
         }
+    }
+
+    fn placed(&mut self, index: u64, key: &VmKey, (worker, boot): (&WorkerId, &BootId), held: Amounts) {
+        let generation = Generation { incarnation: self.incarnation, index };
+        self.edit(index, key, |vm| {
+            let (worker, boot) = (worker.clone(), boot.clone());
+            let observed = ObservedState::Absent;
+            let applied = vm.checkpoint_applied;
+            vm.placement = Some(Placement { worker, boot, generation, observed, applied });
+            vm.state = VmState::Starting;
+            vm.reason = None;
+            vm.desired = DesiredState::Running;
+            vm.held = held;
+            vm.effective = vm.checkpoint_allocation;
+            vm.queued_at = None;
+        });
     }
 
     fn desire(&mut self, index: u64, key: &VmKey, desired: DesiredState, held: Amounts) {
