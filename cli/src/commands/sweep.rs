@@ -112,7 +112,7 @@ async fn follow(session: &Session, name: &VmId) -> Result<(), Failure> {
     }
 }
 
-fn line(now: &EnsembleStatus) -> String {
+pub(super) fn line(now: &EnsembleStatus) -> String {
     let EnsembleStatus { name, state, members, queued, running, completed, failed, stopped, .. } = now;
     format!(
         "{name} {state}: {completed} of {members} completed, {failed} failed, {stopped} stopped, {running} running, {queued} queued"

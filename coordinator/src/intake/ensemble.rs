@@ -163,6 +163,10 @@ fn set(body: &mut serde_json::Value, path: &str, value: &Scalar) -> Result<(), E
     let mut at = body;
     for name in path.split('.') {
         if at.is_null() {
+            // A place in a list that is not there.
+            if name.parse::<usize>().is_ok() {
+                return Err(nowhere());
+            }
             *at = serde_json::json!({});
         }
         at = match at {
