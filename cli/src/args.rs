@@ -4,7 +4,8 @@ use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    advice, allocate, audit, chassis, create, lifecycle, list, operator, process, quota, read, watch,
+    advice, allocate, audit, chassis, create, lifecycle, list, operator, plot, process, quota, read, results,
+    sweep, watch,
 };
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
@@ -99,6 +100,12 @@ pub(crate) enum Command {
     Monitor(advice::MonitorArgs),
     /// The samples of a monitored VM
     History(advice::HistoryArgs),
+    /// What a VM recorded, or an ensemble's table
+    Results(results::ResultsArgs),
+    /// Draw a recording, or an ensemble's as a band
+    Plot(plot::PlotArgs),
+    /// Send an ensemble from a file and follow it; the fleet goes on without us
+    Sweep(sweep::SweepArgs),
     /// Follow events as they happen
     Watch(watch::WatchArgs),
     /// Read or verify the audit trail

@@ -29,6 +29,7 @@ pub mod journal;
 pub mod ledger;
 mod metrics;
 pub mod projector;
+mod recordings;
 mod recover;
 pub mod rows;
 pub mod verify;
@@ -71,6 +72,8 @@ pub enum RunError {
     Server(#[from] server::ServerError),
     #[error(transparent)]
     Stream(#[from] streams::StreamError),
+    #[error(transparent)]
+    Bucket(#[from] recordings::BucketError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("nothing can be subscribed to: {0}")]
@@ -125,6 +128,7 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     for (stream, ensured) in streams::ensure(client, &config.streams, WAIT).await? {
         tracing::info!(stream, ?ensured, "stream");
     }
+    recordings::ensure(client, config.streams.replicas).await?;
     Ok(())
 }
 

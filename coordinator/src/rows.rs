@@ -1,5 +1,6 @@
 //! The fleet's rows as the ledger keys them: which changed with a batch, and the fleet from all of them.
 
+use bioxen_protocol::id::VmKey;
 use serde::Serialize;
 
 use crate::fleet::Fleet;
@@ -65,6 +66,16 @@ pub fn changed(fleet: &Fleet, touched: &Touched) -> Result<Vec<RowChange>, RowsE
         let key = RowKey::Request { user: user.to_string(), request: request.to_string() };
         rows.push((key, known.map(encode).transpose()?));
     }
+    for key in &touched.ensembles {
+        let row = fleet.ensemble(key).map(encode).transpose()?;
+        rows.push((RowKey::Ensemble { user: key.user.to_string(), name: key.vm.to_string() }, row));
+    }
+    for (key, number) in &touched.members {
+        let member = usize::try_from(*number).ok().and_then(|number| number.checked_sub(1));
+        let member = member.and_then(|at| fleet.ensemble(key)?.made.get(at));
+        let (user, name) = (key.user.to_string(), key.vm.to_string());
+        rows.push((RowKey::Member { user, name, number: *number }, member.map(encode).transpose()?));
+    }
     Ok(rows)
 }
 
@@ -77,6 +88,10 @@ pub fn all(fleet: &Fleet) -> Result<Vec<RowChange>, RowsError> {
         touched.requests.extend(account.requests.iter().map(|(id, _)| (user.clone(), id.clone())));
     }
     touched.workers.extend(fleet.workers.keys().cloned());
+    for ensemble in fleet.ensembles() {
+        touched.ensembles.insert(ensemble.key.clone());
+        touched.members.extend(ensemble.made.iter().map(|member| (ensemble.key.clone(), member.number)));
+    }
     changed(fleet, &touched)
 }
 
@@ -117,6 +132,14 @@ pub fn load(
                 let (user, request) = (user.parse().map_err(id_error)?, request.parse().map_err(id_error)?);
                 all.requests.push((user, request, row));
             }
+            RowKey::Ensemble { .. } => {
+                all.ensembles.push(rmp_serde::from_slice(&value).map_err(decode_error)?);
+            }
+            RowKey::Member { user, name, .. } => {
+                let row = rmp_serde::from_slice(&value).map_err(decode_error)?;
+                let (user, vm) = (user.parse().map_err(id_error)?, name.parse().map_err(id_error)?);
+                all.members.push((VmKey { user, vm }, row));
+            }
         }
     }
     let fleet = Fleet::restore(all).map_err(|source| RowsError::Disagree { index, source })?;
@@ -140,6 +163,8 @@ pub fn show(key: &RowKey, value: &[u8]) -> String {
         RowKey::Account(_) => "account".to_owned(),
         RowKey::Request { request, .. } => format!("request {request}"),
         RowKey::Worker(_) => "worker".to_owned(),
+        RowKey::Ensemble { name, .. } => format!("ensemble {name}"),
+        RowKey::Member { name, number, .. } => format!("member {number} of ensemble {name}"),
         RowKey::Meta(name) => name.clone(),
     };
     format!("{name} {}", text.chars().take(SHOWN_CHARS).collect::<String>())
@@ -160,6 +185,11 @@ pub fn index_of(fleet: &Fleet, key: &RowKey) -> Option<u64> {
             Some(account(user)?.requests.find(&request.parse().ok()?)?.index)
         }
         RowKey::Worker(worker) => Some(fleet.workers.get(&worker.parse().ok()?)?.index),
+        RowKey::Ensemble { user, name } => Some(account(user)?.ensembles.get(&name.parse().ok()?)?.index),
+        RowKey::Member { user, name, number } => {
+            let at = usize::try_from(*number).ok()?.checked_sub(1)?;
+            Some(account(user)?.ensembles.get(&name.parse().ok()?)?.made.get(at)?.index)
+        }
         RowKey::Meta(_) => None,
     }
 }

@@ -312,7 +312,11 @@ fn broken_journal(broken: &ReadError, entries: u64) -> Difference {
 fn account_of(key: &RowKey) -> String {
     match key {
         RowKey::Meta(_) => "fleet".to_owned(),
-        RowKey::Account(user) | RowKey::Vm { user, .. } | RowKey::Request { user, .. } => user.clone(),
+        RowKey::Account(user)
+        | RowKey::Vm { user, .. }
+        | RowKey::Request { user, .. }
+        | RowKey::Ensemble { user, .. }
+        | RowKey::Member { user, .. } => user.clone(),
         RowKey::Worker(worker) => format!("worker {worker}"),
     }
 }
@@ -327,6 +331,12 @@ fn row_named(name: &str) -> Option<RowKey> {
         "worker" => Some(RowKey::Worker(rest.to_owned())),
         "vm" => two().map(|(user, vm)| RowKey::Vm { user, vm }),
         "request" => two().map(|(user, request)| RowKey::Request { user, request }),
+        "ensemble" => two().map(|(user, name)| RowKey::Ensemble { user, name }),
+        "member" => {
+            let (user, rest) = two()?;
+            let (name, number) = rest.rsplit_once('/')?;
+            Some(RowKey::Member { user, name: name.to_owned(), number: number.parse().ok()? })
+        }
         _ => None,
     }
 }
@@ -348,6 +358,7 @@ mod tests {
             RowKey::Account(user.clone()),
             RowKey::Worker("w1".to_owned()),
             RowKey::Vm { user: user.clone(), vm },
+            RowKey::Member { user: user.clone(), name: "sweep".to_owned(), number: 7 },
             RowKey::Request { user, request: "a/b c".to_owned() },
         ] {
             assert_eq!(row_named(&key.to_string()), Some(key));

@@ -19,6 +19,7 @@
 //! | `stochastic` | a single cell, reaction by reaction: grows, divides |
 //! | `cell` | either of them, by one set of calls |
 //! | `process` | what process code can do with a cell: plain calls, analyses, effects |
+//! | `trace` | what a VM records, and the same as bytes |
 //! | `metrics`, `simulate` | figures for people; one cell followed from the command line |
 //!
 //! Growth is integrated, never looked up. What the models say of a cell is a prediction, not a measurement; the fit
@@ -46,6 +47,7 @@ mod solver;
 mod spec;
 pub mod ssa;
 mod stochastic;
+pub mod trace;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;

@@ -20,8 +20,3 @@ pub(crate) fn exp_m1(exponent: f64) -> f64 {
 pub(crate) fn ln(value: f64) -> f64 {
     libm::log(value)
 }
-
-/// The natural logarithm of `x`.
-pub(crate) fn ln(x: f64) -> f64 {
-    libm::log(x)
-}

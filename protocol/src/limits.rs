@@ -73,3 +73,18 @@ pub const HISTORY_DEFAULT: u64 = 100;
 /// Seconds between samples of a monitored VM by default, and at most.
 pub const MONITOR_SECONDS_DEFAULT: u64 = 30;
 pub const MONITOR_SECONDS: u64 = 3_600;
+/// Members of one ensemble: five digits of their names.
+pub const ENSEMBLE_MEMBERS: u64 = 99_999;
+/// Axes of one ensemble.
+pub const AXES: usize = 16;
+/// Ensembles that a user's account keeps, finished ones included.
+pub const ENSEMBLES_PER_USER: usize = 100;
+/// The final figures of a VM that completed, as they stand in the journal.
+pub const SUMMARY_BYTES: usize = 4 * 1024;
+/// Bytes of recorded rows in one message of a worker.
+pub const TRACE_BYTES: usize = 256 * 1024;
+/// Rows in one answer of `results`, by default and at most.
+pub const RESULT_ROWS_DEFAULT: u64 = 1_000;
+pub const RESULT_ROWS: u64 = 10_000;
+/// Bytes in one chunk of a Parquet file: with base64 it stays below the bus's bound of 1 MiB.
+pub const RESULT_BYTES: u64 = 512 * 1024;

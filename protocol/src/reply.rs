@@ -177,6 +177,66 @@ pub struct VmList {
     pub vms: Vec<Listed>,
     /// Ask again with it for the next page; null at the end.
     pub cursor: Option<String>,
+    /// On the first page: the user's ensembles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ensembles: Vec<EnsembleStatus>,
+}
+
+/// The answer of `ensemble`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnsembleAccepted {
+    pub name: VmId,
+    pub members: u64,
+    pub queued: u64,
+}
+
+/// The answer of `status` where the name is an ensemble's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnsembleStatus {
+    pub name: VmId,
+    /// queued, running, stopping, destroying; stopped when no member is left to run.
+    pub state: VmState,
+    /// completed, where every member was made and has ended.
+    pub reason: Option<String>,
+    pub members: u64,
+    /// Not made yet.
+    pub queued: u64,
+    pub running: u64,
+    pub completed: u64,
+    pub failed: u64,
+    /// Stopped or destroyed by command.
+    pub stopped: u64,
+    pub priority: u8,
+    pub seed: u64,
+}
+
+/// A chunk of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ResultsChunk {
+    pub vm_id: VmId,
+    /// recording (a row a recorded point), ensemble (a row a member) or summary (one row: the metrics of the last minute).
+    pub kind: String,
+    pub format: crate::command::TableFormat,
+    pub columns: Vec<String>,
+    pub offset: u64,
+    /// Rows (bytes of parquet) in all, as far as there are any now.
+    pub total: u64,
+    /// The offset of the next chunk; null at the end.
+    pub next: Option<u64>,
+    /// Whether more may come: the VM or the ensemble has not ended.
+    pub growing: bool,
+    /// csv: text, its first line the columns where offset is 0. json: a list of rows, each a list of values.
+    /// parquet: bytes of the file in base64.
+    pub data: serde_json::Value,
+}
+
+/// The answer of `results` that names a member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberBody {
+    pub vm_id: VmId,
+    pub member: u64,
+    /// A `create` body; sent under another vm_id it gives the same bytes.
+    pub create: serde_json::Value,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

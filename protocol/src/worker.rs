@@ -81,6 +81,10 @@ pub struct Observation {
     pub reason: Option<String>,
     /// A process that ended, until the leader has confirmed that; `checkpoint` then holds what it left.
     pub process: Option<ProcessEnd>,
+    /// Where it completed: its metrics at the last minute, as a JSON object of at most
+    /// [`crate::limits::SUMMARY_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
 }
 
 /// Process code for one VM, told once by the leader and again until the worker says how it ended.
@@ -179,6 +183,12 @@ pub enum WorkerCommand {
         generation: Generation,
         process: ProcessOrder,
     },
+    /// Request and reply: rows of what the VM has recorded in this generation, [`VmQueryReply::Trace`].
+    QueryTrace {
+        key: VmKey,
+        generation: Generation,
+        row: u64,
+    },
 }
 
 /// What a query wants beside the figures.
@@ -243,6 +253,15 @@ pub struct CellOrder {
     /// Absent: 60 without a horizon, max with one.
     pub pace: Pace,
     pub priority: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordOrder>,
+}
+
+/// What a VM records: a row at each multiple of `every_ticks`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordOrder {
+    pub variables: Vec<String>,
+    pub every_ticks: u64,
 }
 
 /// What of an allocation reaches the cell.
@@ -278,6 +297,11 @@ pub struct NumberedChange {
 #[serde(rename_all = "snake_case")]
 pub enum VmQueryReply {
     Vm(Box<LiveVm>),
+    /// As many rows as fit a message, in the cell library's bytes, and how many there are in all.
+    Trace {
+        rows: u64,
+        bytes: Vec<u8>,
+    },
     /// Not held in that generation.
     Absent,
 }
@@ -305,6 +329,14 @@ pub struct Sample {
     pub time_ms: u64,
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }
+
+/// The object of bucket [`RESULTS_BUCKET`] that holds what a VM recorded in one generation.
+pub fn results_object(key: &VmKey, generation: Generation) -> String {
+    format!("{}/{}/{}-{}", key.user, key.vm, generation.incarnation, generation.index)
+}
+
+/// Where workers put recordings before they report that a VM has ended.
+pub const RESULTS_BUCKET: &str = "BIOXEN_RESULTS";
 
 /// One second of a worker, on its telemetry subject, in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

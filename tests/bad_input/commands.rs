@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(unknown_vms());
     cases.extend(bodies());
     cases.extend(operators());
+    cases.extend(ensembles());
     cases
 }
 
@@ -77,6 +78,56 @@ fn subjects() -> Vec<Case> {
     subjects.into_iter().map(|subject| bytes(subject, "", "BX008")).collect()
 }
 
+fn ensembles() -> Vec<Case> {
+    let ensemble = |field: &str, value: serde_json::Value| {
+        let mut body = json!({ "name": "sweep", "biological_type": "syn3a", "horizon_minutes": 1 });
+        body[field] = value;
+        body
+    };
+    let axis = |path: &str, values: serde_json::Value| ensemble("axes", json!({ path: values }));
+    let mut cases: Vec<Case> = [
+        (json!({ "biological_type": "syn3a" }), "BX008", "name"),
+        (json!({ "name": "sweep" }), "BX008", "biological_type"),
+        (ensemble("name", json!("a".repeat(58))), "BX008", "name"),
+        (ensemble("name", json!("-sweep")), "BX008", "name"),
+        (ensemble("auto_start", json!(true)), "BX008", "auto_start"),
+        (ensemble("replicates", json!(0)), "BX008", "replicates"),
+        (ensemble("replicates", json!(100_000)), "BX008", "axes"),
+        (ensemble("replicates", json!(u64::MAX)), "BX008", "axes"),
+        (axis("parameters.s0", json!([])), "BX008", "axes.parameters.s0"),
+        (axis("seed", json!([1, 2])), "BX008", "axes.seed"),
+        (axis("parameters.s0", json!({ "sample": [9, 1], "n": 5 })), "BX008", "axes.parameters.s0"),
+        (axis("schedule.0.at_minute", json!([1, 2])), "BX008", "axes.schedule.0.at_minute"),
+        (axis("parameters.nonsense", json!([1])), "BX005", "parameters"),
+        (
+            ensemble("record", json!({ "variables": ["atq"], "every_minutes": 1 })),
+            "BX005",
+            "record.variables",
+        ),
+    ]
+    .into_iter()
+    .map(|(body, code, field)| json(cmd("ensemble"), &body, code).field(field))
+    .collect();
+    for (body, code) in [
+        (axis("biological_type", json!(["syn3a", "human"])), "BX003"),
+        (axis("allocation.ribosomes", json!([5, 9999])), "BX002"),
+        (axis("parameters.s0", json!({ "from": 1 })), "BX008"),
+        (axis("parameters.s0", json!("high")), "BX008"),
+    ] {
+        cases.push(json(cmd("ensemble"), &body, code));
+    }
+    for (body, field) in [
+        (json!({ "limit": 0 }), "limit"),
+        (json!({ "limit": 10_001 }), "limit"),
+        (json!({ "offset": 2 }), "offset"),
+        (json!({ "member": 1 }), "member"),
+        (json!({ "format": "xlsx" }), "format"),
+    ] {
+        cases.push(json(cmd("results.stopped"), &body, "BX008").field(field));
+    }
+    cases
+}
+
 fn verbs() -> Vec<Case> {
     let mut cases = Vec::new();
     for (verb, nearest) in [
@@ -97,7 +148,6 @@ fn verbs() -> Vec<Case> {
         cases.push(if nearest.is_empty() { case } else { case.nearest(nearest) });
     }
     for verb in [
-        "ensemble",
         "execute",
         "install",
         "transcription",
@@ -106,7 +156,6 @@ fn verbs() -> Vec<Case> {
         "plasmids",
         "checkpoint",
         "restore",
-        "results",
     ] {
         cases.push(bytes(cmd(&format!("{verb}.made")), "{}", "BX008"));
     }
@@ -115,7 +164,7 @@ fn verbs() -> Vec<Case> {
     {
         cases.push(bytes(cmd(verb), "", "BX008").field("vm_id"));
     }
-    for verb in ["list", "events", "audit", "quota", "fleet", "performance"] {
+    for verb in ["list", "events", "audit", "quota", "fleet", "performance", "ensemble"] {
         cases.push(bytes(cmd(&format!("{verb}.made")), "", "BX008").field("vm_id"));
         cases.push(json(cmd(verb), &json!({ "vm_id": "made" }), "BX008").field("vm_id"));
     }

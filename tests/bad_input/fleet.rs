@@ -78,6 +78,9 @@ impl Fleet {
                 RowKey::Request { user, request } => {
                     drop(found.insert(format!("{user}: request {request}"), shown));
                 }
+                RowKey::Ensemble { user, .. } | RowKey::Member { user, .. } => {
+                    drop(found.insert(format!("{user}: {key}"), shown));
+                }
                 RowKey::Worker(_) | RowKey::Meta(_) => {}
             }
         }

@@ -4,7 +4,8 @@
 It reads every message of BIOXEN_JOURNAL as it is stored and shares nothing with BioXen but the format. From the
 sequence of entries it works out what each VM must hold: a slot and its allocation from the moment it is created or
 placed, nothing while it waits, more at once when more is allocated, less only when its worker has confirmed, the slot
-alone once it has stopped or failed, nothing once it is destroyed; and what may still run gives nothing back. It
+alone once it has stopped or failed, nothing once it is destroyed; and what may still run gives nothing back. Members of
+an ensemble are made once each, by their number, and one that fails gives everything back where it is to be released. It
 compares that with the `held` of each entry, adds it up for each user, each worker and the fleet, and holds the sums
 against the limits after every entry. It also checks that the batches are one unbroken chain.
 
@@ -73,6 +74,7 @@ class Vm:
         # Accepted changes that no checkpoint contains: [ordinal, allocation].
         self.changes = []
         self.releases = created["on_complete"] == "release"
+        self.is_member = created.get("member") is not None
         self.place = None
         self.generation = None
         # In effect where it starts from: in its checkpoint, or at minute 0.
@@ -97,6 +99,8 @@ class Vm:
 class Fold:
     def __init__(self):
         self.vms, self.workers, self.limits, self.config = {}, {}, {}, None
+        # (user, name): members, how many were made, and whether more are.
+        self.ensembles = {}
         self.users = defaultdict(lambda: NOTHING)
         self.queued = defaultdict(int)
         self.fleet, self.peak = NOTHING, NOTHING
@@ -145,7 +149,9 @@ class Fold:
         if isinstance(fields, dict) and isinstance(fields.get("key"), dict):
             key = (fields["key"]["user"], fields["key"]["vm"])
         vm = self.vms.get(key)
-        if key is None:
+        if name in ("Ensemble", "MemberRefused", "EnsembleDesired"):
+            take(fields, key)
+        elif key is None:
             take(fields)
         elif vm is None and name != "Created":
             return self.fault(f"{name} of {key}, which does not exist")
@@ -246,11 +252,40 @@ class Fold:
             if here and vm.state in ("starting", "running", "paused"):
                 vm.state = "unknown"
 
+    # Entries of an ensemble.
+
+    def take_ensemble(self, fields, key):
+        self.ensembles[key] = {"members": fields["members"], "made": 0, "open": True}
+        self.queued[key[0]] += fields["members"]
+
+    def take_memberrefused(self, fields, key):
+        self.member_made(key, fields["number"])
+
+    def take_ensembledesired(self, fields, key):
+        ensemble = self.ensembles[key]
+        if ensemble["open"]:
+            self.queued[key[0]] -= ensemble["members"] - ensemble["made"]
+        ensemble["open"] = False
+
+    def member_made(self, key, number):
+        ensemble = self.ensembles.get(key)
+        if not ensemble or not ensemble["open"] or number != ensemble["made"] + 1 or number > ensemble["members"]:
+            return self.fault(f"member {number} of {key}, whose turn it was not: {ensemble}")
+        ensemble["made"] += 1
+        self.queued[key[0]] -= 1
+        return None
+
     # Entries of a VM.
 
     def take_created(self, fields, key, vm):
         if vm:
             self.expect(vm, key, "Created", "destroyed")
+        number = fields.get("member")
+        if number is not None:
+            name, suffix = key[1].rsplit("-", 1)
+            if suffix != f"{number:05}":
+                self.fault(f"{key} is called member {number}")
+            self.member_made((key[0], name), number)
         return Vm(fields, self.index)
 
     def take_queued(self, fields, key, vm):
@@ -327,6 +362,8 @@ class Fold:
             pass
         elif seen in ("running", "paused"):
             vm.state, vm.holds = seen, vm.in_effect_or_asked(fields["applied"])
+        elif vm.is_member and vm.releases:
+            vm.leave("destroyed", NOTHING)
         else:
             vm.leave("failed", SLOT)
         return None

@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::parts::parts;
 use crate::backend::Backend;
 use crate::lease::{Ignored, Lease};
+use crate::results::Stores;
 use crate::settings::Settings;
 use crate::vms::Vms;
 use crate::{WorkerError, clock, metrics, wire};
@@ -77,6 +78,7 @@ pub struct Agent {
     number: u64,
     probes: Probes,
     frames: telemetry::Frames,
+    stores: Stores,
 }
 
 impl Agent {
@@ -118,6 +120,7 @@ impl Agent {
             frames: telemetry::Frames::new(&worker, settings.worker.resource_warning_threshold),
             worker,
             boot,
+            stores: Stores::new(&client),
             client,
             commands,
             report_subject: report.to_string(),
@@ -145,6 +148,7 @@ impl Agent {
                     self.receive(message).await;
                 }
                 () = backend.changed().notified() => self.report_changes().await?,
+                Some(stored) = self.stores.done() => self.backend.stored(&stored.0, stored.1),
                 _ = beat.tick() => self.beat().await,
             }
         }
@@ -232,6 +236,10 @@ impl Agent {
             let reply = live.map_or(VmQueryReply::Absent, |live| VmQueryReply::Vm(Box::new(live)));
             return self.answer(&message, &reply).await;
         }
+        if let WorkerCommand::QueryTrace { key, generation, row } = &command {
+            let reply = self.vms.rows(key, *generation, *row).unwrap_or(VmQueryReply::Absent);
+            return self.answer(&message, &reply).await;
+        }
         if let Err(ignored) = self.obey(command).await {
             drop_message(&ignored);
         }
@@ -277,7 +285,7 @@ impl Agent {
                 self.backend.execute(&key, generation, process);
             }
             // Answered before.
-            WorkerCommand::Query { .. } => {}
+            WorkerCommand::Query { .. } | WorkerCommand::QueryTrace { .. } => {}
         }
         Ok(())
     }
@@ -290,6 +298,9 @@ impl Agent {
     async fn report_changes(&mut self) -> Result<(), WorkerError> {
         if let Some(reason) = self.backend.broken() {
             return Err(WorkerError::Broken(reason));
+        }
+        for recording in self.backend.recordings() {
+            self.stores.store(recording);
         }
         let observed = self.vms.observe();
         self.report_observed(observed).await;

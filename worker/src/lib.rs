@@ -21,6 +21,7 @@
 //! | [`lease`], [`vms`] | pure: the lease; desired against held |
 //! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
 //! | [`guest`] | the pool of children that run process code |
+//! | `results` | recordings on their way into the object store |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
 pub mod agent;
@@ -29,6 +30,7 @@ mod clock;
 pub mod guest;
 pub mod lease;
 pub mod metrics;
+mod results;
 pub mod settings;
 pub mod vms;
 pub mod wire;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{
-    Desired, DesiredState, LiveVm, Observation, ObservedState, QueryExtra, inventory_digest,
+    Desired, DesiredState, LiveVm, Observation, ObservedState, QueryExtra, VmQueryReply, inventory_digest,
 };
 
 use crate::backend::Backend;
@@ -145,6 +145,13 @@ impl Vms {
         }
     }
 
+    /// Rows that a VM has recorded; none where it is not held in that generation, or records nothing.
+    pub fn rows(&self, key: &VmKey, generation: Generation, row: u64) -> Option<VmQueryReply> {
+        self.held.get(key).filter(|held| held.generation == generation)?;
+        let (rows, window) = self.backend.rows(key, usize::try_from(row).ok()?)?;
+        Some(VmQueryReply::Trace { rows: rows as u64, bytes: window.encode() })
+    }
+
     /// VMs that the backend runs or will.
     pub fn live(&self) -> u64 {
         self.held.values().filter(|held| held.is_live).count() as u64
@@ -181,6 +188,7 @@ fn absent(key: VmKey, generation: Generation) -> Observation {
         checkpoint: None,
         reason: None,
         process: None,
+        summary: None,
     }
 }
 

@@ -38,6 +38,7 @@ fn desired(state: DesiredState) -> Desired {
         horizon_tick: None,
         pace: Pace::Ratio(600.0),
         priority: 3,
+        record: None,
     };
     Desired {
         key: key(),

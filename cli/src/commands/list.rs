@@ -58,6 +58,9 @@ pub(crate) async fn run(session: &Session, args: ListArgs) -> Result<(), Failure
 fn text(list: &VmList) -> String {
     let rows: Vec<Vec<String>> = list.vms.iter().map(row).collect();
     let mut text = render::table(&["vm", "state", "chassis", "worker", "priority", "queued at"], &rows);
+    for ensemble in &list.ensembles {
+        text.push_str(&format!("\n{}", super::sweep::line(ensemble)));
+    }
     if let Some(cursor) = &list.cursor {
         text.push_str(&format!("\nmore: --cursor {cursor}, or --all"));
     }

@@ -8,9 +8,12 @@ pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod operator;
+pub(crate) mod plot;
 pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod read;
+pub(crate) mod results;
+pub(crate) mod sweep;
 pub(crate) mod watch;
 
 use bioxen_protocol::client::{Client, OperatorClient};
@@ -56,6 +59,11 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
     {
         return operator::verify_offline(dir, &connection.url, connection.json).await;
     }
+    if let Command::Plot(args) = &command
+        && let Some(file) = args.file()
+    {
+        return plot::of_file(args, file);
+    }
     let session = Session::open(&connection, &command).await?;
     match command {
         Command::Create(args) => create::run(&session, *args).await,
@@ -76,6 +84,9 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Recommendations(args) => read::of_vm(&session, Verb::Recommendations, &args).await,
         Command::Monitor(args) => advice::monitor(&session, args).await,
         Command::History(args) => advice::history(&session, args).await,
+        Command::Results(args) => results::run(&session, args).await,
+        Command::Plot(args) => plot::run(&session, args).await,
+        Command::Sweep(args) => sweep::run(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
         Command::Audit(args) => audit::run(&session, args).await,
         Command::Workers => operator::workers(&session).await,

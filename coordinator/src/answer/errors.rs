@@ -20,6 +20,16 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             format!("VM {vm} exists already and is {state}: choose another vm_id, or destroy it first"),
         )
         .with(|details| details.state = Some(*state)),
+        Rejection::MemberName { vm, ensemble } => ErrorBody::new(
+            Code::Conflict,
+            format!("{vm} is the name of a member of ensemble {ensemble}: choose another vm_id"),
+        ),
+        Rejection::IsEnsemble { name, verb } => ErrorBody::new(
+            Code::VmState,
+            format!(
+                "{name} is an ensemble: it takes status, results, stop and destroy; {verb} is for its members, {name}-00001 and so on"
+            ),
+        ),
         Rejection::NotFound { vm } => ErrorBody::new(
             Code::VmNotFound,
             format!("user {user} has no VM {vm}: `list` shows those that there are"),
@@ -100,6 +110,7 @@ fn fleet_error(resource: Resource, limit: u64, used: u64, requested: u64) -> Err
 fn quota_message(user: &str, resource: Resource, limit: u64, used: u64, requested: u64) -> String {
     let advice = match resource {
         Resource::Queued => "wait for waiting VMs to start",
+        Resource::Ensembles => "destroy one that has finished",
         Resource::Vms => "destroy a VM, or create with on_full queue",
         _ => "ask for less, stop a VM, or create with on_full queue",
     };
@@ -184,6 +195,7 @@ fn name(resource: Resource) -> &'static str {
     match resource {
         Resource::Vms => "VMs",
         Resource::Queued => "waiting VMs",
+        Resource::Ensembles => "ensembles",
         Resource::Atp => "ATP",
         Resource::Ribosomes => "ribosome units",
         Resource::MemoryKb => "memory",
@@ -194,6 +206,7 @@ fn field(resource: Resource) -> &'static str {
     match resource {
         Resource::Vms => "vms",
         Resource::Queued => "queued",
+        Resource::Ensembles => "ensembles",
         Resource::Atp => "atp_percentage",
         Resource::Ribosomes => "ribosomes",
         Resource::MemoryKb => "memory_kb",

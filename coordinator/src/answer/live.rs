@@ -19,7 +19,7 @@ use crate::cell;
 use crate::fleet::vm::Vm;
 
 /// A worker answers from memory; later than this it is out of reach.
-const WORKER_ANSWER: Duration = Duration::from_millis(1500);
+pub(crate) const WORKER_ANSWER: Duration = Duration::from_millis(1500);
 /// Whoever waits longer for its turn asks again.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// Predictions kept; when there are more, all are dropped and made again.
@@ -104,7 +104,7 @@ async fn ask_worker_with(client: &Client, vm: &Vm, with: QueryExtra) -> Option<L
     let message = tokio::time::timeout(WORKER_ANSWER, answer).await.ok()?.ok()?;
     match rmp_serde::from_slice(&message.payload).ok()? {
         VmQueryReply::Vm(live) => Some(*live),
-        VmQueryReply::Absent => None,
+        VmQueryReply::Absent | VmQueryReply::Trace { .. } => None,
     }
 }
 
@@ -127,7 +127,10 @@ pub(crate) async fn metrics(client: &Client, vm: Vm) -> Reply {
     }
 }
 
-async fn figures(client: &Client, vm: &Vm) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
+pub(super) async fn figures(
+    client: &Client,
+    vm: &Vm,
+) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
     if let Some(live) = ask_worker(client, vm).await {
         return Ok(live.metrics);
     }

@@ -9,7 +9,10 @@ pub(crate) mod advice;
 pub(crate) mod errors;
 pub(crate) mod live;
 pub(crate) mod outbox;
+mod parquet;
 pub(crate) mod reads;
+pub(crate) mod results;
+mod table;
 
 use async_nats::{Client, HeaderMap, Subject};
 use bioxen_protocol::codec::{self, Encoding};
@@ -43,6 +46,10 @@ pub(crate) enum Reply {
     Status(Box<reply::Status>),
     Resources(Box<reply::Resources>),
     Metrics(serde_json::Map<String, serde_json::Value>),
+    Ensemble(reply::EnsembleAccepted),
+    EnsembleStatus(Box<reply::EnsembleStatus>),
+    Results(Box<reply::ResultsChunk>),
+    Member(Box<reply::MemberBody>),
     List(reply::VmList),
     Quota(Box<reply::Quota>),
     Fleet(Box<reply::FleetTotals>),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use bioxen_protocol::command::Records;
+use bioxen_protocol::command::{Records, Results};
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{BootId, UserId, VmId, WorkerId};
+use bioxen_protocol::id::{BootId, UserId, VmId, VmKey, WorkerId};
 use bioxen_protocol::limits::{LIST_VMS_DEFAULT, RECORDS};
 use bioxen_protocol::reply::Created;
 use bioxen_protocol::state::VmState;
@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 
 use super::advice::{self, Advised};
 use super::live::{self, Predictions};
-use super::{Reply, ReplyTo};
+use super::{Reply, ReplyTo, results};
+use crate::fleet::ensemble::{End, Ensemble};
 use crate::fleet::vm::Vm;
 use crate::projector::records::{read_audit, read_events};
 use crate::verify::Verifier;
@@ -38,6 +39,12 @@ pub(crate) enum Outgoing {
         queue_position: Option<u64>,
         wait: Duration,
     },
+    /// A VM's recording.
+    Results(ReplyTo, Box<Vm>, Results),
+    /// What became of a member whose VM is forgotten.
+    Ended(ReplyTo, VmKey, Arc<End>, Results),
+    /// An ensemble's table.
+    Gathered(ReplyTo, Box<Ensemble>, Results),
     Metrics(ReplyTo, Box<Vm>),
     Resources(ReplyTo, Box<Vm>),
     History(ReplyTo, Box<Vm>, u64),
@@ -75,6 +82,9 @@ impl Outgoing {
             Self::Reply(to, _)
             | Self::Created { reply_to: to, .. }
             | Self::Status { reply_to: to, .. }
+            | Self::Results(to, ..)
+            | Self::Ended(to, ..)
+            | Self::Gathered(to, ..)
             | Self::Metrics(to, _)
             | Self::Resources(to, _)
             | Self::History(to, ..)
@@ -143,6 +153,19 @@ async fn send(
                 let reply = live::status(&client, &predictions, *vm, queue_position, wait).await;
                 reply_to.send(&client, &reply).await;
             });
+        }
+        Outgoing::Results(reply_to, vm, ask) => {
+            asking
+                .spawn(async move { reply_to.send(&client, &results::of_vm(&client, *vm, ask).await).await });
+        }
+        Outgoing::Ended(reply_to, key, end, ask) => {
+            asking.spawn(async move {
+                reply_to.send(&client, &results::of_member(&client, key, end, ask).await).await
+            });
+        }
+        Outgoing::Gathered(reply_to, ensemble, ask) => {
+            asking
+                .spawn(async move { reply_to.send(&client, &results::gathered(*ensemble, ask).await).await });
         }
         Outgoing::Metrics(reply_to, vm) => {
             asking.spawn(async move { reply_to.send(&client, &live::metrics(&client, *vm).await).await });

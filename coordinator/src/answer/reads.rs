@@ -7,13 +7,17 @@ use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::limits::{LIST_VMS, LIST_VMS_DEFAULT};
 use bioxen_protocol::quantity::AtpPercent;
-use bioxen_protocol::reply::{AllocationReply, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo};
+use bioxen_protocol::reply::{
+    AllocationReply, EnsembleStatus, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo,
+};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 
 use crate::fleet::Fleet;
+use crate::fleet::account::Account;
 use crate::fleet::amounts::Amounts;
-use crate::fleet::vm::Vm;
+use crate::fleet::ensemble::{Counts, Ensemble};
+use crate::fleet::vm::{COMPLETED, Vm};
 
 pub(crate) fn allocation(amounts: CellAllocation) -> AllocationReply {
     AllocationReply {
@@ -43,7 +47,7 @@ pub(crate) fn quota(fleet: &Fleet, user: &UserId) -> Quota {
         max_ribosomes: limits.max_ribosomes,
         max_commands_per_second: limits.max_commands_per_second,
         used: reservation(account.map_or(Amounts::NOTHING, |account| account.held)),
-        queued: account.map_or(0, |account| account.queued.len() as u64),
+        queued: account.map_or(0, Account::places_taken),
     }
 }
 
@@ -110,7 +114,9 @@ pub(crate) fn list(fleet: &Fleet, user: &UserId, ask: &List) -> Result<VmList, E
         )
         .with(|details| details.field = Some("cursor".to_owned()))
     })?;
-    let Some(account) = fleet.accounts.get(user) else { return Ok(VmList { vms: Vec::new(), cursor: None }) };
+    let Some(account) = fleet.accounts.get(user) else {
+        return Ok(VmList { vms: Vec::new(), cursor: None, ensembles: Vec::new() });
+    };
     let wanted = |vm: &&Vm| {
         let state = ask.state.map_or(vm.state != VmState::Destroyed, |state| vm.state == state);
         state
@@ -121,7 +127,31 @@ pub(crate) fn list(fleet: &Fleet, user: &UserId, ask: &List) -> Result<VmList, E
     let mut found = account.vms.values().filter(wanted);
     let vms: Vec<Listed> = found.by_ref().take(limit).map(|vm| listed(fleet, vm)).collect();
     let cursor = found.next().and(vms.last()).map(|last| last.vm_id.to_string());
-    Ok(VmList { vms, cursor })
+    let first_page = after.is_none() && ask.label.is_none();
+    let matching = |ensemble: &&Ensemble| {
+        first_page
+            && ask.state.is_none_or(|state| ensemble.state() == state)
+            && ask.prefix.as_deref().is_none_or(|prefix| ensemble.key.vm.as_str().starts_with(prefix))
+    };
+    let ensembles = account.ensembles.values().filter(matching).map(ensemble_status).collect();
+    Ok(VmList { vms, cursor, ensembles })
+}
+
+pub(crate) fn ensemble_status(ensemble: &Ensemble) -> EnsembleStatus {
+    let Counts { queued, running, completed, failed, stopped } = ensemble.counts();
+    EnsembleStatus {
+        name: ensemble.key.vm.clone(),
+        state: ensemble.state(),
+        reason: ensemble.is_completed().then(|| COMPLETED.to_owned()),
+        members: ensemble.members,
+        queued,
+        running,
+        completed,
+        failed,
+        stopped,
+        priority: ensemble.priority,
+        seed: ensemble.seed,
+    }
 }
 
 fn listed(fleet: &Fleet, vm: &Vm) -> Listed {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bioxen_protocol::command::{SetQuota, Verb, VerbKind};
 use bioxen_protocol::error::{Amount, Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId, VmKey};
-use bioxen_protocol::reply::{Allocated, Monitored};
+use bioxen_protocol::reply::{Allocated, EnsembleAccepted, Monitored};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
 
@@ -147,6 +147,11 @@ impl Driver {
                 let answer = CreatedAnswer { vm, state: reached, queue_position, warnings, wait };
                 state.filling.effects.push(Outgoing::Created { reply_to, vm: Box::new(made), answer });
             }
+            Answer::Ensemble { name, members } => {
+                self.stats.note(verb, received, None);
+                let accepted = EnsembleAccepted { name, members, queued: members };
+                state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Ensemble(accepted)));
+            }
             Answer::Allocated { vm, state: reached, allocation: amounts } => {
                 self.stats.note(verb, received, None);
                 let allocated = Allocated { vm_id: vm, state: reached, allocation: allocation(amounts) };
@@ -155,7 +160,7 @@ impl Driver {
             Answer::Reach { vm, goal } => {
                 let key = key(&vm);
                 // A VM that is not remembered any more was destroyed.
-                let now = self.fleet.vm(&key).map_or(VmState::Destroyed, |vm| vm.state);
+                let now = self.fleet.state_of(&key).unwrap_or(VmState::Destroyed);
                 state.filling.waiters.push(Waiter {
                     key,
                     goal,

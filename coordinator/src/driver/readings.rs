@@ -1,6 +1,7 @@
 //! Reads: answered from the state that they were read on, once that is acknowledged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bioxen_protocol::error::ErrorBody;
 use bioxen_protocol::id::{VmId, VmKey};
@@ -11,6 +12,7 @@ use crate::answer::advice::Advised;
 use crate::answer::outbox::Outgoing;
 use crate::answer::{Reply, errors, reads};
 use crate::cell;
+use crate::fleet::ensemble::Ensemble;
 use crate::fleet::rejection::Rejection;
 use crate::fleet::vm::Vm;
 use crate::intake::{Incoming, Read};
@@ -30,11 +32,25 @@ impl Driver {
         let fleet = &self.fleet;
         let reply = match read {
             Read::Status { vm, wait } => {
+                if let Some(ensemble) = self.ensemble(incoming, &vm) {
+                    let status = Reply::EnsembleStatus(Box::new(reads::ensemble_status(ensemble)));
+                    return Ok(Outgoing::Reply(to, status));
+                }
                 let vm = self.find(incoming, &vm)?;
                 let queue_position = fleet.queue_position(&vm.key);
                 return Ok(Outgoing::Status { reply_to: to, vm, queue_position, wait });
             }
             Read::Metrics(vm) => return Ok(Outgoing::Metrics(to, self.find(incoming, &vm)?)),
+            Read::Results(name, ask) => {
+                if let Some(ensemble) = self.ensemble(incoming, &name) {
+                    return Ok(Outgoing::Gathered(to, Box::new(ensemble.clone()), ask));
+                }
+                let key = VmKey { user: incoming.user.clone(), vm: name.clone() };
+                return match fleet.end_of_member(&key).filter(|_| fleet.vm(&key).is_none()) {
+                    Some(end) => Ok(Outgoing::Ended(to, key, Arc::clone(end), ask)),
+                    None => Ok(Outgoing::Results(to, self.find(incoming, &name)?, ask)),
+                };
+            }
             Read::Resources(vm) => return Ok(Outgoing::Resources(to, self.find(incoming, &vm)?)),
             Read::History { vm, limit } => {
                 return Ok(Outgoing::History(to, self.find(incoming, &vm)?, limit));
@@ -65,6 +81,10 @@ impl Driver {
             Read::Config => Reply::Config(fleet.config.clone()),
         };
         Ok(Outgoing::Reply(to, reply))
+    }
+
+    fn ensemble(&self, incoming: &Incoming, name: &VmId) -> Option<&Ensemble> {
+        self.fleet.ensemble(&VmKey { user: incoming.user.clone(), vm: name.clone() })
     }
 
     fn find(&self, incoming: &Incoming, vm: &VmId) -> Result<Box<Vm>, ErrorBody> {

@@ -263,5 +263,6 @@ fn absent_observation(vm: &Vm) -> Option<Observation> {
         checkpoint: None,
         reason: None,
         process: None,
+        summary: None,
     })
 }

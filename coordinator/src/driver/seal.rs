@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Desired, DesiredState, ProcessEnd, WorkerCommand};
 
 use super::batch::{Filling, Released, Sealed};
@@ -13,6 +14,7 @@ use crate::answer::outbox::Outgoing;
 use crate::fleet::entry::Entry;
 use crate::fleet::vm::Vm;
 use crate::fleet::{Forget, Touched};
+use crate::intake::ensemble::make_member;
 use crate::journal::batch::FORMAT;
 use crate::journal::{AppendError, Batch, JournalBatch, Position};
 use crate::ledger::LedgerWrite;
@@ -61,11 +63,16 @@ impl Driver {
             for entry in self.fleet.lost_processes(self.now_ms(), ENDS_AT_ONCE) {
                 self.evolve(state, entry)?;
             }
+            for entry in self.fleet.ends_of_ensembles(ENDS_AT_ONCE) {
+                self.evolve(state, entry)?;
+            }
         }
         while !state.filling.is_full()
-            && let Some(entry) = self.fleet.next_from_queue()
+            && let Some(entries) = self.fleet.next_from_queue(&make_member)
         {
-            self.evolve(state, entry)?;
+            for entry in entries {
+                self.evolve(state, entry)?;
+            }
         }
         if !state.filling.is_full() {
             self.fleet.queue_is_blocked();
@@ -109,13 +116,11 @@ impl Driver {
         Released { effects, waiters, states, ended: Vec::new() }
     }
 
-    fn states(
-        &self,
-        touched: &Touched,
-        waiters: &[super::waiting::Waiter],
-    ) -> BTreeMap<VmKey, bioxen_protocol::state::VmState> {
+    fn states(&self, touched: &Touched, waiters: &[super::waiting::Waiter]) -> BTreeMap<VmKey, VmState> {
         let keys = touched.vms.iter().chain(waiters.iter().map(|waiter| &waiter.key));
-        keys.filter_map(|key| Some((key.clone(), self.fleet.vm(key)?.state))).collect()
+        let ensembles = touched.members.iter().map(|(ensemble, _)| ensemble).chain(&touched.ensembles);
+        let state = |key: &VmKey| self.fleet.state_of(key).unwrap_or(VmState::Destroyed);
+        keys.chain(ensembles).map(|key| (key.clone(), state(key))).collect()
     }
 
     /// What workers are told of these VMs, and of generations that they shall give up.

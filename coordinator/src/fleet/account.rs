@@ -8,6 +8,7 @@ use bioxen_protocol::quantity::AtpPercent;
 use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
+use super::ensemble::Ensemble;
 use super::idempotency::Requests;
 use super::vm::Vm;
 
@@ -49,9 +50,20 @@ pub struct Account {
     pub limits: UserLimits,
     pub vms: BTreeMap<VmId, Vm>,
     pub held: Amounts,
-    /// VMs that wait for room: (priority, index at which they were queued, VM).
+    pub ensembles: BTreeMap<VmId, Ensemble>,
+    /// VMs that wait for room, and ensembles with members that do: (priority, index at which they were queued, name).
     pub queued: BTreeSet<(u8, u64, VmId)>,
+    /// Members of ensembles that wait to be made.
+    pub waiting_members: u64,
     /// Destroyed VMs that are still remembered, oldest first.
     pub destroyed: VecDeque<VmId>,
     pub requests: Requests,
+}
+
+impl Account {
+    /// Places that are taken in the user's backlog.
+    pub fn places_taken(&self) -> u64 {
+        let waiting = self.ensembles.values().filter(|ensemble| ensemble.waiting() > 0).count();
+        (self.queued.len() - waiting) as u64 + self.waiting_members
+    }
 }

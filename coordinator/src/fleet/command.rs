@@ -47,6 +47,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     Create(Box<NewVm>),
+    Ensemble(NewEnsemble),
     Start {
         on_full: OnFull,
         horizon_tick: Option<u64>,
@@ -77,6 +78,16 @@ pub struct NewVm {
     pub on_full: OnFull,
 }
 
+/// An ensemble to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEnsemble {
+    /// As JSON, its seed filled in.
+    pub body: Arc<str>,
+    pub seed: u64,
+    pub members: u64,
+    pub priority: u8,
+}
+
 impl NewVm {
     pub fn vm_type(&self) -> VmType {
         self.order.vm_type
@@ -90,6 +101,10 @@ pub enum Answer {
         vm: VmId,
         state: VmState,
         queue_position: Option<u64>,
+    },
+    Ensemble {
+        name: VmId,
+        members: u64,
     },
     Allocated {
         vm: VmId,

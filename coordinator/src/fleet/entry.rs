@@ -43,6 +43,12 @@ pub enum Entry {
     Configured { config: ResourceConfig },
     /// A VM exists; `queued` where it waits for room and holds nothing.
     Created(Box<Created>),
+    /// An ensemble exists; its members follow as `Created` and `Placed`, as room appears.
+    Ensemble(Box<Ensembled>),
+    /// The next member of an ensemble could not be made.
+    MemberRefused { key: VmKey, number: u64, reason: String },
+    /// An ensemble was stopped or destroyed by its name.
+    EnsembleDesired { cause: Cause, key: VmKey, desired: DesiredState },
     /// An existing VM waits for room and holds nothing.
     Queued { cause: Cause, key: VmKey, held: Amounts, horizon_tick: Option<u64> },
     /// The command `start` was accepted; `Placed` follows in the same batch.
@@ -85,6 +91,20 @@ pub struct Created {
     /// The state and place that were answered, for a repeat of the request.
     pub answered_state: VmState,
     pub queue_position: Option<u64>,
+    /// Its number, where it is a member of the ensemble that its name starts with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ensembled {
+    pub cause: Cause,
+    pub key: VmKey,
+    /// As JSON, its seed filled in.
+    pub body: Arc<str>,
+    pub seed: u64,
+    pub members: u64,
+    pub priority: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +118,9 @@ pub struct Observed {
     pub applied_at: Vec<(u64, u64)>,
     pub checkpoint: Option<Arc<[u8]>>,
     pub reason: Option<String>,
+    /// Where it completed: its final metrics, as a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Arc<str>>,
     pub held: Amounts,
     /// A process that ended with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +145,10 @@ impl Entry {
     pub fn key(&self) -> Option<&VmKey> {
         match self {
             Self::Created(created) => Some(&created.key),
+            Self::Ensemble(asked) => Some(&asked.key),
             Self::Queued { key, .. }
+            | Self::MemberRefused { key, .. }
+            | Self::EnsembleDesired { key, .. }
             | Self::Started { key, .. }
             | Self::Placed { key, .. }
             | Self::Desired { key, .. }
@@ -145,7 +171,9 @@ impl Entry {
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Self::Created(created) => Some(&created.cause),
-            Self::Queued { cause, .. }
+            Self::Ensemble(asked) => Some(&asked.cause),
+            Self::EnsembleDesired { cause, .. }
+            | Self::Queued { cause, .. }
             | Self::Started { cause, .. }
             | Self::Desired { cause, .. }
             | Self::ProcessStarted { cause, .. }

@@ -7,6 +7,7 @@ use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedSt
 
 use super::Fleet;
 use super::amounts::Amounts;
+use super::ensemble::name_in;
 use super::entry::{Cause, Created, Entry};
 use super::idempotency::Remembered;
 use super::process::lost;
@@ -37,6 +38,13 @@ impl Fleet {
             Entry::Registered { worker, boot, capacity } => self.registered(index, worker, boot, capacity),
             Entry::Expired { worker, boot } => self.expire(index, worker, boot),
             Entry::Created(created) => self.created(index, created),
+            Entry::Ensemble(asked) => self.ensembled(index, asked),
+            Entry::MemberRefused { key, number, reason } => {
+                self.member_refused(index, key, *number, reason);
+            }
+            Entry::EnsembleDesired { cause, key, desired } => {
+                self.ensemble_desired(index, cause, key, *desired)
+            }
             Entry::Queued { key, held, horizon_tick, .. } => self.edit(index, key, |vm| {
                 vm.state = VmState::Queued;
                 vm.reason = None;
@@ -48,21 +56,7 @@ impl Fleet {
                 vm.reason = None;
                 vm.horizon_tick = horizon_tick.or(vm.horizon_tick);
             }),
-            Entry::Placed { key, worker, boot, held } => {
-                let generation = Generation { incarnation: self.incarnation, index };
-                self.edit(index, key, |vm| {
-                    let (worker, boot) = (worker.clone(), boot.clone());
-                    let observed = ObservedState::Absent;
-                    let applied = vm.checkpoint_applied;
-                    vm.placement = Some(Placement { worker, boot, generation, observed, applied });
-                    vm.state = VmState::Starting;
-                    vm.reason = None;
-                    vm.desired = DesiredState::Running;
-                    vm.held = *held;
-                    vm.effective = vm.checkpoint_allocation;
-                    vm.queued_at = None;
-                });
-            }
+            Entry::Placed { key, worker, boot, held } => self.placed(index, key, (worker, boot), *held),
             Entry::Desired { key, desired, held, .. } => self.desire(index, key, *desired, *held),
             Entry::Allocated { key, ordinal, allocation, held, .. } => self.edit(index, key, |vm| {
                 vm.allocation = *allocation;
@@ -121,6 +115,7 @@ impl Fleet {
             most: created.most,
             on_complete: created.on_complete,
             labels: created.labels.clone(),
+            member: created.member,
             state: if created.queued { VmState::Queued } else { VmState::Created },
             reason: None,
             desired: DesiredState::Paused,
@@ -133,6 +128,7 @@ impl Fleet {
             placement: None,
             checkpoint: None,
             checkpoint_applied: 0,
+            recorded: Vec::new(),
             horizon_tick: created.order.horizon_tick,
             tick: 0,
             queued_at: created.queued.then_some(index),
@@ -144,9 +140,29 @@ impl Fleet {
         self.book(&vm);
         self.touch(key);
         self.accounts.entry(key.user.clone()).or_default().vms.insert(key.vm.clone(), vm);
+        if let Some((number, name)) = created.member.zip(name_in(&key.vm)) {
+            self.member_made(index, &VmKey { user: key.user.clone(), vm: name }, number, None);
+        }
+    }
+
+    fn placed(&mut self, index: u64, key: &VmKey, (worker, boot): (&WorkerId, &BootId), held: Amounts) {
+        let generation = Generation { incarnation: self.incarnation, index };
+        self.edit(index, key, |vm| {
+            let (worker, boot) = (worker.clone(), boot.clone());
+            let observed = ObservedState::Absent;
+            let applied = vm.checkpoint_applied;
+            vm.placement = Some(Placement { worker, boot, generation, observed, applied });
+            vm.state = VmState::Starting;
+            vm.reason = None;
+            vm.desired = DesiredState::Running;
+            vm.held = held;
+            vm.effective = vm.checkpoint_allocation;
+            vm.queued_at = None;
+        });
     }
 
     fn desire(&mut self, index: u64, key: &VmKey, desired: DesiredState, held: Amounts) {
+        let was = self.vm(key).map(|vm| vm.state);
         let placed = self.vm(key).is_some_and(|vm| vm.placement.is_some());
         // Where decide gave everything back at once, no worker is left to confirm.
         let at_once = !placed || self.vm(key).is_some_and(|vm| held.lacks(vm.held) != Amounts::NOTHING);
@@ -171,6 +187,9 @@ impl Fleet {
                 vm.reason = None;
             }
         });
+        if let Some(was) = was {
+            self.member_changed(index, key, was, None, false);
+        }
     }
 
     fn expire(&mut self, index: u64, worker: &WorkerId, boot: &BootId) {
@@ -233,9 +252,7 @@ impl Fleet {
         let account = self.accounts.entry(vm.key.user.clone()).or_default();
         account.held = account.held.plus(vm.held);
         if let Some(queued_at) = vm.queued_at {
-            account.queued.insert((vm.order.priority, queued_at, vm.key.vm.clone()));
-            self.waiting_users.insert(vm.key.user.clone());
-            *self.queued_by_priority.entry(vm.order.priority).or_default() += 1;
+            self.enqueue(&vm.key, (vm.order.priority, queued_at), 1);
         }
         self.held = self.held.plus(vm.held);
         if let Some(worker) = self.worker_of(vm) {
@@ -257,14 +274,7 @@ impl Fleet {
         let Some(account) = self.accounts.get_mut(&vm.key.user) else { return };
         account.held = account.held.minus(vm.held);
         if let Some(queued_at) = vm.queued_at {
-            account.queued.remove(&(vm.order.priority, queued_at, vm.key.vm.clone()));
-            if account.queued.is_empty() {
-                self.waiting_users.remove(&vm.key.user);
-            }
-            if let Some(count) = self.queued_by_priority.get_mut(&vm.order.priority) {
-                *count -= 1;
-            }
-            self.queued_by_priority.retain(|_, count| *count > 0);
+            self.dequeue(&vm.key, (vm.order.priority, queued_at), 1);
         }
     }
 
@@ -283,10 +293,15 @@ impl Fleet {
 
     fn remember(&mut self, index: u64, cause: &Cause, key: &VmKey, entry: &Entry) {
         let Some(request) = &cause.request else { return };
-        let Some(vm) = self.vm(key) else { return };
-        let (state, queue_position) = match entry {
-            Entry::Created(created) => (created.answered_state, created.queue_position),
-            _ => (vm.state, None),
+        let vm = self.vm(key);
+        let (state, queue_position, members) = match entry {
+            Entry::Created(created) => (created.answered_state, created.queue_position, None),
+            Entry::Ensemble(asked) => (VmState::Queued, None, Some(asked.members)),
+            Entry::EnsembleDesired { .. } => (VmState::Destroying, None, None),
+            _ => match vm {
+                Some(vm) => (vm.state, None, None),
+                None => return,
+            },
         };
         let remembered = Remembered {
             digest: request.digest.clone(),
@@ -295,13 +310,14 @@ impl Fleet {
             index,
             time_ms: self.time_ms,
             state,
-            allocation: Some(vm.allocation),
+            allocation: vm.map(|vm| vm.allocation),
             queue_position,
             number: match entry {
                 Entry::ProcessStarted { number, .. } => *number,
                 Entry::Monitored { interval_seconds, .. } => *interval_seconds,
                 _ => 0,
             },
+            members,
         };
         let (time_ms, user): (u64, UserId) = (self.time_ms, cause.user.clone());
         let account = self.accounts.entry(user.clone()).or_default();

@@ -24,6 +24,9 @@ pub struct Remembered {
     /// A process's number, or the seconds between a monitor's samples.
     #[serde(default)]
     pub number: u64,
+    /// Of an ensemble.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -4,6 +4,7 @@ use bioxen_protocol::id::UserId;
 use bioxen_protocol::worker::CellAllocation;
 
 use super::Fleet;
+use super::account::Account;
 use super::amounts::Amounts;
 use super::rejection::{Rejection, Resource};
 use super::vm::Vm;
@@ -44,12 +45,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Whether `user` may have one more VM waiting.
-    pub(super) fn check_backlog(&self, user: &UserId) -> Result<(), Rejection> {
-        let used = self.accounts.get(user).map_or(0, |account| account.queued.len() as u64);
+    /// Whether `user` may have `more` VMs waiting.
+    pub(super) fn check_backlog(&self, user: &UserId, more: u64) -> Result<(), Rejection> {
+        let used = self.accounts.get(user).map_or(0, Account::places_taken);
         let limit = self.limits_of(user).max_queued;
-        if over(limit, used, 1) {
-            return Err(Rejection::User { resource: Resource::Queued, limit, used, requested: 1 });
+        if over(limit, used, more) {
+            return Err(Rejection::User { resource: Resource::Queued, limit, used, requested: more });
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ pub mod account;
 pub mod amounts;
 pub mod command;
 mod decide;
+pub mod ensemble;
 pub mod entry;
 mod evolve;
 pub mod idempotency;
@@ -32,6 +33,7 @@ use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::id::{BootId, Generation, RequestId, UserId, VmKey, WorkerId};
 use bioxen_protocol::worker::ObservedState;
 
+pub(crate) use decide::within_most;
 pub use process::lost as lost_process;
 
 use account::Account;
@@ -60,6 +62,8 @@ pub struct Fleet {
     queued_by_priority: BTreeMap<u8, u64>,
     /// Something was given back or arrived since the queue was last found blocked.
     room_may_have_appeared: bool,
+    /// Ensembles that were stopped or destroyed by name and whose members may not all have been told.
+    ensembles_ending: BTreeSet<VmKey>,
     /// A boot expired, and VMs that it was to stop or give up may not have been ended yet.
     ends_may_be_due: bool,
     /// VMs in which process code runs, by when its outcome is given up.
@@ -74,6 +78,10 @@ pub struct Touched {
     pub accounts: BTreeSet<UserId>,
     pub workers: BTreeSet<WorkerId>,
     pub requests: BTreeSet<(UserId, RequestId)>,
+    /// Ensembles, also such as are gone.
+    pub ensembles: BTreeSet<VmKey>,
+    /// Members of ensembles, by the ensemble and their number; also such as are gone.
+    pub members: BTreeSet<(VmKey, u64)>,
     pub gone_vms: BTreeSet<VmKey>,
     /// VMs of which their workers must be told anew.
     pub levels: BTreeSet<VmKey>,

@@ -56,6 +56,7 @@ impl Fleet {
                 .collect(),
             checkpoint: seen.checkpoint.as_deref().map(Into::into),
             reason: seen.reason.clone(),
+            summary: seen.summary.as_deref().map(Into::into),
             held: held_after(vm, seen.state, applied),
             process: ended_process(vm, seen).cloned(),
         }))]
@@ -97,6 +98,7 @@ impl Fleet {
         if current.is_none_or(|at| at.generation != seen.generation) {
             return;
         }
+        let Some(was) = self.vm(&seen.key).map(|vm| vm.state) else { return };
         let Some(next) = self.vm(&seen.key).map(|vm| next_state(vm, seen.state)) else { return };
         let ended = matches!(next, VmState::Stopped | VmState::Failed | VmState::Destroyed);
         if ended && seen.state != ObservedState::Absent {
@@ -113,6 +115,13 @@ impl Fleet {
             if seen.state == ObservedState::Completed && next != VmState::Destroying {
                 vm.reason = Some(COMPLETED.to_owned());
             }
+            let stores = matches!(
+                seen.state,
+                ObservedState::Stopped | ObservedState::Completed | ObservedState::Failed
+            );
+            if stores && vm.order.record.is_some() {
+                vm.recorded.push(seen.generation);
+            }
             vm.state = next;
             vm.tick = seen.tick;
             vm.held = seen.held;
@@ -123,6 +132,9 @@ impl Fleet {
                 at.applied = seen.applied;
             }
         });
+        let failed = matches!(seen.state, ObservedState::Failed | ObservedState::Absent)
+            && !matches!(was, VmState::Stopping | VmState::Destroying);
+        self.member_changed(index, &seen.key, was, seen.summary.as_deref(), failed);
     }
 
     /// The VMs that a complete inventory lacks although the worker was to give them up.
@@ -146,6 +158,7 @@ fn end_of(vm: &Vm, at: &Placement) -> Entry {
         applied_at: Vec::new(),
         checkpoint: None,
         reason: Some(LEASE_OVER.to_owned()),
+        summary: None,
         held: held_after(vm, ObservedState::Absent, at.applied),
         process: None,
     }))
@@ -186,6 +199,10 @@ fn next_state(vm: &Vm, seen: ObservedState) -> VmState {
         (Stopping, _) => Stopping,
         (_, Seen::Running) => Running,
         (_, Seen::Paused) => Paused,
+        // A member that failed would keep the slot that those behind it wait for; what it came to stands in its ensemble.
+        (_, Seen::Failed | Seen::Absent) if vm.member.is_some() && vm.on_complete == OnComplete::Release => {
+            Destroyed
+        }
         // A worker that gave up what it should run has failed it.
         (_, Seen::Failed | Seen::Absent) => Failed,
     }

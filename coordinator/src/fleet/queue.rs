@@ -6,13 +6,16 @@
 use bioxen_protocol::id::{UserId, VmId, VmKey};
 
 use super::Fleet;
+use super::account::Account;
+use super::ensemble::MakeMember;
 use super::entry::Entry;
 use super::rejection::Rejection;
 use super::vm::Vm;
 
 impl Fleet {
-    /// The entry that starts the next waiting VM, if there is room for one.
-    pub fn next_from_queue(&self) -> Option<Entry> {
+    /// The entries that start the next waiting VM, or make and start the next member of an ensemble, if there is room for
+    /// one.
+    pub fn next_from_queue(&self, make: MakeMember<'_>) -> Option<Vec<Entry>> {
         if !self.room_may_have_appeared {
             return None;
         }
@@ -25,10 +28,14 @@ impl Fleet {
             })
             .collect();
         heads.sort();
-        for (_, _, user, vm) in heads {
-            let vm = self.accounts.get(user)?.vms.get(vm)?;
-            match self.room_for(vm) {
-                Ok(entry) => return Some(entry),
+        for (_, _, user, name) in heads {
+            let account = self.accounts.get(user)?;
+            let found = match account.ensembles.get(name) {
+                Some(ensemble) => self.next_member(ensemble, make),
+                None => self.room_for(account.vms.get(name)?).map(|entry| vec![entry]),
+            };
+            match found {
+                Ok(entries) => return Some(entries),
                 Err(Rejection::User { .. } | Rejection::AboveAnyWorker { .. }) => {}
                 Err(_) => return None,
             }
@@ -48,15 +55,17 @@ impl Fleet {
     pub fn queue_position(&self, key: &VmKey) -> Option<u64> {
         let vm = self.accounts.get(&key.user)?.vms.get(&key.vm)?;
         let own = (vm.order.priority, vm.queued_at?);
-        let ahead: usize = self
+        let ahead: u64 = self
             .waiting_users
             .iter()
             .filter_map(|user| self.accounts.get(user))
             .map(|account| {
-                account.queued.iter().take_while(|(priority, index, _)| (*priority, *index) < own).count()
+                let ahead =
+                    account.queued.iter().take_while(|(priority, index, _)| (*priority, *index) < own);
+                ahead.map(|(_, _, name)| places_of(account, name)).sum::<u64>()
             })
             .sum();
-        u64::try_from(ahead).ok().map(|ahead| ahead + 1)
+        Some(ahead + 1)
     }
 }
 
@@ -65,4 +74,33 @@ impl Fleet {
     pub(super) fn position_of_next(&self, priority: u8) -> u64 {
         self.queued_by_priority.range(..=priority).map(|(_, count)| count).sum::<u64>() + 1
     }
+
+    /// Gives `places` in the queue to what waits there under this name.
+    pub(super) fn enqueue(&mut self, key: &VmKey, (priority, index): (u8, u64), places: u64) {
+        if places == 0 {
+            return;
+        }
+        let account = self.accounts.entry(key.user.clone()).or_default();
+        account.queued.insert((priority, index, key.vm.clone()));
+        self.waiting_users.insert(key.user.clone());
+        *self.queued_by_priority.entry(priority).or_default() += places;
+    }
+
+    /// Takes back what [`Self::enqueue`] gave.
+    pub(super) fn dequeue(&mut self, key: &VmKey, (priority, index): (u8, u64), places: u64) {
+        let Some(account) = self.accounts.get_mut(&key.user) else { return };
+        account.queued.remove(&(priority, index, key.vm.clone()));
+        if account.queued.is_empty() {
+            self.waiting_users.remove(&key.user);
+        }
+        if let Some(count) = self.queued_by_priority.get_mut(&priority) {
+            *count -= places;
+        }
+        self.queued_by_priority.retain(|_, count| *count > 0);
+    }
+}
+
+/// The places that a row of the queue stands for.
+fn places_of(account: &Account, name: &VmId) -> u64 {
+    account.ensembles.get(name).map_or(1, |ensemble| ensemble.waiting())
 }

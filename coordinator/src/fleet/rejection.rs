@@ -10,6 +10,10 @@ pub enum Rejection {
     RequestConflict { request: RequestId },
     /// BX015
     VmExists { vm: VmId, state: VmState },
+    /// BX015: the name is kept for a member of an ensemble.
+    MemberName { vm: VmId, ensemble: VmId },
+    /// BX006: the name is an ensemble's, and the verb is for VMs.
+    IsEnsemble { name: VmId, verb: Verb },
     /// BX010
     NotFound { vm: VmId },
     /// BX006
@@ -38,6 +42,7 @@ pub enum Rejection {
 pub enum Resource {
     Vms,
     Queued,
+    Ensembles,
     /// In thousandths of a percent.
     Atp,
     Ribosomes,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Fleet;
 use super::account::{Account, UserLimits};
 use super::amounts::Amounts;
+use super::ensemble::{Ensemble, Member};
 use super::idempotency::{Remembered, Requests};
 use super::vm::Vm;
 use super::worker::Worker;
@@ -42,6 +43,9 @@ pub struct Rows {
     pub vms: Vec<Vm>,
     pub workers: Vec<(WorkerId, Worker)>,
     pub requests: Vec<(UserId, RequestId, Remembered)>,
+    pub ensembles: Vec<Ensemble>,
+    /// Under their ensemble's key.
+    pub members: Vec<(VmKey, Member)>,
 }
 
 /// Rows that do not add up.
@@ -70,7 +74,7 @@ impl Fleet {
     pub fn account_row(&self, user: &UserId) -> Option<AccountRow> {
         let account = self.accounts.get(user)?;
         let (limits, held) = (account.limits.clone(), account.held);
-        Some(AccountRow { limits, held, queued: account.queued.len() as u64 })
+        Some(AccountRow { limits, held, queued: account.places_taken() })
     }
 
     /// The fleet that the rows describe.
@@ -103,6 +107,7 @@ impl Fleet {
             }
             account.vms.insert(name, vm);
         }
+        fleet.restore_ensembles(rows.ensembles, rows.members);
         let mut requests: BTreeMap<UserId, Vec<(RequestId, Remembered)>> = BTreeMap::new();
         for (user, id, request) in rows.requests {
             requests.entry(user).or_default().push((id, request));

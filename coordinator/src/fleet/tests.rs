@@ -1,5 +1,6 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
+mod ensembles;
 mod process;
 mod random;
 
@@ -45,8 +46,11 @@ impl Bench {
                 self.fleet.evolve(self.now_ms, &entry);
             }
         }
-        while let Some(entry) = self.fleet.next_from_queue() {
-            self.fleet.evolve(self.now_ms, &entry);
+        self.end_ensembles();
+        while let Some(entries) = self.fleet.next_from_queue(&ensembles::make) {
+            for entry in entries {
+                self.fleet.evolve(self.now_ms, &entry);
+            }
         }
         self.fleet.queue_is_blocked();
         self.check();
@@ -144,6 +148,7 @@ fn new_vm(on_full: OnFull) -> NewVm {
         horizon_tick: None,
         pace: Pace::Max,
         priority: 3,
+        record: None,
     };
     let auto_start = on_full == OnFull::Queue;
     let (most, on_complete, labels) = (SYN3A_MOST, OnComplete::Stop, BTreeMap::new());
@@ -163,6 +168,7 @@ fn observation(key: VmKey, generation: Generation, state: ObservedState, applied
         checkpoint,
         reason: None,
         process: None,
+        summary: None,
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Vm {
     pub most: CellAllocation,
     pub on_complete: OnComplete,
     pub labels: BTreeMap<String, String>,
+    /// Its number, where it is a member of the ensemble that its name starts with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
     pub state: VmState,
     pub reason: Option<String>,
     pub desired: DesiredState,
@@ -41,6 +44,9 @@ pub struct Vm {
     pub placement: Option<Placement>,
     pub checkpoint: Option<Arc<[u8]>>,
     pub checkpoint_applied: u64,
+    /// Where a worker stored what it recorded, stretch by stretch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<Generation>,
     pub horizon_tick: Option<u64>,
     /// The last committed grid point that a worker told.
     pub tick: u64,

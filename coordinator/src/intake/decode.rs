@@ -6,7 +6,7 @@ use async_nats::Message;
 use bioxen_protocol::codec::{self, DecodeLimits, Encoding, Value};
 use bioxen_protocol::command::{
     Allocate, Create, Execute, History, List, Monitor, OperatorVerb, Operons, Optimize, Plain, Records,
-    Start, Transcription, Verb, VerbKind, Waiting,
+    Results, Start, Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
@@ -18,6 +18,7 @@ use bioxen_protocol::subject::{Subject, verb_of};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::ensemble::new_ensemble;
 use super::fields::{field, generated_vm_id, not_yet, request_id, subject_error, vm_id};
 use super::operator::{on_behalf, operator_asked};
 use super::order::new_vm;
@@ -182,8 +183,16 @@ fn asked(
         return Err(not_yet(&format!("the verb {verb}")));
     }
     let vm = vm_id(verb, vm, &mut body)?;
-    incoming.vm.clone_from(&vm);
+    incoming.vm = vm.clone().or_else(|| named(verb, &body));
     by_verb(Raw { caller, verb, vm, body, request_id })
+}
+
+/// The ensemble's name, for a refusal of it.
+fn named(verb: Verb, body: &Value) -> Option<VmId> {
+    match body.get("name") {
+        Some(Value::Text(name)) if verb == Verb::Ensemble => name.parse().ok(),
+        _ => None,
+    }
 }
 
 fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
@@ -197,6 +206,12 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
             let wait = wait(create.wait_ms)?;
             let (new, warnings) = new_vm(create)?;
             Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
+        }
+        Verb::Ensemble => {
+            let (asked, new, warnings) = new_ensemble(body.clone())?;
+            let digest = digest(verb, None, &asked)?;
+            let wait = wait(asked.create.wait_ms)?;
+            Ok(change(raw, digest, asked.many.name, Ask::Ensemble(new), wait, warnings))
         }
         Verb::Start => {
             let start: Start = codec::from_value(body)?;
@@ -286,6 +301,7 @@ fn read(raw: &Raw) -> Result<Read, ErrorBody> {
         Verb::List => Read::List(codec::from_value::<List>(body)?),
         Verb::Events => Read::Events(codec::from_value::<Records>(body)?),
         Verb::Audit => Read::Audit(codec::from_value::<Records>(body)?),
+        Verb::Results => Read::Results(vm()?, codec::from_value::<Results>(body)?),
         Verb::Status => {
             let body: Waiting = codec::from_value(body)?;
             Read::Status { vm: vm()?, wait: wait(body.wait_ms)? }

@@ -8,10 +8,12 @@
 
 pub(crate) mod chassis;
 pub(crate) mod decode;
+pub(crate) mod ensemble;
 mod fields;
 mod operator;
 mod order;
 pub(crate) mod queues;
+mod recording;
 mod report;
 pub(crate) mod services;
 pub(crate) mod submit;
@@ -96,6 +98,7 @@ pub(crate) enum Read {
     Plasmids(VmId),
     Optimize { vm: VmId, apply: bool },
     Recommendations(VmId),
+    Results(VmId, bioxen_protocol::command::Results),
     List(bioxen_protocol::command::List),
     Events(bioxen_protocol::command::Records),
     Audit(bioxen_protocol::command::Records),

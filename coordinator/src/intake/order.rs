@@ -13,6 +13,7 @@ use bioxen_protocol::quantity::{AtpPercent, Pace};
 use bioxen_protocol::worker::{CellAllocation, CellOrder, OrderedChange};
 
 use super::chassis::{self, Chassis};
+use super::recording::recording;
 use crate::cell;
 use crate::fleet::command::NewVm;
 
@@ -39,6 +40,7 @@ pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> 
         horizon_tick,
         pace: pace(create.pace, horizon_tick)?,
         priority: create.priority,
+        record: create.record.map(|record| recording(record, allocation, horizon_tick)).transpose()?,
     };
     try_cell(&order, most)?;
     let warnings = create.config.as_ref().map(warnings).unwrap_or_default();
@@ -91,7 +93,6 @@ fn refuse_later_features(create: &Create) -> Result<(), ErrorBody> {
         (xcpng, "config.xcpng_config", "xcpng_config"),
         (create.engine == Engine::Stochastic, "engine", "stochastic"),
         (create.horizon_generations.is_some(), "horizon_generations", "a horizon in generations"),
-        (create.record.is_some(), "record", "recording"),
         (create.schedule.iter().any(|change| change.call.is_some()), "schedule.call", "a scheduled call"),
     ];
     match later.into_iter().find(|(asked, _, _)| *asked) {
@@ -263,7 +264,7 @@ fn try_cell(order: &CellOrder, most: CellAllocation) -> Result<(), ErrorBody> {
 }
 
 /// 53 bits: exact in every language that reads JSON numbers as floats.
-fn drawn_seed() -> Result<u64, ErrorBody> {
+pub(super) fn drawn_seed() -> Result<u64, ErrorBody> {
     let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).map_err(|error| {
         ErrorBody::new(Code::VmCreationFailed, format!("no seed could be drawn: {error}"))

@@ -22,6 +22,17 @@ pub enum RowKey {
         user: String,
         request: String,
     },
+    /// An ensemble.
+    Ensemble {
+        user: String,
+        name: String,
+    },
+    /// A member of an ensemble, by its number.
+    Member {
+        user: String,
+        name: String,
+        number: u64,
+    },
 }
 
 const ENDING: [u8; 2] = [0x00, 0x01];
@@ -36,11 +47,16 @@ impl RowKey {
             Self::Vm { user, vm } => (b'c', user, Some(vm)),
             Self::Worker(worker) => (b'd', worker, None),
             Self::Request { user, request } => (b'e', user, Some(request)),
+            Self::Ensemble { user, name } => (b'f', user, Some(name)),
+            Self::Member { user, name, .. } => (b'g', user, Some(name)),
         };
         let mut bytes = vec![kind];
         push(&mut bytes, first);
         if let Some(second) = second {
             push(&mut bytes, second);
+        }
+        if let Self::Member { number, .. } = self {
+            bytes.extend_from_slice(&number.to_be_bytes());
         }
         bytes
     }
@@ -61,6 +77,15 @@ impl RowKey {
                 let (request, rest) = take(rest)?;
                 (Self::Request { user: first, request }, rest)
             }
+            b'f' => {
+                let (name, rest) = take(rest)?;
+                (Self::Ensemble { user: first, name }, rest)
+            }
+            b'g' => {
+                let (name, rest) = take(rest)?;
+                let (number, rest) = rest.split_first_chunk::<8>()?;
+                (Self::Member { user: first, name, number: u64::from_be_bytes(*number) }, rest)
+            }
             _ => return None,
         };
         rest.is_empty().then_some(key)
@@ -75,6 +100,8 @@ impl fmt::Display for RowKey {
             Self::Vm { user, vm } => write!(f, "vm {user}/{vm}"),
             Self::Worker(worker) => write!(f, "worker {worker}"),
             Self::Request { user, request } => write!(f, "request {user}/{request}"),
+            Self::Ensemble { user, name } => write!(f, "ensemble {user}/{name}"),
+            Self::Member { user, name, number } => write!(f, "member {user}/{name}/{number}"),
         }
     }
 }
@@ -124,6 +151,12 @@ mod tests {
             (text(), text()).prop_map(|(user, vm)| RowKey::Vm { user, vm }),
             text().prop_map(RowKey::Worker),
             (text(), text()).prop_map(|(user, request)| RowKey::Request { user, request }),
+            (text(), text()).prop_map(|(user, name)| RowKey::Ensemble { user, name }),
+            (text(), text(), any::<u64>()).prop_map(|(user, name, number)| RowKey::Member {
+                user,
+                name,
+                number
+            }),
         ]
     }
 

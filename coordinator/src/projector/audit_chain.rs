@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | with a cause | the verb | the user's |
 //! | Rejected | the verb, or `unknown` | the user's |
+//! | MemberRefused | `observed` | the user's |
 //! | Placed | `placement` | the user's |
 //! | ProcessLost, and Observed where a process ended | `process` | the user's |
 //! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
@@ -117,7 +118,14 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             let bare = bare(step, &key.user, "placement", Outcome::Accepted, note);
             vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
         }
+        Entry::MemberRefused { key, number, reason } => {
+            let note = format!("member {number} could not be made: {reason}");
+            let bare = bare(step, &key.user, "observed", Outcome::Observed, note);
+            vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
+        }
         Entry::Created(_)
+        | Entry::Ensemble(_)
+        | Entry::EnsembleDesired { .. }
         | Entry::Queued { .. }
         | Entry::Started { .. }
         | Entry::Desired { .. }
@@ -141,6 +149,7 @@ fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
             let order = &created.order;
             format!("{}, seed {}: {}", order.biological_type, order.seed, words::amounts(order.allocation))
         }
+        Entry::Ensemble(asked) => format!("{} members, seed {}", asked.members, asked.seed),
         Entry::Allocated { allocation, ordinal: 0, .. } => words::amounts(*allocation),
         Entry::Allocated { allocation, ordinal, .. } => {
             format!("change {ordinal}: {}", words::amounts(*allocation))

@@ -1,11 +1,14 @@
 //! Events: what users are told of one entry. Pure; the order of an entry's events is theirs for ever, because each is
 //! known by its place in it.
 //!
+//! After the events of the entry that ends an ensemble's last member: completed, under the ensemble's name.
+//!
 //! ```text
 //!   Created    accepted, created | queued          Placed    starting
 //!   Queued     accepted, queued                    Observed  running | resumed | paused | stopped | failed | destroyed,
 //!   Started    accepted                                      completed (and destroyed), allocated per change,
 //!                                                            result
+//!   Ensemble, EnsembleDesired  accepted               MemberRefused  failed, of the member
 //!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
 //!              | destroyed)                        Rejected  rejected
 //!   Allocated  accepted (, allocated)              ProcessLost  result
@@ -18,13 +21,35 @@ use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{ObservedState, ProcessEnd, ProcessStatus};
 
-use super::fold::{Change, Confirmed, Step};
+use super::fold::{Change, Completed, Confirmed, Step};
 use super::words;
 use crate::fleet::entry::{Cause, Entry, Observed, Rejected};
 
 /// The events of one entry, in order.
 pub(super) fn events(step: &Step<'_>) -> Vec<Event> {
+    let mut events = of_entry(step);
+    events.extend(step.completed.as_ref().map(|completed| ensemble_completed(step, completed)));
+    events
+}
+
+fn ensemble_completed(step: &Step<'_>, completed: &Completed) -> Event {
+    let Completed { key, counts } = completed;
+    let reason =
+        format!("{} completed, {} failed, {} stopped", counts.completed, counts.failed, counts.stopped);
+    Event {
+        state: Some(VmState::Stopped),
+        reason: Some(reason),
+        ..bare(step, EventName::Completed, &key.user, Some(&key.vm))
+    }
+}
+
+fn of_entry(step: &Step<'_>) -> Vec<Event> {
     match (step.entry, &step.changes[..]) {
+        (Entry::MemberRefused { key, number, reason }, _) => {
+            let member = format!("{}-{number:05}", key.vm).parse().ok();
+            let failed = bare(step, EventName::Failed, &key.user, member.as_ref());
+            vec![Event { reason: Some(reason.clone()), ..failed }]
+        }
         (Entry::Rejected(rejected), changes) => vec![refusal(step, rejected, changes.first())],
         (Entry::Expired { .. }, changes) => {
             changes.iter().filter_map(|change| state_event(step, change)).collect()
@@ -57,8 +82,16 @@ fn observed(step: &Step<'_>, seen: &Observed, change: &Change) -> Vec<Event> {
         return std::iter::once(state).chain(allocated).collect();
     }
     let released = seen.state == ObservedState::Completed && state.event == EventName::Destroyed;
-    let completed = released.then(|| Event { event: EventName::Completed, ..state.clone() });
-    allocated.chain(completed).chain([state]).collect()
+    let failed = matches!(seen.state, ObservedState::Failed | ObservedState::Absent)
+        && state.event == EventName::Destroyed
+        && change.before.as_ref().is_some_and(|before| before.state != VmState::Destroying);
+    let told = match (released, failed) {
+        (true, _) => Some(EventName::Completed),
+        (_, true) => Some(EventName::Failed),
+        _ => None,
+    };
+    let first = told.map(|event| Event { event, ..state.clone() });
+    allocated.chain(first).chain([state]).collect()
 }
 
 /// How a process ended.

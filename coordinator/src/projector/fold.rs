@@ -6,6 +6,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{CellAllocation, NumberedChange};
 
 use crate::fleet::Fleet;
+use crate::fleet::ensemble::{Counts, Ensemble, name_in};
 use crate::fleet::entry::Entry;
 use crate::fleet::vm::{COMPLETED, Vm};
 
@@ -69,6 +70,15 @@ pub(super) struct Step<'a> {
     pub(super) entry: &'a Entry,
     /// In the order of user and VM; of one VM but for `Expired`.
     pub(super) changes: Vec<Change>,
+    /// The ensemble whose last member ended with the entry.
+    pub(super) completed: Option<Completed>,
+}
+
+/// An ensemble of which every member has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Completed {
+    pub(super) key: VmKey,
+    pub(super) counts: Counts,
 }
 
 /// A change of a VM that its worker says is in effect.
@@ -117,6 +127,7 @@ pub(super) fn step<'a>(fleet: &mut Fleet, time_ms: u64, entry: &'a Entry) -> Ste
     let glance = |fleet: &Fleet, key: &VmKey| fleet.vm(key).map(Glance::of);
     let before: Vec<Option<Glance>> = keys.iter().map(|key| glance(fleet, key)).collect();
     let index = fleet.next_index;
+    let ensemble = ensemble_key(fleet, entry).filter(|key| !is_completed(fleet, key));
     fleet.evolve(time_ms, entry);
     // Rows and levels are others' business.
     drop(fleet.take_touched());
@@ -125,5 +136,28 @@ pub(super) fn step<'a>(fleet: &mut Fleet, time_ms: u64, entry: &'a Entry) -> Ste
         .zip(before)
         .map(|(key, before)| Change { after: glance(fleet, &key), key, before })
         .collect();
-    Step { incarnation: fleet.incarnation, index, time_ms: fleet.time_ms, entry, changes }
+    let completed = ensemble.filter(|key| is_completed(fleet, key));
+    let counts = |key: VmKey| {
+        let counts = fleet.ensemble(&key).map(Ensemble::counts).unwrap_or_default();
+        Completed { key, counts }
+    };
+    let completed = completed.map(counts);
+    Step { incarnation: fleet.incarnation, index, time_ms: fleet.time_ms, entry, changes, completed }
+}
+
+/// The ensemble that an entry may complete.
+fn ensemble_key(fleet: &Fleet, entry: &Entry) -> Option<VmKey> {
+    match entry {
+        Entry::MemberRefused { key, .. } => Some(key.clone()),
+        Entry::Observed(_) | Entry::Desired { .. } => {
+            let key = entry.key()?;
+            fleet.vm(key)?.member?;
+            Some(VmKey { user: key.user.clone(), vm: name_in(&key.vm)? })
+        }
+        _ => None,
+    }
+}
+
+fn is_completed(fleet: &Fleet, key: &VmKey) -> bool {
+    fleet.ensemble(key).is_some_and(Ensemble::is_completed)
 }

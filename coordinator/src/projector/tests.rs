@@ -62,8 +62,8 @@ impl Bench {
         for entry in self.core.ends_of_expired(usize::MAX) {
             self.happens(&entry);
         }
-        while let Some(entry) = self.core.next_from_queue() {
-            self.happens(&entry);
+        while let Some(entries) = self.core.next_from_queue(&|_, _| Err("no members here".to_owned())) {
+            entries.iter().for_each(|entry| self.happens(entry));
         }
         self.core.queue_is_blocked();
     }
@@ -110,6 +110,7 @@ impl Bench {
             checkpoint: None,
             reason: (state == ObservedState::Failed).then(|| "the solver gave up".to_owned()),
             process: None,
+            summary: None,
         };
         let (worker, boot) = (at.worker, at.boot);
         self.run(&Command::Observe { worker, boot, observation: Box::new(observation) });
@@ -140,6 +141,7 @@ fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
         horizon_tick: Some(100),
         pace: Pace::Max,
         priority: 3,
+        record: None,
     };
     let labels = Default::default();
     NewVm { order: Arc::new(order), most: GIVEN, on_complete, labels, auto_start: true, on_full }

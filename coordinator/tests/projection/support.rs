@@ -236,6 +236,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
         horizon_tick: None,
         pace: Pace::Max,
         priority: 3,
+        record: None,
     };
     let cause = |verb| Cause {
         user: key.user.clone(),
@@ -253,6 +254,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
             applied_at: Vec::new(),
             checkpoint: None,
             reason: None,
+            summary: None,
             held,
             process: None,
         }))
@@ -269,6 +271,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
             held,
             answered_state: VmState::Starting,
             queue_position: None,
+            member: None,
         })),
         Entry::Placed { key: key.clone(), worker: "w1".parse().unwrap(), boot: "b1".parse().unwrap(), held },
         observed(ObservedState::Running, held),

@@ -8,6 +8,7 @@
 //!
 //! This module must not know any message: what a field means is the message's business.
 
+pub mod base64;
 mod de;
 mod error;
 mod path;

@@ -96,7 +96,7 @@ pub struct ScheduledChange {
     pub call: Option<String>,
 }
 
-/// Which variables to keep, and how often; not served by this version.
+/// Which variables to keep, and how often: a row at each multiple of `every_minutes`, minute 0 included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Record {

@@ -3,9 +3,11 @@
 mod advice;
 mod allocate;
 mod create;
+mod ensemble;
 mod list;
 mod operator;
 mod process;
+mod results;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,9 +21,11 @@ pub use create::{
     AllocationRequest, BiologicalSettings, Create, Engine, OnComplete, OnFull, PerformanceSettings, Record,
     ResourceLimits, ScheduledChange, VmConfig, VmType,
 };
+pub use ensemble::{Axis, Ensemble, Many, Point, Range, Sample, Scalar, member_seed};
 pub use list::{List, Records};
 pub use operator::{OperatorVerb, SetQuota};
 pub use process::{Execute, OperonAction, Operons, Transcription};
+pub use results::{Results, TableFormat};
 
 use crate::id::RequestId;
 
@@ -66,7 +70,7 @@ pub enum VerbKind {
 
 verbs! {
     Create "create" Change,
-    Ensemble "ensemble" NotYet,
+    Ensemble "ensemble" Change,
     Start "start" Waiting,
     Stop "stop" Waiting,
     Pause "pause" Waiting,
@@ -89,7 +93,7 @@ verbs! {
     History "history" Read,
     Checkpoint "checkpoint" NotYet,
     Restore "restore" NotYet,
-    Results "results" NotYet,
+    Results "results" Read,
     Audit "audit" Read,
     Events "events" Read,
     Quota "quota" Read,

@@ -1,9 +1,10 @@
 //! The bodies of commands, with every field and with none.
 
 use bioxen_protocol::command::{
-    Allocate, AllocationRequest, BiologicalSettings, Create, Engine, Execute, History, List, Monitor,
-    OnComplete, OnFull, OperonAction, Operons, Optimize, PerformanceSettings, Plain, Record, Records,
-    ResourceLimits, ScheduledChange, SetQuota, Start, Transcription, VmConfig, VmType, Waiting,
+    Allocate, AllocationRequest, Axis, BiologicalSettings, Create, Engine, Ensemble, Execute, History, List,
+    Many, Monitor, OnComplete, OnFull, OperonAction, Operons, Optimize, PerformanceSettings, Plain, Range,
+    Record, Records, ResourceLimits, Results, Sample, Scalar, ScheduledChange, SetQuota, Start, TableFormat,
+    Transcription, VmConfig, VmType, Waiting,
 };
 use bioxen_protocol::quantity::{AtpPercent, Pace, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -52,6 +53,15 @@ pub(crate) fn check(golden: &mut Golden) {
     golden.body("optimize", &Optimize { request_id: request_id.clone(), apply: true });
     golden.body("monitor", &Monitor { request_id: request_id.clone(), interval_seconds: Some(30) });
     golden.body("history", &History { request_id: request_id.clone(), limit: Some(100) });
+    let results = Results {
+        request_id: request_id.clone(),
+        format: TableFormat::Parquet,
+        offset: 524_288,
+        limit: Some(1_000),
+        member: Some(7),
+    };
+    golden.body("results", &results);
+    golden.message("ensemble", &ensemble());
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
     golden.body(
         "set_quota",
@@ -64,6 +74,20 @@ pub(crate) fn check(golden: &mut Golden) {
             max_commands_per_second: Some(50),
         },
     );
+}
+
+fn ensemble() -> Ensemble {
+    let axes = [
+        ("allocation.ribosomes", Axis::Values(vec![Scalar::Whole(5), Scalar::Whole(10)])),
+        ("engine", Axis::Values(vec![Scalar::Text("ode".to_owned())])),
+        ("parameters.cl", Axis::Range(Range { from: 0.0, to: 4.5, steps: 10 })),
+        ("parameters.s0", Axis::Sample(Sample { sample: [1000.0, 9000.5], n: 50 })),
+    ];
+    let axes = axes.into_iter().map(|(path, axis)| (path.to_owned(), axis)).collect();
+    Ensemble {
+        many: Many { name: id("sweep"), axes, replicates: 4 },
+        create: Create { vm_id: None, ..create() },
+    }
 }
 
 /// Every field, none at its default.

@@ -2,18 +2,19 @@
 
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::client::WorkerList;
-use bioxen_protocol::command::{Verb, VmType};
+use bioxen_protocol::command::{TableFormat, Verb, VmType};
 use bioxen_protocol::config::{Placement, ResourceConfig};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal};
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
-    Allocated, AllocationReply, Created, Difference, Executed, FleetTotals, History, HistorySample, Listed,
-    Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota, Recommendation,
-    Recommendations, Reservation, Resources, StateReached, Status, TriedAllocation, Usage, Verified, VmList,
-    WorkerInfo,
+    Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, Executed, FleetTotals,
+    History, HistorySample, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance,
+    Predicted, Quota, Recommendation, Recommendations, Reservation, Resources, ResultsChunk, StateReached,
+    Status, TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
+use serde_json::json;
 
 use crate::{GENERATION, Golden, id};
 
@@ -85,7 +86,40 @@ fn vms(golden: &mut Golden) {
         priority: 3,
         queue_position: None,
     };
-    golden.message("vm_list", &VmList { vms: vec![listed], cursor: Some("cell-1".to_owned()) });
+    let ensembles = vec![ensemble()];
+    golden.message("vm_list", &VmList { vms: vec![listed], cursor: Some("cell-1".to_owned()), ensembles });
+    golden.message("ensemble_accepted", &EnsembleAccepted { name: id("sweep"), members: 200, queued: 200 });
+    golden.message("ensemble_status", &ensemble());
+    let chunk = ResultsChunk {
+        vm_id: id("sweep"),
+        kind: "ensemble".to_owned(),
+        format: TableFormat::Json,
+        columns: vec!["member".to_owned(), "parameters.s0".to_owned(), "state".to_owned()],
+        offset: 60,
+        total: 62,
+        next: None,
+        growing: true,
+        data: json!([[61, 2500.5, "completed"], [62, null, "queued"]]),
+    };
+    golden.message("results_chunk", &chunk);
+    let create = json!({ "biological_type": "syn3a", "seed": 7, "parameters": { "s0": 2500.5 } });
+    golden.message("member_body", &MemberBody { vm_id: id("sweep-00061"), member: 61, create });
+}
+
+fn ensemble() -> EnsembleStatus {
+    EnsembleStatus {
+        name: id("sweep"),
+        state: VmState::Running,
+        reason: None,
+        members: 200,
+        queued: 100,
+        running: 10,
+        completed: 88,
+        failed: 1,
+        stopped: 1,
+        priority: 3,
+        seed: 7,
+    }
 }
 
 fn status() -> Status {

@@ -7,8 +7,8 @@ use bioxen_protocol::id::VmKey;
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
-    Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra, Register,
-    Sample, TelemetryFrame, VmQueryReply, WorkerCommand, WorkerReport,
+    Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra,
+    RecordOrder, Register, Sample, TelemetryFrame, VmQueryReply, WorkerCommand, WorkerReport,
 };
 use serde_json::json;
 
@@ -37,6 +37,7 @@ pub(crate) fn check(golden: &mut Golden) {
         history: vec![Sample { time_ms: 1_700_000_000_123, metrics: serde_json::Map::new() }],
     };
     golden.internal("query_vm", &VmQueryReply::Vm(Box::new(live)));
+    golden.internal("query_trace", &VmQueryReply::Trace { rows: 7, bytes: vec![0, 127, 128, 255] });
     golden.internal("query_absent", &VmQueryReply::Absent);
     let frame = TelemetryFrame {
         worker: "w1".to_owned(),
@@ -100,6 +101,7 @@ fn observation(state: ObservedState) -> Observation {
             nearest: Vec::new(),
             execution_us: 4_200,
         }),
+        summary: (state == ObservedState::Completed).then(|| r#"{"atp":1.5}"#.to_owned()),
     }
 }
 
@@ -123,6 +125,8 @@ fn commands(golden: &mut Golden) {
     };
     let (key, generation) = (key(), GENERATION);
     golden.internal("command_execute", &WorkerCommand::Execute { epoch: 3, key, generation, process });
+    let trace = WorkerCommand::QueryTrace { key: self::key(), generation: GENERATION, row: 7 };
+    golden.internal("command_query_trace", &trace);
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
     golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, vms });
@@ -168,6 +172,7 @@ fn order() -> CellOrder {
         horizon_tick: Some(6_000),
         pace: Pace::Max,
         priority: 3,
+        record: Some(RecordOrder { variables: vec!["atp".to_owned()], every_ticks: 10 }),
     }
 }
 

@@ -33,6 +33,7 @@ fn most_bytes(vm: &Observation) -> usize {
     REST_BYTES
         + 2 * vm.checkpoint.as_ref().map_or(0, Vec::len)
         + vm.reason.as_ref().map_or(0, String::len)
+        + vm.summary.as_ref().map_or(0, String::len)
         + APPLIED_BYTES * vm.applied_at.len()
 }
 
@@ -57,6 +58,7 @@ mod tests {
             checkpoint,
             reason: Some("x".repeat(1000)),
             process: None,
+            summary: Some("x".repeat(4000)),
         }
     }
 

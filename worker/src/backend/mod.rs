@@ -7,8 +7,10 @@
 pub mod basic;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra, Sample};
@@ -50,11 +52,32 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// A VM that is no longer held, as its last observation has it; none without a checkpoint.
     fn ended(&self, last: &Observation) -> Option<LiveVm>;
 
+    /// What VMs recorded that have ended, each once; their ends are told after [`Backend::stored`].
+    fn recordings(&self) -> Vec<Recording> {
+        Vec::new()
+    }
+
+    /// A recording is safe.
+    fn stored(&self, _key: &VmKey, _generation: Generation) {}
+
+    /// Rows that a VM has recorded in this placement, from `row` on, as many as fit a message, and how many there are.
+    fn rows(&self, _key: &VmKey, _row: usize) -> Option<(usize, Trace)> {
+        None
+    }
+
     /// Counts for telemetry.
     fn figures(&self) -> Figures;
 
     /// Why the backend no longer runs; the process has to stop then.
     fn broken(&self) -> Option<String>;
+}
+
+/// What a VM recorded in one placement.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    pub key: VmKey,
+    pub generation: Generation,
+    pub trace: Arc<Trace>,
 }
 
 /// What a backend did since the start of the process, and how it stands.

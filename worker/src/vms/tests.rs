@@ -90,6 +90,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         horizon_tick: None,
         pace: Pace::Max,
         priority: 3,
+        record: None,
     };
     Desired {
         key: key(vm),

@@ -14,9 +14,7 @@ use crate::fleet::rejection::{Rejection, Resource};
 
 impl Fleet {
     pub(super) fn decide_create(&self, cause: &Cause, key: VmKey, new: &NewVm) -> Result<Decided, Rejection> {
-        if let Some(vm) = self.vm(&key).filter(|vm| vm.state != VmState::Destroyed) {
-            return Err(Rejection::VmExists { vm: key.vm, state: vm.state });
-        }
+        self.check_name(&key)?;
         within_most(new.order.allocation, new.most)?;
         let queues = new.on_full == OnFull::Queue;
         // Who is ready to wait does not overtake those who do.
@@ -26,7 +24,7 @@ impl Fleet {
             Ok(None) if !queues => Ok(self.accept_create(cause, key, new, VmState::Created, None)),
             Err(reason) if !queues || matches!(reason, Rejection::AboveAnyWorker { .. }) => Err(reason),
             Ok(None) | Err(_) => {
-                self.check_backlog(&key.user)?;
+                self.check_backlog(&key.user, 1)?;
                 Ok(self.accept_create(cause, key, new, VmState::Queued, None))
             }
         }
@@ -66,13 +64,14 @@ impl Fleet {
             held,
             answered_state: state,
             queue_position,
+            member: None,
         }));
         Decided { entries: std::iter::once(created).chain(placed).collect(), answer }
     }
 }
 
 /// Whether an allocation stays within the VM's most.
-pub(super) fn within_most(asked: CellAllocation, most: CellAllocation) -> Result<(), Rejection> {
+pub(crate) fn within_most(asked: CellAllocation, most: CellAllocation) -> Result<(), Rejection> {
     let checks = [
         (Resource::Atp, asked.atp_millipercent, most.atp_millipercent),
         (Resource::Ribosomes, asked.ribosomes, most.ribosomes),

@@ -34,7 +34,7 @@ pub(super) fn decide_resume(cause: &Cause, vm: &Vm) -> Result<Decided, Rejection
 }
 
 impl Fleet {
-    pub(super) fn decide_stop(&self, cause: &Cause, vm: &Vm) -> Result<Decided, Rejection> {
+    pub(in crate::fleet) fn decide_stop(&self, cause: &Cause, vm: &Vm) -> Result<Decided, Rejection> {
         let held = match vm.state {
             VmState::Queued => Amounts::NOTHING,
             VmState::Starting | VmState::Running | VmState::Paused | VmState::Unknown => {
@@ -45,7 +45,7 @@ impl Fleet {
         Ok(desire(cause, vm, DesiredState::Stopped, held, Goal::Stopped))
     }
 
-    pub(super) fn decide_destroy(&self, cause: &Cause, vm: &Vm) -> Result<Decided, Rejection> {
+    pub(in crate::fleet) fn decide_destroy(&self, cause: &Cause, vm: &Vm) -> Result<Decided, Rejection> {
         // Under a request id it is remembered: a late repeat must not destroy a VM that was made anew.
         if vm.state == VmState::Destroyed && cause.request.is_none() {
             let answer = Answer::Reach { vm: vm.key.vm.clone(), goal: Goal::Destroyed };

@@ -5,6 +5,7 @@
 
 mod allocate;
 mod create;
+mod ensemble;
 mod lifecycle;
 mod process;
 mod start;
@@ -65,11 +66,18 @@ impl Fleet {
         if let Ask::Create(new) = ask {
             return self.decide_create(cause, key, new);
         }
+        if let Ask::Ensemble(new) = ask {
+            return self.decide_ensemble(cause, key, new);
+        }
+        if let Some(ensemble) = self.ensemble(&key) {
+            return self.decide_ensemble_end(cause, ensemble, cause.verb);
+        }
         let Some(vm) = self.vm(&key) else {
             return Err(Rejection::NotFound { vm: key.vm });
         };
         match ask {
             Ask::Create(new) => self.decide_create(cause, key, new),
+            Ask::Ensemble(new) => self.decide_ensemble(cause, key, new),
             Ask::Start { on_full, horizon_tick } => self.decide_start(cause, vm, *on_full, *horizon_tick),
             Ask::Pause => decide_pause(cause, vm),
             Ask::Resume => decide_resume(cause, vm),
@@ -101,6 +109,7 @@ impl Fleet {
             (Verb::Create, _) => {
                 Answer::Created { vm, state: known.state, queue_position: known.queue_position }
             }
+            (Verb::Ensemble, _) => Answer::Ensemble { name: vm, members: known.members.unwrap_or(0) },
             (Verb::Allocate, Some(allocation)) => Answer::Allocated { vm, state: known.state, allocation },
             (Verb::Execute | Verb::Transcription | Verb::Operons, _) => {
                 Answer::Process { vm, number: known.number }
@@ -126,5 +135,6 @@ fn wrong_state(vm: &Vm, verb: Verb) -> Rejection {
     Rejection::State { vm: vm.key.vm.clone(), state: vm.state, verb }
 }
 
+pub(crate) use create::within_most;
 use lifecycle::{decide_pause, decide_resume};
 use process::{decide_execute, decide_monitor};

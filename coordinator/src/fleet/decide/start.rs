@@ -37,7 +37,7 @@ impl Fleet {
                 return Err(reason);
             }
             Err(_) => {
-                self.check_backlog(&key.user)?;
+                self.check_backlog(&key.user, 1)?;
                 vec![Entry::Queued { cause: cause.clone(), key, held: Amounts::NOTHING, horizon_tick }]
             }
         };

@@ -29,6 +29,8 @@ fn through_rows(fleet: &Fleet) -> Fleet {
         vms: fleet.vms().cloned().collect(),
         workers: fleet.workers.iter().map(|(id, worker)| (id.clone(), unused(worker))).collect(),
         requests: requests.collect(),
+        ensembles: fleet.ensembles().map(super::ensembles::without_members).collect(),
+        members: super::ensembles::members(fleet),
     })
     .unwrap();
     restored.touched = Touched::default();
@@ -49,6 +51,8 @@ enum Step {
     Observe { user: u8, vm: u8, state: u8, applied: u64 },
     Boot { worker: u8, boot: u8 },
     Expire { worker: u8 },
+    Ensemble { user: u8, name: u8, members: u64 },
+    End { user: u8, name: u8, destroy: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -64,6 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(user, vm, state, applied)| Step::Observe { user, vm, state, applied }),
         1 => (0..3u8, 0..3u8).prop_map(|(worker, boot)| Step::Boot { worker, boot }),
         1 => (0..3u8).prop_map(|worker| Step::Expire { worker }),
+        1 => (0..3u8, 0..3u8, 1..12u64).prop_map(|(user, name, members)| Step::Ensemble { user, name, members }),
+        1 => (0..3u8, 0..3u8, any::<bool>()).prop_map(|(user, name, destroy)| Step::End { user, name, destroy }),
     ]
 }
 
@@ -100,7 +106,18 @@ fn take(bench: &mut Bench, step: Step) {
             ];
             let state = states[usize::from(state)];
             bench.observe_applied(&format!("u{user}"), &format!("c{vm}"), state, applied);
+            for ensemble in 0..3 {
+                let member = format!("e{ensemble}-{:05}", vm + 1);
+                bench.observe_applied(&format!("u{user}"), &member, state, applied);
+            }
             Ok(Answer::Nothing)
+        }
+        Step::Ensemble { user, name, members } => {
+            bench.ensemble(&format!("u{user}"), &format!("e{name}"), members)
+        }
+        Step::End { user, name, destroy } => {
+            let (verb, ask) = if destroy { (Verb::Destroy, Ask::Destroy) } else { (Verb::Stop, Ask::Stop) };
+            bench.ask(&format!("u{user}"), &format!("e{name}"), verb, ask)
         }
         Step::Boot { worker, boot } => {
             bench.worker(&format!("w{worker}"), &format!("b{boot}"));

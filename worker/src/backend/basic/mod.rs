@@ -30,20 +30,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::Cell;
+use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
-use bioxen_protocol::limits::TICKS_PER_MINUTE;
+use bioxen_protocol::limits::{TICKS_PER_MINUTE, TRACE_BYTES};
 use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra, Sample};
 use tokio::sync::Notify;
 
 use self::pool::{Pool, Seen};
 use self::threads::{Shared, Threads};
-use super::{Backend, Figures};
+use super::{Backend, Figures, Recording};
 use crate::clock;
 use crate::guest::GuestPool;
 
 /// Resident memory of a VM, as measured over 1,000 of them (see the measurement in `tests`). A cell of the ODE engine
-/// neither grows nor records, so all take the same.
+/// does not grow, so all take the same; what is recorded comes on top.
 const VM_MEMORY_KB: u64 = 4;
 
 /// Cells in this process. Dropping it ends the threads.
@@ -146,6 +147,18 @@ impl Backend for Basic {
         })
     }
 
+    fn recordings(&self) -> Vec<Recording> {
+        self.shared.lock().pool.recordings()
+    }
+
+    fn stored(&self, key: &VmKey, generation: Generation) {
+        self.shared.change(|pool, _| pool.stored(key, generation));
+    }
+
+    fn rows(&self, key: &VmKey, row: usize) -> Option<(usize, Trace)> {
+        self.shared.lock().pool.rows(key, row, TRACE_BYTES)
+    }
+
     fn figures(&self) -> Figures {
         let now_ns = clock::boot_time_ns();
         let figures = self.shared.lock().pool.figures(now_ns);
@@ -167,7 +180,7 @@ fn live(seen: &Seen) -> LiveVm {
         lag_minutes: seen.lag_ticks as f64 / TICKS_PER_MINUTE as f64,
         uptime_seconds: seen.uptime.as_secs_f64(),
         cpu_seconds: seen.cpu.as_secs_f64(),
-        memory_kb: VM_MEMORY_KB,
+        memory_kb: VM_MEMORY_KB + seen.trace_kb,
         metrics,
         checkpoint: None,
         history: Vec::new(),

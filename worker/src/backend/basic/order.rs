@@ -1,5 +1,6 @@
 //! From the wire's order to the cell library's specification. It validates what the library does not, and builds.
 
+use bioxen_hypervisor::trace::{Recording, TraceError};
 use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, Change, CheckpointError, RibosomeCap, SpecError, Tolerance,
 };
@@ -16,6 +17,8 @@ pub(super) enum BadOrder {
     VmType(VmType),
     #[error("{what} is {value}; expected at most {most}")]
     TooMuch { what: &'static str, value: u64, most: u64 },
+    #[error(transparent)]
+    Recording(#[from] TraceError),
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(transparent)]
@@ -34,6 +37,12 @@ pub(super) fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
             Ok(Cell::restore(bytes)?)
         }
     }
+}
+
+/// What the VM is to record.
+pub(super) fn recording(desired: &Desired) -> Result<Option<Recording>, BadOrder> {
+    let record = desired.order.as_deref().and_then(|order| order.record.as_ref());
+    Ok(record.map(|record| Recording::new(&record.variables, record.every_ticks)).transpose()?)
 }
 
 fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {

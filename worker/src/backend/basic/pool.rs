@@ -13,7 +13,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::worker::{Desired, Observation, ObservedState, ProcessOrder};
 
 use super::monitoring::Monitoring;
@@ -21,7 +23,7 @@ use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Failure, Origin, Outcome};
 use super::scheduler::{Number, Scheduler};
 use super::vm::{Need, Vm};
-use crate::backend::Figures;
+use crate::backend::{Figures, Recording};
 
 /// All VMs.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(super) struct Pool {
     ended: Vec<Observation>,
     /// Process code that waits for a thread; its VMs are in work.
     processes: VecDeque<(Number, ProcessWork)>,
+    /// Ended, and told of once their recordings are stored.
+    storing: HashMap<VmKey, Storing>,
     totals: Figures,
 }
 
@@ -49,6 +53,23 @@ pub(super) struct Seen {
     pub(super) lag_ticks: u64,
     pub(super) uptime: Duration,
     pub(super) cpu: Duration,
+    pub(super) trace_kb: u64,
+}
+
+/// A VM that has ended and whose recording is on its way to the store.
+#[derive(Debug)]
+struct Storing {
+    observation: Observation,
+    trace: Arc<Trace>,
+    is_taken: bool,
+}
+
+/// What is told of a VM that ends.
+#[derive(Debug, Default)]
+struct End {
+    checkpoint: Option<Vec<u8>>,
+    reason: Option<String>,
+    summary: Option<String>,
 }
 
 impl Pool {
@@ -63,6 +84,7 @@ impl Pool {
             changed: BTreeSet::new(),
             ended: Vec::new(),
             processes: VecDeque::new(),
+            storing: HashMap::new(),
             totals: Figures::default(),
         }
     }
@@ -98,6 +120,7 @@ impl Pool {
             self.changed.remove(&number);
         }
         self.ended.retain(|observation| observation.key != *key);
+        self.storing.remove(key);
     }
 
     /// The lease stands until `until_ns`; whether threads that waited for it have to be woken.
@@ -155,16 +178,32 @@ impl Pool {
         self.totals.quanta += 1;
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(failure) => return self.end(number, ObservedState::Failed, None, Some(failure.to_string())),
+            Err(failure) => {
+                return self.end(
+                    number,
+                    ObservedState::Failed,
+                    End { reason: Some(failure.to_string()), ..End::default() },
+                );
+            }
         };
         vm.commit(&outcome, now_ns);
         self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
         if !outcome.applied_ticks.is_empty() {
             self.changed.insert(number);
         }
+        if outcome.recorded.as_ref().is_some_and(|recorded| recorded.is_full) {
+            let reason = trace_is_full(outcome.cell.tick(), vm.memory_kb);
+            return self.end(number, ObservedState::Failed, End { reason: Some(reason), ..End::default() });
+        }
         match (vm.ending(), outcome.checkpoint) {
-            (Some(state), Some(Ok(bytes))) => self.end(number, state, Some(bytes), None),
-            (Some(state), Some(Err(reason))) => self.end(number, state, None, Some(reason)),
+            (Some(state), Some(checkpoint)) => {
+                let summary = outcome.summary.filter(|_| state == ObservedState::Completed);
+                let (checkpoint, reason) = match checkpoint {
+                    Ok(bytes) => (Some(bytes), None),
+                    Err(reason) => (None, Some(reason)),
+                };
+                self.end(number, state, End { checkpoint, reason, summary });
+            }
             _ => self.settle(number, now_ns),
         }
     }
@@ -237,18 +276,21 @@ impl Pool {
         }
     }
 
-    fn end(
-        &mut self,
-        number: Number,
-        state: ObservedState,
-        checkpoint: Option<Vec<u8>>,
-        reason: Option<String>,
-    ) {
-        let Some(vm) = self.vms.remove(&number) else { return };
+    fn end(&mut self, number: Number, state: ObservedState, end: End) {
+        let Some(mut vm) = self.vms.remove(&number) else { return };
         self.scheduler.remove(number);
         self.numbers.remove(&vm.key);
         self.changed.remove(&number);
-        self.ended.push(Observation { checkpoint, reason, ..vm.observation(state) });
+        let End { checkpoint, reason, summary } = end;
+        let trace = vm.trace.take();
+        let observation = Observation { checkpoint, reason, summary, ..vm.observation(state) };
+        match trace {
+            None => self.ended.push(observation),
+            Some(trace) => {
+                let storing = Storing { observation, trace: Arc::new(trace), is_taken: false };
+                self.storing.insert(vm.key, storing);
+            }
+        }
     }
 
     pub(super) fn observe(&mut self) -> Vec<Observation> {
@@ -264,7 +306,9 @@ impl Pool {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.ended.is_empty() || !self.changed.is_empty()
+        !self.ended.is_empty()
+            || !self.changed.is_empty()
+            || self.storing.values().any(|storing| !storing.is_taken)
     }
 
     pub(super) fn see(&self, key: &VmKey, now_ns: u64) -> Option<Seen> {
@@ -277,7 +321,37 @@ impl Pool {
             lag_ticks: vm.lag_ticks(now_ns),
             uptime: Duration::from_nanos(now_ns.saturating_sub(vm.placed_at_ns)),
             cpu: Duration::from_nanos(vm.cpu_ns),
+            trace_kb: vm.trace_kb(),
         })
+    }
+
+    /// Recordings of VMs that have ended, each once.
+    pub(super) fn recordings(&mut self) -> Vec<Recording> {
+        let new = self.storing.values_mut().filter(|storing| !storing.is_taken);
+        new.map(|storing| {
+            storing.is_taken = true;
+            let Observation { key, generation, .. } = &storing.observation;
+            Recording { key: key.clone(), generation: *generation, trace: Arc::clone(&storing.trace) }
+        })
+        .collect()
+    }
+
+    /// The recording is safe: the end may be told.
+    pub(super) fn stored(&mut self, key: &VmKey, generation: Generation) {
+        if self.storing.get(key).is_some_and(|storing| storing.observation.generation == generation)
+            && let Some(storing) = self.storing.remove(key)
+        {
+            self.ended.push(storing.observation);
+        }
+    }
+
+    /// Rows of what a VM has recorded in this placement, from `row` on, and how many there are in all.
+    pub(super) fn rows(&self, key: &VmKey, row: usize, bytes: usize) -> Option<(usize, Trace)> {
+        let vm = self.numbers.get(key).and_then(|number| self.vms.get(number));
+        let trace = vm.and_then(|vm| vm.trace.as_ref());
+        let trace = trace.or_else(|| Some(&*self.storing.get(key)?.trace))?;
+        let rows = bytes / (size_of::<f64>() * trace.columns.len().max(1));
+        Some((trace.rows(), trace.window(row, rows.max(1))))
     }
 
     pub(super) fn figures(&self, now_ns: u64) -> Figures {
@@ -294,4 +368,11 @@ impl Pool {
         }
         figures
     }
+}
+
+fn trace_is_full(tick: u64, memory_kb: u64) -> String {
+    let minute = tick as f64 / TICKS_PER_MINUTE as f64;
+    format!(
+        "at minute {minute} what it records no longer fits its memory_kb of {memory_kb}: create it with more memory, fewer variables or rows further apart"
+    )
 }

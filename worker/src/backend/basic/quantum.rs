@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_hypervisor::{Cell, MAX_TICK, SimulationError};
-use bioxen_protocol::limits::CHECKPOINT_BYTES;
+use bioxen_protocol::limits::{CHECKPOINT_BYTES, SUMMARY_BYTES};
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
 
 use super::order::{self, BadOrder};
@@ -37,6 +38,10 @@ pub(super) struct Assignment {
     pub(super) floor_tick: u64,
     pub(super) horizon_tick: Option<u64>,
     pub(super) desired: DesiredState,
+    /// What is recorded; of a cell still to be made its order says it.
+    pub(super) recording: Option<Arc<Recording>>,
+    /// The ceiling on what is recorded.
+    pub(super) memory_kb: u64,
     /// A quantum lasts about this long at most.
     pub(super) time: Duration,
 }
@@ -51,6 +56,19 @@ pub(super) struct Outcome {
     pub(super) applied_ticks: Vec<u64>,
     /// Where it completed or is to stop.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// Where it completed: its metrics.
+    pub(super) summary: Option<String>,
+    pub(super) recorded: Option<Recorded>,
+    pub(super) memory_kb: u64,
+}
+
+/// What was recorded on the way.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) recording: Arc<Recording>,
+    pub(super) rows: Trace,
+    /// Where the rows outgrew the VM's memory.
+    pub(super) is_full: bool,
 }
 
 /// A checkpoint that can travel, or why there is none.
@@ -74,10 +92,17 @@ impl Assignment {
     pub(super) fn run(mut self) -> Result<Outcome, Failure> {
         let begun = Instant::now();
         let mut cell = match &self.origin {
-            Origin::Order(desired) => order::cell(desired)?,
+            Origin::Order(desired) => {
+                self.recording = order::recording(desired)?.map(Arc::new);
+                order::cell(desired)?
+            }
             Origin::Cell(cell) => Cell::clone(cell),
         };
         let from_tick = cell.tick();
+        let mut recorded = self.recording.clone().map(|recording| Recorded::from(recording, from_tick));
+        if matches!(self.origin, Origin::Order(_)) && from_tick == 0 {
+            recorded = self.recording.clone().map(|recording| Recorded::from_the_start(recording, &cell));
+        }
         let target_tick =
             self.target_tick.min(self.horizon_tick.unwrap_or(MAX_TICK)).min(MAX_TICK).max(from_tick);
         let mut applied_ticks = Vec::new();
@@ -85,10 +110,19 @@ impl Assignment {
             self.apply_due(&mut cell, &mut applied_ticks)?;
             let next_change =
                 self.changes.front().map_or(u64::MAX, |change| change.tick.unwrap_or(self.floor_tick));
-            if cell.tick() >= target_tick || begun.elapsed() >= self.time {
+            let is_full = recorded.as_ref().is_some_and(|recorded| recorded.is_full);
+            if cell.tick() >= target_tick || begun.elapsed() >= self.time || is_full {
                 break;
             }
-            cell.advance_for(target_tick.min(next_change), STEPS_PER_LOOK)?;
+            let next_row =
+                recorded.as_ref().map_or(u64::MAX, |recorded| recorded.recording.next_tick(cell.tick()));
+            let before = cell.tick();
+            cell.advance_for(target_tick.min(next_change).min(next_row), STEPS_PER_LOOK)?;
+            if cell.tick() > before
+                && let Some(recorded) = &mut recorded
+            {
+                recorded.arrive(&cell, self.memory_kb);
+            }
         }
         let ends = match self.desired {
             DesiredState::Running => self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon),
@@ -96,7 +130,18 @@ impl Assignment {
             DesiredState::Paused | DesiredState::Absent => false,
         };
         let checkpoint = ends.then(|| checkpoint(&cell));
-        Ok(Outcome { cell: Arc::new(cell), from_tick, applied_ticks, checkpoint })
+        let completes = ends && self.desired == DesiredState::Running;
+        let summary = completes.then(|| summary(&cell)).flatten();
+        let memory_kb = self.memory_kb;
+        Ok(Outcome {
+            cell: Arc::new(cell),
+            from_tick,
+            applied_ticks,
+            checkpoint,
+            summary,
+            recorded,
+            memory_kb,
+        })
     }
 
     fn apply_due(&mut self, cell: &mut Cell, applied_ticks: &mut Vec<u64>) -> Result<(), Failure> {
@@ -110,10 +155,42 @@ impl Assignment {
             }
             cell.apply(&order::change(change, now)?).map_err(BadOrder::from)?;
             applied_ticks.push(now);
+            self.memory_kb = change.allocation.memory_kb;
             self.changes.pop_front();
         }
         Ok(())
     }
+}
+
+impl Recorded {
+    fn from(recording: Arc<Recording>, tick: u64) -> Self {
+        let rows = recording.trace(recording.next_tick(tick));
+        Self { recording, rows, is_full: false }
+    }
+
+    /// With a row at minute 0.
+    fn from_the_start(recording: Arc<Recording>, cell: &Cell) -> Self {
+        let mut rows = recording.trace(cell.tick());
+        rows.push(&recording.row(cell));
+        Self { recording, rows, is_full: false }
+    }
+
+    /// The cell has come to a grid point, and no change of this point has taken effect by command yet.
+    fn arrive(&mut self, cell: &Cell, memory_kb: u64) {
+        if !self.recording.is_due(cell.tick()) {
+            return;
+        }
+        if self.recording.bytes_up_to(cell.tick()) > memory_kb.saturating_mul(1024) {
+            self.is_full = true;
+            return;
+        }
+        self.rows.push(&self.recording.row(cell));
+    }
+}
+
+/// Metrics as a JSON object; none where they would be too large for the journal, which fixed metrics never are.
+fn summary(cell: &Cell) -> Option<String> {
+    serde_json::to_string(&cell.metrics()).ok().filter(|json| json.len() <= SUMMARY_BYTES)
 }
 
 pub(super) fn checkpoint(cell: &Cell) -> Checkpoint {

@@ -42,6 +42,7 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         horizon_tick,
         pace,
         priority: 3,
+        record: None,
     };
     Desired {
         key: key(vm),

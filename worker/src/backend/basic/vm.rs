@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
@@ -13,7 +14,7 @@ use bioxen_protocol::worker::{
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
-use super::quantum::{Assignment, Origin, Outcome, checkpoint};
+use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint};
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
 /// a start replays, stays small.
@@ -54,6 +55,10 @@ pub(super) struct Vm {
     /// How the last one ended, until the leader has confirmed that.
     process_end: Option<ProcessEnd>,
     pub(super) monitoring: Monitoring,
+    recording: Option<Arc<Recording>>,
+    /// What was recorded in this placement; none where nothing is to be.
+    pub(super) trace: Option<Trace>,
+    pub(super) memory_kb: u64,
 }
 
 /// What a VM needs of the scheduler.
@@ -92,6 +97,9 @@ impl Vm {
             last_process: desired.process_confirmed,
             process_end: None,
             monitoring: Monitoring::every(desired.monitor_seconds),
+            recording: None,
+            trace: None,
+            memory_kb: order.map_or(0, |order| order.allocation.memory_kb),
             origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
         };
         vm.take_changes(&desired.changes);
@@ -189,6 +197,8 @@ impl Vm {
             floor_tick: self.floor_tick,
             horizon_tick: self.horizon_tick,
             desired: self.desired,
+            recording: self.recording.clone(),
+            memory_kb: self.memory_kb,
             time,
         }
     }
@@ -203,6 +213,10 @@ impl Vm {
         } else {
             self.pacing.advanced(now_ns, self.tick.saturating_sub(outcome.from_tick));
         }
+        self.memory_kb = outcome.memory_kb;
+        if let Some(recorded) = &outcome.recorded {
+            self.keep(recorded);
+        }
         for tick in &outcome.applied_ticks {
             let Some(change) = self.changes.pop_front() else { break };
             self.applied = change.ordinal;
@@ -211,6 +225,25 @@ impl Vm {
                 self.applied_at.push((change.ordinal, *tick));
             }
         }
+    }
+
+    fn keep(&mut self, recorded: &Recorded) {
+        self.recording = Some(Arc::clone(&recorded.recording));
+        match &mut self.trace {
+            None => self.trace = Some(recorded.rows.clone()),
+            Some(trace) => {
+                // A quantum goes on where the one before committed, so there is no hole.
+                let joined = trace.continue_with(&recorded.rows);
+                debug_assert!(joined.is_ok(), "{joined:?}");
+            }
+        }
+    }
+
+    /// KiB that its recording takes, in this placement.
+    pub(super) fn trace_kb(&self) -> u64 {
+        let bytes =
+            self.trace.as_ref().map_or(0, |trace| trace.rows() * trace.columns.len() * size_of::<f64>());
+        bytes.div_ceil(1024) as u64
     }
 
     /// How it ends with the checkpoint that a quantum left, if nothing else is to be done first.
@@ -272,6 +305,7 @@ impl Vm {
             checkpoint: self.relieving_checkpoint(),
             reason: None,
             process: self.process_end.clone(),
+            summary: None,
         }
     }
 
@@ -280,6 +314,8 @@ impl Vm {
     fn relieving_checkpoint(&self) -> Option<Vec<u8>> {
         match &self.origin {
             Origin::Cell(cell) if self.process_end.is_some() => checkpoint(cell).ok(),
+            // A recording has to be stored before a checkpoint stands that goes on behind it: only where the VM ends.
+            _ if self.trace.is_some() => None,
             Origin::Cell(cell) if self.carried > CHANGES_CARRIED && self.changes.is_empty() => {
                 checkpoint(cell).ok()
             }

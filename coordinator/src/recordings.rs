@@ -1,0 +1,132 @@
+//! What VMs recorded, from where it lies: stretches in the object store, the last one at the worker while it runs. It
+//! makes the store's bucket; workers fill it.
+
+use async_nats::jetstream::object_store::{Config, ObjectStore};
+use async_nats::jetstream::stream::StorageType;
+use async_nats::{Client, jetstream};
+use bioxen_hypervisor::trace::{Recording, Trace};
+use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::subject::Subject;
+use bioxen_protocol::worker::{RESULTS_BUCKET, RecordOrder, VmQueryReply, WorkerCommand, results_object};
+use tokio::io::AsyncReadExt as _;
+
+use crate::answer::live::WORKER_ANSWER;
+use crate::fleet::vm::Placement;
+
+/// The bucket could be neither found nor made.
+#[derive(Debug, thiserror::Error)]
+#[error("object store {RESULTS_BUCKET} cannot be made: {0}; has JetStream room for it?")]
+pub struct BucketError(Box<dyn std::error::Error + Send + Sync>);
+
+/// Makes the bucket where it is not there yet; one that is stays as it is.
+///
+/// # Errors
+/// JetStream refuses or does not answer.
+pub(crate) async fn ensure(client: &Client, replicas: u8) -> Result<(), BucketError> {
+    let context = jetstream::new(client.clone());
+    if context.get_object_store(RESULTS_BUCKET).await.is_ok() {
+        return Ok(());
+    }
+    let config = Config {
+        bucket: RESULTS_BUCKET.to_owned(),
+        description: Some("what VMs recorded".to_owned()),
+        storage: StorageType::File,
+        num_replicas: replicas.into(),
+        ..Config::default()
+    };
+    context.create_object_store(config).await.map(drop).map_err(|error| BucketError(error.into()))
+}
+
+/// Where a VM's recording lies.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) key: VmKey,
+    pub(crate) order: Option<RecordOrder>,
+    pub(crate) stored: Vec<Generation>,
+    pub(crate) placement: Option<Placement>,
+}
+
+/// The whole recording as far as there is one; without rows where nothing was recorded yet.
+pub(crate) async fn read(client: &Client, recorded: &Recorded) -> Result<Trace, ErrorBody> {
+    let mut whole: Option<Trace> = None;
+    if !recorded.stored.is_empty() {
+        let bucket = jetstream::new(client.clone()).get_object_store(RESULTS_BUCKET).await;
+        let bucket = bucket.map_err(|error| unread(&recorded.key, &error.to_string()))?;
+        for generation in &recorded.stored {
+            if let Some(stretch) = stretch(&bucket, &recorded.key, *generation).await? {
+                join(&recorded.key, &mut whole, stretch)?;
+            }
+        }
+    }
+    if let Some(at) = &recorded.placement {
+        let mut row = 0;
+        while let Some((rows, stretch)) = ask_worker(client, &recorded.key, at, row).await? {
+            row += stretch.rows() as u64;
+            let is_last = row >= rows || stretch.rows() == 0;
+            join(&recorded.key, &mut whole, stretch)?;
+            if is_last {
+                break;
+            }
+        }
+    }
+    let empty =
+        recorded.order.as_ref().and_then(|order| Recording::new(&order.variables, order.every_ticks).ok());
+    let empty = || empty.map(|recording| recording.trace(0));
+    whole.or_else(empty).ok_or_else(|| unread(&recorded.key, "nothing is stored of it"))
+}
+
+fn join(key: &VmKey, whole: &mut Option<Trace>, stretch: Trace) -> Result<(), ErrorBody> {
+    match whole {
+        None => *whole = Some(stretch),
+        Some(whole) => whole.continue_with(&stretch).map_err(|error| unread(key, &error.to_string()))?,
+    }
+    Ok(())
+}
+
+/// None where the object is not there: its VM failed before it had anything to store.
+async fn stretch(
+    bucket: &ObjectStore,
+    key: &VmKey,
+    generation: Generation,
+) -> Result<Option<Trace>, ErrorBody> {
+    use async_nats::jetstream::object_store::GetErrorKind;
+    let name = results_object(key, generation);
+    let mut object = match bucket.get(&name).await {
+        Ok(object) => object,
+        Err(error) if error.kind() == GetErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unread(key, &error.to_string())),
+    };
+    let mut bytes = Vec::new();
+    object.read_to_end(&mut bytes).await.map_err(|error| unread(key, &error.to_string()))?;
+    Trace::decode(&bytes).map(Some).map_err(|error| unread(key, &error.to_string()))
+}
+
+/// Rows from `row` on at the VM's worker, and how many it has; None where it has recorded none.
+async fn ask_worker(
+    client: &Client,
+    key: &VmKey,
+    at: &Placement,
+    row: u64,
+) -> Result<Option<(u64, Trace)>, ErrorBody> {
+    let silent = || unread(key, "its worker does not answer");
+    let subject = Subject::WorkerCommand { worker: at.worker.clone(), boot: at.boot.clone() };
+    let query = WorkerCommand::QueryTrace { key: key.clone(), generation: at.generation, row };
+    let payload = rmp_serde::to_vec_named(&query).map_err(|error| unread(key, &error.to_string()))?;
+    let answer = client.request(subject.to_string(), payload.into());
+    let message =
+        tokio::time::timeout(WORKER_ANSWER, answer).await.map_err(|_| silent())?.map_err(|_| silent())?;
+    match rmp_serde::from_slice(&message.payload) {
+        Ok(VmQueryReply::Trace { rows, bytes }) => {
+            let trace = Trace::decode(&bytes).map_err(|error| unread(key, &error.to_string()))?;
+            Ok(Some((rows, trace)))
+        }
+        Ok(VmQueryReply::Absent | VmQueryReply::Vm(_)) => Ok(None),
+        Err(error) => Err(unread(key, &error.to_string())),
+    }
+}
+
+fn unread(key: &VmKey, reason: &str) -> ErrorBody {
+    let message = format!("what VM {} recorded cannot be read: {reason}; ask again", key.vm);
+    ErrorBody::new(Code::Timeout, message).with(|details| details.retry_after_ms = Some(1000))
+}
