@@ -250,6 +250,9 @@ pub struct CellOrder {
     pub allocation: CellAllocation,
     pub schedule: Vec<OrderedChange>,
     pub horizon_tick: Option<u64>,
+    /// Divisions since creation at which it completes; only a stochastic cell divides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_generations: Option<u64>,
     /// Absent: 60 without a horizon, max with one.
     pub pace: Pace,
     pub priority: u8,

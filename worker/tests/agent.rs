@@ -36,6 +36,7 @@ fn desired(state: DesiredState) -> Desired {
         allocation: CellAllocation { atp_millipercent: 60_000, ribosomes: 10, memory_kb: 524_288 },
         schedule: Vec::new(),
         horizon_tick: None,
+        horizon_generations: None,
         pace: Pace::Ratio(600.0),
         priority: 3,
         record: None,

@@ -35,6 +35,12 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             format!("user {user} has no VM {vm}: `list` shows those that there are"),
         ),
         Rejection::State { vm, state, verb } => state_error(vm.as_str(), *state, *verb),
+        Rejection::Records { vm } => ErrorBody::new(
+            Code::InvalidConfiguration,
+            format!(
+                "VM {vm} records, and process code would leave gaps in that: create a VM without `record` for it"
+            ),
+        ),
         Rejection::Busy { vm, state } => ErrorBody::new(
             Code::VmState,
             format!("process code runs in VM {vm} already, one at a time: wait for its event `result`, then ask again"),
@@ -45,7 +51,13 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         }),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
             let at = SimulatedTime { ticks: *tick }.minutes();
-            let horizon = horizon_tick.map_or(0.0, |ticks| SimulatedTime { ticks }.minutes());
+            let Some(ticks) = *horizon_tick else {
+                let message = format!(
+                    "VM {vm} has divided as often as its horizon_generations says, at minute {at}: create another VM for more"
+                );
+                return ErrorBody::new(Code::VmState, message);
+            };
+            let horizon = SimulatedTime { ticks }.minutes();
             ErrorBody::new(
                 Code::VmState,
                 format!(

@@ -146,6 +146,7 @@ fn new_vm(on_full: OnFull) -> NewVm {
         allocation: SYN3A,
         schedule: Vec::new(),
         horizon_tick: None,
+        horizon_generations: None,
         pace: Pace::Max,
         priority: 3,
         record: None,

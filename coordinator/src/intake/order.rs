@@ -38,7 +38,8 @@ pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> 
         allocation,
         schedule,
         horizon_tick,
-        pace: pace(create.pace, horizon_tick)?,
+        horizon_generations: create.horizon_generations.map(u64::from),
+        pace: pace(create.pace, horizon_tick.is_some() || create.horizon_generations.is_some())?,
         priority: create.priority,
         record: create.record.map(|record| recording(record, allocation, horizon_tick)).transpose()?,
     };
@@ -91,8 +92,6 @@ fn refuse_later_features(create: &Create) -> Result<(), ErrorBody> {
     let later = [
         (create.vm_type == VmType::Xcpng, "vm_type", "xcpng"),
         (xcpng, "config.xcpng_config", "xcpng_config"),
-        (create.engine == Engine::Stochastic, "engine", "stochastic"),
-        (create.horizon_generations.is_some(), "horizon_generations", "a horizon in generations"),
         (create.schedule.iter().any(|change| change.call.is_some()), "schedule.call", "a scheduled call"),
     ];
     match later.into_iter().find(|(asked, _, _)| *asked) {
@@ -136,6 +135,17 @@ fn check_ranges(create: &Create) -> Result<(), ErrorBody> {
         std::iter::once(&create.parameters).chain(create.schedule.iter().map(|change| &change.parameters));
     if let Some(many) = sets.map(BTreeMap::len).find(|many| *many > PARAMETERS) {
         return api("parameters", format!("{many} parameters at once: at most {PARAMETERS}"));
+    }
+    if create.horizon_generations == Some(0) {
+        return api("horizon_generations", "horizon_generations is 0: expected at least 1".to_owned());
+    }
+    if create.horizon_generations.is_some() && create.engine == Engine::Ode {
+        return Err(invalid(
+            Code::InvalidConfiguration,
+            "horizon_generations",
+            "horizon_generations needs engine stochastic: the cell of engine ode is the mean cell, which does not divide; give horizon_minutes"
+                .to_owned(),
+        ));
     }
     if create.horizon_minutes.is_some_and(|horizon| horizon.ticks == 0) {
         return api("horizon_minutes", "horizon_minutes is 0: expected at least 0.1".to_owned());
@@ -237,17 +247,17 @@ fn schedule(changes: &[ScheduledChange], held: CellAllocation) -> Result<Vec<Ord
     Ok(ordered)
 }
 
-fn pace(asked: Option<Pace>, horizon_tick: Option<u64>) -> Result<Pace, ErrorBody> {
-    match (asked, horizon_tick) {
-        (Some(Pace::Max), None) => Err(invalid(
+fn pace(asked: Option<Pace>, has_horizon: bool) -> Result<Pace, ErrorBody> {
+    match (asked, has_horizon) {
+        (Some(Pace::Max), false) => Err(invalid(
             Code::InvalidConfiguration,
             "pace",
-            "pace max without a horizon would never end: give horizon_minutes, or a pace in simulated seconds per second"
+            "pace max without a horizon would never end: give horizon_minutes or horizon_generations, or a pace in simulated seconds per second"
                 .to_owned(),
         )),
         (Some(pace), _) => Ok(pace),
-        (None, Some(_)) => Ok(Pace::Max),
-        (None, None) => Ok(Pace::Ratio(PACE_DEFAULT)),
+        (None, true) => Ok(Pace::Max),
+        (None, false) => Ok(Pace::Ratio(PACE_DEFAULT)),
     }
 }
 

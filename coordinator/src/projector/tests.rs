@@ -139,6 +139,7 @@ fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
         allocation: GIVEN,
         schedule: Vec::new(),
         horizon_tick: Some(100),
+        horizon_generations: None,
         pace: Pace::Max,
         priority: 3,
         record: None,

@@ -234,6 +234,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
         allocation,
         schedule: Vec::new(),
         horizon_tick: None,
+        horizon_generations: None,
         pace: Pace::Max,
         priority: 3,
         record: None,

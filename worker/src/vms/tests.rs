@@ -88,6 +88,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         allocation: CellAllocation { atp_millipercent: 100_000, ribosomes: 15, memory_kb: 1024 },
         schedule: Vec::new(),
         horizon_tick: None,
+        horizon_generations: None,
         pace: Pace::Max,
         priority: 3,
         record: None,

@@ -23,7 +23,8 @@ impl Fleet {
             return Err(wrong_state(vm, Verb::Start));
         }
         let horizon = horizon_tick.or(vm.horizon_tick);
-        if horizon.is_some_and(|horizon| horizon <= vm.tick) {
+        let has_divided = vm.is_completed() && vm.order.horizon_generations.is_some();
+        if has_divided || horizon.is_some_and(|horizon| horizon <= vm.tick) {
             let vm_id = vm.key.vm.clone();
             return Err(Rejection::HorizonReached { vm: vm_id, tick: vm.tick, horizon_tick: horizon });
         }

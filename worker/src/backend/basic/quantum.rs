@@ -37,6 +37,7 @@ pub(super) struct Assignment {
     /// Changes without a tick wait until here.
     pub(super) floor_tick: u64,
     pub(super) horizon_tick: Option<u64>,
+    pub(super) horizon_generations: Option<u64>,
     pub(super) desired: DesiredState,
     /// What is recorded; of a cell still to be made its order says it.
     pub(super) recording: Option<Arc<Recording>>,
@@ -111,13 +112,18 @@ impl Assignment {
             let next_change =
                 self.changes.front().map_or(u64::MAX, |change| change.tick.unwrap_or(self.floor_tick));
             let is_full = recorded.as_ref().is_some_and(|recorded| recorded.is_full);
-            if cell.tick() >= target_tick || begun.elapsed() >= self.time || is_full {
+            if cell.tick() >= target_tick
+                || self.has_divided(&cell)
+                || begun.elapsed() >= self.time
+                || is_full
+            {
                 break;
             }
             let next_row =
                 recorded.as_ref().map_or(u64::MAX, |recorded| recorded.recording.next_tick(cell.tick()));
             let before = cell.tick();
-            cell.advance_for(target_tick.min(next_change).min(next_row), STEPS_PER_LOOK)?;
+            let tick = target_tick.min(next_change).min(next_row);
+            cell.advance_within(tick, self.horizon_generations, STEPS_PER_LOOK)?;
             if cell.tick() > before
                 && let Some(recorded) = &mut recorded
             {
@@ -125,7 +131,9 @@ impl Assignment {
             }
         }
         let ends = match self.desired {
-            DesiredState::Running => self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon),
+            DesiredState::Running => {
+                self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon) || self.has_divided(&cell)
+            }
             DesiredState::Stopped => true,
             DesiredState::Paused | DesiredState::Absent => false,
         };
@@ -142,6 +150,11 @@ impl Assignment {
             recorded,
             memory_kb,
         })
+    }
+
+    /// As often as it was to.
+    fn has_divided(&self, cell: &Cell) -> bool {
+        has_divided(cell, self.horizon_generations)
     }
 
     fn apply_due(&mut self, cell: &mut Cell, applied_ticks: &mut Vec<u64>) -> Result<(), Failure> {
@@ -191,6 +204,12 @@ impl Recorded {
 /// Metrics as a JSON object; none where they would be too large for the journal, which fixed metrics never are.
 fn summary(cell: &Cell) -> Option<String> {
     serde_json::to_string(&cell.metrics()).ok().filter(|json| json.len() <= SUMMARY_BYTES)
+}
+
+/// Whether a cell has divided `generations` times; the mean cell never does.
+pub(super) fn has_divided(cell: &Cell, generations: Option<u64>) -> bool {
+    let divided = cell.lineage().map_or(0, |lineage| lineage.generation);
+    generations.is_some_and(|generations| divided >= generations)
 }
 
 pub(super) fn checkpoint(cell: &Cell) -> Checkpoint {

@@ -40,6 +40,7 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         allocation: allocation(70, 9),
         schedule: Vec::new(),
         horizon_tick,
+        horizon_generations: None,
         pace,
         priority: 3,
         record: None,

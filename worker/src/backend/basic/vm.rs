@@ -14,7 +14,7 @@ use bioxen_protocol::worker::{
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
-use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint};
+use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint, has_divided};
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
 /// a start replays, stays small.
@@ -31,6 +31,7 @@ pub(super) struct Vm {
     pub(super) desired: DesiredState,
     pub(super) tick: u64,
     pub(super) horizon_tick: Option<u64>,
+    horizon_generations: Option<u64>,
     /// Not yet in effect, in order.
     changes: VecDeque<NumberedChange>,
     pub(super) applied: u64,
@@ -80,6 +81,7 @@ impl Vm {
             desired: desired.state,
             tick: 0,
             horizon_tick: desired.horizon_tick,
+            horizon_generations: order.and_then(|order| order.horizon_generations),
             changes: VecDeque::new(),
             applied: desired.checkpoint_applied,
             applied_at: Vec::new(),
@@ -196,6 +198,7 @@ impl Vm {
             target_tick,
             floor_tick: self.floor_tick,
             horizon_tick: self.horizon_tick,
+            horizon_generations: self.horizon_generations,
             desired: self.desired,
             recording: self.recording.clone(),
             memory_kb: self.memory_kb,
@@ -261,7 +264,11 @@ impl Vm {
     }
 
     fn is_at_horizon(&self) -> bool {
-        self.horizon_tick.is_some_and(|horizon| self.tick >= horizon)
+        let has_divided = match &self.origin {
+            Origin::Cell(cell) => has_divided(cell, self.horizon_generations),
+            Origin::Order(_) => false,
+        };
+        has_divided || self.horizon_tick.is_some_and(|horizon| self.tick >= horizon)
     }
 
     /// Becomes running or paused, as desired; whether that is new.
