@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bioxen_hypervisor::CellSpec;
-use bioxen_protocol::command::{
-    AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig, VmType,
-};
+use bioxen_protocol::command::{AllocationRequest, Create, OnFull, ScheduledChange, VmConfig, VmType};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
 use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
@@ -89,7 +87,6 @@ fn refuse_later_features(create: &Create) -> Result<(), ErrorBody> {
     let later = [
         (create.vm_type == VmType::Xcpng, "vm_type", "xcpng"),
         (xcpng, "config.xcpng_config", "xcpng_config"),
-        (create.engine == Engine::Stochastic, "engine", "stochastic"),
         (create.horizon_generations.is_some(), "horizon_generations", "a horizon in generations"),
         (create.record.is_some(), "record", "recording"),
         (create.schedule.iter().any(|change| change.call.is_some()), "schedule.call", "a scheduled call"),
