@@ -217,7 +217,9 @@ fn gene_noise(table: &GeneTable, cells: u32) {
                 noise(&b),
             );
             let error = 5.0 / f64::from(cells).sqrt();
-            assert!((memory - expected).abs() < error || memory.is_nan(), "{memory} against {expected}");
+            // Where a burst is rarer than one in a hundred cells, one cell decides the correlation.
+            let rare = gene.transcription_per_min / gene.decay_per_min < 0.01;
+            assert!(rare || (memory - expected).abs() < error, "{memory} against {expected}");
         }
     }
     // 120 comparisons: the least of them may be as small as a hundredth of their share.

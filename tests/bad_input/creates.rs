@@ -189,7 +189,6 @@ fn not_in_this_version() -> Vec<Case> {
     let call = json!([{ "at_minute": 5, "call": "test_process()" }]);
     vec![
         wrong("vm_type", json!("xcpng"), "BX005"),
-        wrong("engine", json!("stochastic"), "BX005"),
         wrong("horizon_generations", json!(3), "BX005"),
         json(CREATE, &with("record", record), "BX005").field("record.variables").nearest("atp"),
         wrong("config.xcpng_config", json!({}), "BX005"),

@@ -52,7 +52,7 @@ impl StochasticCell {
     /// The state at the committed tick, variable by variable, in molecules in the cell.
     pub fn variables(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
         let (y, volume) = self.state();
-        NAMES.into_iter().zip(y.map(|amount| amount * volume))
+        NAMES.into_iter().zip(y.map(|amount| unrounded(amount * volume)))
     }
 
     /// The core's state per volume.
@@ -109,4 +109,10 @@ impl StochasticCell {
         };
         (0..layer.genes.count()).map(|gene| layer.readout(gene, &rates)).collect()
     }
+}
+
+/// A whole number that went through a division by the volume and back, whole again.
+fn unrounded(amount: f64) -> f64 {
+    let whole = amount.round();
+    if (amount - whole).abs() <= 1e-12 * whole { whole } else { amount }
 }
