@@ -102,7 +102,7 @@ mod tests {
             [
                 "member=1 parameters.s0=0.30000000000000004 reason=null",
                 "member=9007199254740991 parameters.s0=null reason=\"the step fell, \"too small\"\"",
-                "member=null parameters.s0=1e-300 reason=null",
+                "member=null parameters.s0=1E-300 reason=null",
             ]
         );
     }

@@ -241,7 +241,7 @@ impl Leader {
         let reply = self.client.request(self.commands.clone(), bytes.into()).await.unwrap();
         match rmp_serde::from_slice(&reply.payload).unwrap() {
             VmQueryReply::Vm(live) => Some(*live),
-            VmQueryReply::Absent => None,
+            VmQueryReply::Absent | VmQueryReply::Trace { .. } => None,
         }
     }
 }
