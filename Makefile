@@ -3,7 +3,7 @@
 NATS_SERVER = $$(python3 deploy/get_nats_server.py)
 CARGO ?= cargo
 
-.PHONY: help run dev test bench bench-peers lint
+.PHONY: help run dev test acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,17 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
 		&& $(CARGO) build --release --workspace --bins \
 		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace $(ARGS)
+
+acceptance: ## Print the acceptance rows: value, reference, relative tolerance; single cells by the thousand, minutes
+	@echo "| row | value | reference | tolerance |"
+	@$(CARGO) test --release -q -p bioxen-hypervisor --test acceptance --test packs --test organism --test ssa --test stochastic \
+		-- --include-ignored --nocapture --test-threads=2 row | grep -v '^$$\|^running\|^test result'
+
+ensemble: ## Run a thousand single cells of three generations on a fleet, about a minute
+	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
+		&& $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --test ensembles \
+		-- --include-ignored --nocapture thousand
 
 bench: ## Measure cells, commands and density, some three minutes; one benchmark as ARGS="--bench NAME"
 	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \

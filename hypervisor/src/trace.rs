@@ -280,17 +280,12 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ChassisName;
     use crate::spec::CellSpec;
-    use crate::{Allocation, ChassisName, Tolerance};
 
     fn cell() -> Cell {
-        let spec = CellSpec {
-            chassis: ChassisName::Weisse2015,
-            parameters: [("s0".to_owned(), 3000.0)].into(),
-            allocation: Allocation::UNLIMITED,
-            schedule: Vec::new(),
-            tolerance: Tolerance::default(),
-        };
+        let parameters = [("s0".to_owned(), 3000.0)].into();
+        let spec = CellSpec { parameters, ..CellSpec::unlimited(ChassisName::Weisse2015) };
         Cell::new(&spec).unwrap()
     }
 

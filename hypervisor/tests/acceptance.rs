@@ -2,6 +2,7 @@
 //! comes from integrating the model; "(model)" figures were predicted by an independent integrator.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "`make acceptance` shows each value beside its reference")]
 
 use ChassisName::{Ecoli, MinimalCell, Syn3a, Weisse2015};
 use bioxen_hypervisor::{
@@ -35,6 +36,8 @@ fn integrated(spec: &CellSpec, minutes: u64) -> Metrics {
 }
 
 fn assert_near(value: f64, expected: f64, relative: f64) {
+    let thread = std::thread::current();
+    println!("| {} | {value:.8} | {expected} | {relative} |", thread.name().unwrap_or_default());
     assert!((value - expected).abs() <= relative * expected.abs(), "{value} against {expected}");
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bioxen_hypervisor::CellSpec;
-use bioxen_protocol::command::{AllocationRequest, Create, OnFull, ScheduledChange, VmConfig, VmType};
+use bioxen_protocol::command::{
+    AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig, VmType,
+};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
 use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES};
 use bioxen_protocol::quantity::{AtpPercent, Pace};

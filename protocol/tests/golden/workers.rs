@@ -170,6 +170,7 @@ fn order() -> CellOrder {
             allocation: Some(CellAllocation { ribosomes: 5, ..ALLOCATION }),
         }],
         horizon_tick: Some(6_000),
+        horizon_generations: Some(3),
         pace: Pace::Max,
         priority: 3,
         record: Some(RecordOrder { variables: vec!["atp".to_owned()], every_ticks: 10 }),
