@@ -147,16 +147,7 @@ fn verbs() -> Vec<Case> {
         let case = bytes(cmd(&format!("{verb}.made")), "{}", "BX008");
         cases.push(if nearest.is_empty() { case } else { case.nearest(nearest) });
     }
-    for verb in [
-        "execute",
-        "install",
-        "transcription",
-        "essential-genes",
-        "operons",
-        "plasmids",
-        "checkpoint",
-        "restore",
-    ] {
+    for verb in ["execute", "install", "transcription", "operons", "checkpoint", "restore"] {
         cases.push(bytes(cmd(&format!("{verb}.made")), "{}", "BX008"));
     }
     cases.extend(processes());
@@ -199,6 +190,7 @@ fn processes() -> Vec<Case> {
         .into_iter()
         .map(|(verb, body, field)| json(cmd(&format!("{verb}.made")), &body, "BX008").field(field));
     let code = json!({ "process_code": "test_process()" });
+    let cases = cases.chain([bytes(cmd("plasmids.made"), "", "BX019")]);
     let at_rest = ["made", "stopped", "gone", "completed"];
     cases.chain(at_rest.map(|vm| json(cmd(&format!("execute.{vm}")), &code, "BX006"))).collect()
 }

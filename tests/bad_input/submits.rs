@@ -44,7 +44,7 @@ fn invalid() -> Vec<Value> {
         json!({ "verb": "start", "vm_id": "*" }),
         json!({ "verb": "start", "vm_id": long() }),
         json!({ "verb": "start", "vm_id": 5 }),
-        json!({ "verb": "execute", "vm_id": "c1", "process_code": "test_process()" }),
+        json!({ "verb": "install", "vm_id": "c1" }),
         json!({ "verb": "start", "vm_id": "c1", "user": "bob" }),
         json!({ "verb": "start", "vm_id": "c1", "request_id": "a b" }),
         create("biological_type", json!(5)),

@@ -41,29 +41,9 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
                 "VM {vm} records, and process code would leave gaps in that: create a VM without `record` for it"
             ),
         ),
-        Rejection::Busy { vm, state } => ErrorBody::new(
-            Code::VmState,
-            format!("process code runs in VM {vm} already, one at a time: wait for its event `result`, then ask again"),
-        )
-        .with(|details| {
-            details.state = Some(*state);
-            details.retry_after_ms = Some(RETRY_AFTER_MS);
-        }),
+        Rejection::Busy { vm, state } => busy(vm.as_str(), *state),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
-            let at = SimulatedTime { ticks: *tick }.minutes();
-            let Some(ticks) = *horizon_tick else {
-                let message = format!(
-                    "VM {vm} has divided as often as its horizon_generations says, at minute {at}: create another VM for more"
-                );
-                return ErrorBody::new(Code::VmState, message);
-            };
-            let horizon = SimulatedTime { ticks }.minutes();
-            ErrorBody::new(
-                Code::VmState,
-                format!(
-                    "VM {vm} stands at minute {at}, its horizon is minute {horizon}: start it with a later horizon_minutes"
-                ),
-            )
+            horizon_reached(vm.as_str(), *tick, *horizon_tick)
         }
         Rejection::Scheduled { vm } => ErrorBody::new(
             Code::InvalidConfiguration,
@@ -96,6 +76,34 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             fleet_error(*resource, *limit, *used, *requested)
         }
     }
+}
+
+fn busy(vm: &str, state: VmState) -> ErrorBody {
+    let message = format!(
+        "process code runs in VM {vm} already, one at a time: wait for its event `result`, then ask again"
+    );
+    ErrorBody::new(Code::VmState, message).with(|details| {
+        details.state = Some(state);
+        details.retry_after_ms = Some(RETRY_AFTER_MS);
+    })
+}
+
+/// Without a tick, the horizon was one in generations.
+fn horizon_reached(vm: &str, tick: u64, horizon_tick: Option<u64>) -> ErrorBody {
+    let at = SimulatedTime { ticks: tick }.minutes();
+    let Some(ticks) = horizon_tick else {
+        let message = format!(
+            "VM {vm} has divided as often as its horizon_generations says, at minute {at}: create another VM for more"
+        );
+        return ErrorBody::new(Code::VmState, message);
+    };
+    let horizon = SimulatedTime { ticks }.minutes();
+    ErrorBody::new(
+        Code::VmState,
+        format!(
+            "VM {vm} stands at minute {at}, its horizon is minute {horizon}: start it with a later horizon_minutes"
+        ),
+    )
 }
 
 fn above_most(resource: Resource, requested: u64, most: u64) -> ErrorBody {

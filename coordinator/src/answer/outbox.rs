@@ -134,18 +134,7 @@ async fn send(
         Outgoing::Reply(to, reply) => to.send(&client, &reply).await,
         Outgoing::Worker { worker, boot, command } => tell(&client, worker, boot, &command).await,
         Outgoing::Created { reply_to, vm, answer } => {
-            if reply_to.subject.is_none() {
-                return;
-            }
-            if let Some(predicted) = predictions.known(&vm.order, vm.order.allocation) {
-                reply_to.send(&client, &created(&vm, answer, predicted)).await;
-                return;
-            }
-            let predictions = Arc::clone(predictions);
-            asking.spawn(async move {
-                let predicted = predictions.get(&vm.order, vm.order.allocation, answer.wait).await;
-                reply_to.send(&client, &created(&vm, answer, predicted)).await;
-            });
+            answer_created(client, predictions, asking, reply_to, vm, answer).await;
         }
         Outgoing::Status { reply_to, vm, queue_position, wait } => {
             let predictions = Arc::clone(predictions);
@@ -207,6 +196,28 @@ async fn send(
             });
         }
     }
+}
+
+/// At once where the prediction is known; else it is waited for a little, beside.
+async fn answer_created(
+    client: Client,
+    predictions: &Arc<Predictions>,
+    asking: &mut JoinSet<()>,
+    reply_to: ReplyTo,
+    vm: Box<Vm>,
+    answer: CreatedAnswer,
+) {
+    if reply_to.subject.is_none() {
+        return;
+    }
+    if let Some(predicted) = predictions.known(&vm.order, vm.order.allocation) {
+        return reply_to.send(&client, &created(&vm, answer, predicted)).await;
+    }
+    let predictions = Arc::clone(predictions);
+    asking.spawn(async move {
+        let predicted = predictions.get(&vm.order, vm.order.allocation, answer.wait).await;
+        reply_to.send(&client, &created(&vm, answer, predicted)).await;
+    });
 }
 
 fn created(vm: &Vm, answer: CreatedAnswer, predicted: Option<bioxen_protocol::reply::Predicted>) -> Reply {

@@ -72,12 +72,7 @@ impl Fleet {
                 }
             }),
             Entry::ProcessStarted { key, number, digest, timeout_ms, .. } => {
-                let deadline_ms = self.time_ms.saturating_add(*timeout_ms).saturating_add(PROCESS_GRACE_MS);
-                self.edit(index, key, |vm| {
-                    vm.last_ordinal = *number;
-                    vm.process =
-                        Some(Process { number: *number, digest: digest.clone(), deadline_ms, end: None });
-                });
+                self.process_started(index, key, *number, digest, *timeout_ms);
             }
             Entry::ProcessLost { key, number } => self.edit(index, key, |vm| vm.end_process(&lost(*number))),
             Entry::Monitored { key, interval_seconds, .. } => {
@@ -91,6 +86,14 @@ impl Fleet {
         if let (Some(cause), Some(key)) = (entry.cause(), entry.key()) {
             self.remember(index, cause, key, entry);
         }
+    }
+
+    fn process_started(&mut self, index: u64, key: &VmKey, number: u64, digest: &str, timeout_ms: u64) {
+        let deadline_ms = self.time_ms.saturating_add(timeout_ms).saturating_add(PROCESS_GRACE_MS);
+        self.edit(index, key, |vm| {
+            vm.last_ordinal = number;
+            vm.process = Some(Process { number, digest: digest.to_owned(), deadline_ms, end: None });
+        });
     }
 
     fn registered(&mut self, index: u64, worker: &WorkerId, boot: &BootId, capacity: &Capacity) {

@@ -243,14 +243,7 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
             super::order::not_zero("", &amounts)?;
             waiting(raw, &allocate, None, Ask::Allocate(amounts))
         }
-        Verb::Execute => {
-            let execute: Execute = codec::from_value(body)?;
-            let timeout_ms = timeout_ms(execute.timeout_ms)?;
-            if execute.process_code.trim().is_empty() {
-                return Err(field("process_code", "process_code is empty: give a call, or a Luau script"));
-            }
-            process(raw, &execute, execute.process_code.clone(), timeout_ms)
-        }
+        Verb::Execute => execute(raw),
         Verb::Transcription => {
             let asked: Transcription = codec::from_value(body)?;
             process(raw, &asked, asked.process_code(), PROCESS_TIMEOUT_MS_DEFAULT)
@@ -259,19 +252,30 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
             let asked: Operons = codec::from_value(body)?;
             process(raw, &asked, asked.process_code(), PROCESS_TIMEOUT_MS_DEFAULT)
         }
-        Verb::Monitor => {
-            let monitor: Monitor = codec::from_value(body)?;
-            let interval_seconds = monitor.interval_seconds.unwrap_or(MONITOR_SECONDS_DEFAULT);
-            if interval_seconds > MONITOR_SECONDS {
-                let message = format!(
-                    "interval_seconds is {interval_seconds}: expected 1 to {MONITOR_SECONDS}, or 0 to end it"
-                );
-                return Err(field("interval_seconds", &message));
-            }
-            waiting(raw, &monitor, None, Ask::Monitor { interval_seconds })
-        }
+        Verb::Monitor => monitor(raw),
         _ => read(&raw).map(Asked::Read),
     }
+}
+
+fn execute(raw: Raw) -> Result<Asked, ErrorBody> {
+    let execute: Execute = codec::from_value(&raw.body)?;
+    let timeout_ms = timeout_ms(execute.timeout_ms)?;
+    if execute.process_code.trim().is_empty() {
+        return Err(field("process_code", "process_code is empty: give a call, or a Luau script"));
+    }
+    process(raw, &execute, execute.process_code.clone(), timeout_ms)
+}
+
+fn monitor(raw: Raw) -> Result<Asked, ErrorBody> {
+    let monitor: Monitor = codec::from_value(&raw.body)?;
+    let interval_seconds = monitor.interval_seconds.unwrap_or(MONITOR_SECONDS_DEFAULT);
+    if interval_seconds > MONITOR_SECONDS {
+        let message = format!(
+            "interval_seconds is {interval_seconds}: expected 1 to {MONITOR_SECONDS}, or 0 to end it"
+        );
+        return Err(field("interval_seconds", &message));
+    }
+    waiting(raw, &monitor, None, Ask::Monitor { interval_seconds })
 }
 
 fn timeout_ms(asked: Option<u64>) -> Result<u64, ErrorBody> {

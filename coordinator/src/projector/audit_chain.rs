@@ -25,7 +25,7 @@ use bioxen_protocol::worker::ProcessEnd;
 use super::fold::{Change, Step};
 use super::words;
 use crate::fleet::account::UserLimits;
-use crate::fleet::entry::{Cause, Entry};
+use crate::fleet::entry::{Cause, Entry, Rejected};
 
 /// Under which name the audit stream records what concerns no user.
 pub const FLEET: &str = "bioxen-fleet";
@@ -91,20 +91,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             operator: Some(operator.clone()),
             ..bare(step, user, "quota", Outcome::Accepted, limits_in_words(limits))
         }],
-        Entry::Rejected(rejected) => vec![AuditRecord {
-            operator: rejected.operator.clone(),
-            vm_id: rejected.vm.clone(),
-            code: Some(rejected.code),
-            request_id: rejected.request_id.clone(),
-            count: rejected.count,
-            ..bare(
-                step,
-                &rejected.user,
-                rejected.verb.map_or("unknown", |verb| verb.as_str()),
-                Outcome::Rejected,
-                rejected.message.clone(),
-            )
-        }],
+        Entry::Rejected(rejected) => vec![refused(step, rejected)],
         Entry::Observed(seen) => {
             let ended = seen.process.iter().filter_map(|end| process_end(step, end));
             step.changes.iter().filter_map(|change| observed(step, change)).chain(ended).collect()
@@ -134,6 +121,18 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         | Entry::Allocated { .. } => {
             step.entry.cause().map(|cause| accepted(step, cause)).into_iter().collect()
         }
+    }
+}
+
+fn refused(step: &Step<'_>, rejected: &Rejected) -> AuditRecord {
+    let action = rejected.verb.map_or("unknown", |verb| verb.as_str());
+    AuditRecord {
+        operator: rejected.operator.clone(),
+        vm_id: rejected.vm.clone(),
+        code: Some(rejected.code),
+        request_id: rejected.request_id.clone(),
+        count: rejected.count,
+        ..bare(step, &rejected.user, action, Outcome::Rejected, rejected.message.clone())
     }
 }
 
