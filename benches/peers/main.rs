@@ -12,7 +12,7 @@ mod report;
 mod vilar;
 
 use bioxen_hypervisor::simulate::{Options, spec};
-use bioxen_hypervisor::{Cell, ChassisName, Tolerance};
+use bioxen_hypervisor::{Cell, CellSpec, ChassisName, GeneTable, StochasticCell, Tolerance};
 use python::Python;
 use report::{Peer, Unit};
 use rustix::time::{ClockId, clock_gettime};
@@ -31,7 +31,30 @@ fn main() {
     let mut python = Python::start(&state(&shifted));
     oscillator(&mut python);
     shift(&shifted, &mut python);
-    // The whole syn3a cell cycle with 455 genes has its place here, once the stochastic engine runs it.
+    cycle();
+}
+
+/// A whole cell cycle of syn3a, gene by gene: no peer at hand runs it.
+fn cycle() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/facts/syn3a_genes.tsv");
+    let genes = std::fs::read_to_string(path).ok().and_then(|text| GeneTable::parse_tsv(&text).ok());
+    let Some(genes) = genes else {
+        println!("\nskipped: a whole syn3a cell cycle, for the table of its 455 genes is not here");
+        return;
+    };
+    let mut ours = Peer::new("BioXen, composition-rejection", None);
+    let mut events = 0;
+    for round in 0..ROUNDS {
+        let spec = CellSpec::unlimited(ChassisName::Syn3a);
+        let mut cell = StochasticCell::new(&spec, &genes, 1, round).expect("a cell");
+        let before = cell.events();
+        ours.push(seconds(|| {
+            cell.advance_to_generation(1, 1_000_000).expect("it goes on");
+        }));
+        events += cell.events() - before;
+    }
+    println!("\nA whole syn3a cell cycle, 455 genes, {} events", events / u64::from(ROUNDS));
+    report::print(&Unit::Runs(1.0), &ours, &[]);
 }
 
 /// Seconds of this thread that `work` takes.

@@ -25,8 +25,8 @@ const ATP_STEP: u64 = 5_000;
 const RIBOSOME_STEPS: u64 = 15;
 /// Growth that counts as no less than now: what a solver's tolerance may hide.
 const SAME_GROWTH: f64 = 0.999;
-/// A gain below this is not worth a change.
-const WORTHWHILE_GAIN: f64 = 1.01;
+/// A gain below this is what a solver's tolerance may feign, and not worth a change.
+const WORTHWHILE_GAIN: f64 = 1.001;
 /// Below this and above that percentage of the energy supply a plain warning is given.
 const LOW_ATP: u64 = 30_000;
 const HIGH_ATP: u64 = 90_000;
@@ -144,7 +144,8 @@ fn compute(asked: &Advised) -> Result<Search, ErrorBody> {
     let no_less =
         all.iter().filter(|one| one.growth_rate_per_min >= SAME_GROWTH * current.growth_rate_per_min);
     let best = no_less.max_by(|a, b| a.growth_per_atp_percent.total_cmp(&b.growth_per_atp_percent)).copied();
-    let best = best.filter(|best| best.growth_per_atp_percent > current.growth_per_atp_percent);
+    let gain = |best: &TriedAllocation| ratio(best.growth_per_atp_percent, current.growth_per_atp_percent);
+    let best = best.filter(|best| gain(best) >= WORTHWHILE_GAIN);
     Ok(Search { current, best: best.unwrap_or(current), tried: all })
 }
 
