@@ -22,9 +22,12 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace $(ARGS)
 
 acceptance: ## Print the acceptance rows: value, reference, relative tolerance; single cells by the thousand, minutes
-	@echo "| row | value | reference | tolerance |"
-	@$(CARGO) test --release -q -p bioxen-hypervisor --test acceptance --test packs --test organism --test ssa --test stochastic \
-		-- --include-ignored --nocapture --test-threads=2 row | grep -v '^$$\|^running\|^test result'
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && status=0 \
+		&& { $(CARGO) test --release -p bioxen-hypervisor --no-fail-fast \
+		--test acceptance --test packs --test organism --test ssa --test stochastic \
+		-- --include-ignored --nocapture --test-threads=1 row > "$$log" 2>&1 || status=$$?; } \
+		; echo "| row | value | reference | tolerance |" \
+		; grep -o '| row.*\|row [0-9].*\|skipped.*\|.*FAILED.*\|.*panicked.*\|^error.*' "$$log"; exit $$status
 
 ensemble: ## Run a thousand single cells of three generations on a fleet, about a minute
 	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
