@@ -40,8 +40,8 @@ bench: ## Measure cells, commands and density, some three minutes; one benchmark
 		&& BIOXEN_NATS_SERVER="$$nats" $(CARGO) bench --package bioxen-tests $(or $(ARGS),--benches)
 
 bench-peers: ## Measure our solvers against rebop, libRoadRunner and COPASI, on one core, some two minutes
-	@python=$$(python3 benches/peers/get_python.py) \
-		&& BIOXEN_PEERS_PYTHON="$$python" $(CARGO) bench --package bioxen-tests --bench peers
+	@python=$$(python3 tests/python/get_python.py benches/peers/requirements.txt); \
+		BIOXEN_PEERS_PYTHON="$$python" $(CARGO) bench --package bioxen-tests --bench peers
 
 lint: ## Check formatting, lints and licences
 	@$(CARGO) fmt --all --check

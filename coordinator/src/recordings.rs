@@ -7,11 +7,10 @@ use async_nats::{Client, jetstream};
 use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{Generation, VmKey};
-use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{RESULTS_BUCKET, RecordOrder, VmQueryReply, WorkerCommand, results_object};
 use tokio::io::AsyncReadExt as _;
 
-use crate::answer::live::WORKER_ANSWER;
+use crate::answer::live::query_worker;
 use crate::fleet::vm::Placement;
 
 /// The bucket could be neither found nor made.
@@ -109,20 +108,14 @@ async fn ask_worker(
     at: &Placement,
     row: u64,
 ) -> Result<Option<(u64, Trace)>, ErrorBody> {
-    let silent = || unread(key, "its worker does not answer");
-    let subject = Subject::WorkerCommand { worker: at.worker.clone(), boot: at.boot.clone() };
     let query = WorkerCommand::QueryTrace { key: key.clone(), generation: at.generation, row };
-    let payload = rmp_serde::to_vec_named(&query).map_err(|error| unread(key, &error.to_string()))?;
-    let answer = client.request(subject.to_string(), payload.into());
-    let message =
-        tokio::time::timeout(WORKER_ANSWER, answer).await.map_err(|_| silent())?.map_err(|_| silent())?;
-    match rmp_serde::from_slice(&message.payload) {
+    match query_worker(client, at, &query).await {
         Ok(VmQueryReply::Trace { rows, bytes }) => {
             let trace = Trace::decode(&bytes).map_err(|error| unread(key, &error.to_string()))?;
             Ok(Some((rows, trace)))
         }
         Ok(VmQueryReply::Absent | VmQueryReply::Vm(_)) => Ok(None),
-        Err(error) => Err(unread(key, &error.to_string())),
+        Err(reason) => Err(unread(key, &reason)),
     }
 }
 

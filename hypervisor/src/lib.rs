@@ -37,6 +37,7 @@ mod grid;
 mod maths;
 mod metrics;
 mod model;
+mod nearest;
 mod ode;
 mod organism;
 mod parameters;

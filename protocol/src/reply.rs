@@ -85,11 +85,12 @@ pub struct Monitored {
 pub struct History {
     pub vm_id: VmId,
     pub interval_seconds: u64,
-    pub samples: Vec<HistorySample>,
+    pub samples: Vec<Sample>,
 }
 
+/// The metrics of a monitored VM at a moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HistorySample {
+pub struct Sample {
     pub time_ms: u64,
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Engine, VmType};
 use crate::id::{Generation, VmKey};
 use crate::quantity::Pace;
+use crate::reply::Sample;
 
 /// What a worker can hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,13 +325,6 @@ pub struct LiveVm {
     pub checkpoint: Option<Vec<u8>>,
     /// Samples, oldest first, where they were asked for.
     pub history: Vec<Sample>,
-}
-
-/// The metrics of a monitored VM at a moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    pub time_ms: u64,
-    pub metrics: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The object of bucket [`RESULTS_BUCKET`] that holds what a VM recorded in one generation.

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the Python that the tests run under, with the packages of requirements.txt, and prints its path.
+"""Makes the Python that tests and peers run under, with the packages of a file, and prints its path.
+
+get_python.py [REQUIREMENTS]        those of the tests where none is given
 
 It stands in our own cache ($XDG_CACHE_HOME/bioxen, else ~/.cache/bioxen), under the digest of the requirements and of
 this Python, so that it is made once for each. Needs Python's standard library with venv.
@@ -13,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("requirements.txt")
 
 
 def place():
@@ -40,7 +42,7 @@ def make(venv):
     pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(
         [*pip, "--only-binary=:all:", "-r", REQUIREMENTS],
-        f"pip could not install {REQUIREMENTS.name}: check the network and this machine's package index",
+        f"pip could not install {REQUIREMENTS}: check the network and this machine's package index",
     )
     (venv / "complete").touch()
 

@@ -47,6 +47,18 @@ struct Search {
     tried: Vec<TriedAllocation>,
 }
 
+impl Search {
+    /// Growth per ATP of the best over that of the present allocation.
+    fn gain(&self) -> f64 {
+        gain(&self.best, &self.current)
+    }
+
+    /// Whether something better than the present allocation was found.
+    fn is_better(&self) -> bool {
+        self.gain() >= WORTHWHILE_GAIN
+    }
+}
+
 pub(crate) async fn optimize(
     client: &Client,
     predictions: &Arc<Predictions>,
@@ -54,33 +66,34 @@ pub(crate) async fn optimize(
     apply: bool,
 ) -> Reply {
     let asked = Arc::new(asked);
-    let Search { current, best, tried } = match search(predictions, &asked).await {
+    let found = match search(predictions, &asked).await {
         Ok(found) => found,
         Err(error) => return Reply::Error(error),
     };
-    let is_other = (best.atp_percentage, best.ribosomes) != (current.atp_percentage, current.ribosomes);
-    if apply
-        && is_other
-        && let Err(error) = allocate(client, &asked, &best).await
-    {
+    let applied = apply && found.is_better();
+    if applied && let Err(error) = allocate(client, &asked, &found.best).await {
         return Reply::Error(error);
     }
+    let gain = found.gain();
+    let Search { current, best, tried } = found;
     Reply::Optimized(Box::new(Optimized {
         vm_id: asked.vm.key.vm.clone(),
         current,
         best,
-        gain: ratio(best.growth_per_atp_percent, current.growth_per_atp_percent),
+        gain,
         tried,
-        applied: apply && is_other,
+        applied,
     }))
 }
 
 pub(crate) async fn recommendations(predictions: &Arc<Predictions>, asked: Advised) -> Reply {
     let asked = Arc::new(asked);
-    let Search { current, best, .. } = match search(predictions, &asked).await {
+    let found = match search(predictions, &asked).await {
         Ok(found) => found,
         Err(error) => return Reply::Error(error),
     };
+    let (is_better, gain) = (found.is_better(), found.gain());
+    let Search { current, best, .. } = found;
     let mut recommendations = Vec::new();
     let atp = asked.vm.allocation.atp_millipercent;
     let warning = |text: String| Recommendation { kind: "warning".to_owned(), text, allocation: None };
@@ -97,8 +110,7 @@ pub(crate) async fn recommendations(predictions: &Arc<Predictions>, asked: Advis
             current.atp_percentage.percent()
         )));
     }
-    let gain = ratio(best.growth_per_atp_percent, current.growth_per_atp_percent);
-    let text = if gain >= WORTHWHILE_GAIN {
+    let text = if is_better {
         format!(
             "ATP {} % and {} ribosome units are predicted to give {gain:.3} times the growth per ATP, and no less growth: `optimize` with apply allocates them",
             best.atp_percentage.percent(),
@@ -144,8 +156,7 @@ fn compute(asked: &Advised) -> Result<Search, ErrorBody> {
     let no_less =
         all.iter().filter(|one| one.growth_rate_per_min >= SAME_GROWTH * current.growth_rate_per_min);
     let best = no_less.max_by(|a, b| a.growth_per_atp_percent.total_cmp(&b.growth_per_atp_percent)).copied();
-    let gain = |best: &TriedAllocation| ratio(best.growth_per_atp_percent, current.growth_per_atp_percent);
-    let best = best.filter(|best| gain(best) >= WORTHWHILE_GAIN);
+    let best = best.filter(|best| gain(best, &current) >= WORTHWHILE_GAIN);
     Ok(Search { current, best: best.unwrap_or(current), tried: all })
 }
 
@@ -185,6 +196,10 @@ async fn allocate(client: &Client, asked: &Advised, best: &TriedAllocation) -> R
         Ok(refused) => Err(refused.error),
         Err(_) => Ok(()),
     }
+}
+
+fn gain(best: &TriedAllocation, current: &TriedAllocation) -> f64 {
+    ratio(best.growth_per_atp_percent, current.growth_per_atp_percent)
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {

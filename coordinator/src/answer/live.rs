@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::reply::{History, HistorySample, Predicted, Resources, Status, Usage};
+use bioxen_protocol::reply::{History, Predicted, Resources, Status, Usage};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, QueryExtra, VmQueryReply, WorkerCommand};
@@ -16,10 +16,10 @@ use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, QueryExtra, VmQ
 use super::Reply;
 use super::reads::{allocation, reservation};
 use crate::cell;
-use crate::fleet::vm::Vm;
+use crate::fleet::vm::{Placement, Vm};
 
 /// A worker answers from memory; later than this it is out of reach.
-pub(crate) const WORKER_ANSWER: Duration = Duration::from_millis(1500);
+const WORKER_ANSWER: Duration = Duration::from_millis(1500);
 /// Whoever waits longer for its turn asks again.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// Predictions kept; when there are more, all are dropped and made again.
@@ -97,15 +97,26 @@ pub(crate) async fn ask_worker(client: &Client, vm: &Vm) -> Option<LiveVm> {
 
 async fn ask_worker_with(client: &Client, vm: &Vm, with: QueryExtra) -> Option<LiveVm> {
     let at = vm.placement.as_ref()?;
-    let subject = Subject::WorkerCommand { worker: at.worker.clone(), boot: at.boot.clone() };
     let query = WorkerCommand::Query { key: vm.key.clone(), generation: at.generation, with };
-    let payload = rmp_serde::to_vec_named(&query).ok()?;
-    let answer = client.request(subject.to_string(), payload.into());
-    let message = tokio::time::timeout(WORKER_ANSWER, answer).await.ok()?.ok()?;
-    match rmp_serde::from_slice(&message.payload).ok()? {
+    match query_worker(client, at, &query).await.ok()? {
         VmQueryReply::Vm(live) => Some(*live),
         VmQueryReply::Absent | VmQueryReply::Trace { .. } => None,
     }
+}
+
+/// One question to the worker of a placement; otherwise why there is no answer, in words.
+pub(crate) async fn query_worker(
+    client: &Client,
+    at: &Placement,
+    query: &WorkerCommand,
+) -> Result<VmQueryReply, String> {
+    let silent = || "its worker does not answer".to_owned();
+    let subject = Subject::WorkerCommand { worker: at.worker.clone(), boot: at.boot.clone() };
+    let payload = rmp_serde::to_vec_named(query).map_err(|error| error.to_string())?;
+    let answer = client.request(subject.to_string(), payload.into());
+    let answered = tokio::time::timeout(WORKER_ANSWER, answer).await;
+    let message = answered.map_err(|_| silent())?.map_err(|_| silent())?;
+    rmp_serde::from_slice(&message.payload).map_err(|error| error.to_string())
 }
 
 /// Where a cell is that no worker has to be asked about.
@@ -216,13 +227,10 @@ pub(crate) async fn history(client: &Client, vm: Vm, limit: u64) -> Reply {
     if live.is_none() && !is_at_rest(vm.state) {
         return Reply::Error(unanswered(&vm));
     }
-    let samples = live.map(|live| live.history).unwrap_or_default();
-    let samples =
-        samples.into_iter().map(|sample| HistorySample { time_ms: sample.time_ms, metrics: sample.metrics });
     Reply::History(History {
         vm_id: vm.key.vm.clone(),
         interval_seconds: vm.monitor_seconds,
-        samples: samples.collect(),
+        samples: live.map(|live| live.history).unwrap_or_default(),
     })
 }
 

@@ -29,6 +29,23 @@ struct Subject {
     growing: bool,
 }
 
+impl Subject {
+    /// `data` from the offset asked for up to `end`, of `total` rows or bytes.
+    fn chunk(&self, table: &Table, ask: &Results, end: u64, total: u64, data: Value) -> ResultsChunk {
+        ResultsChunk {
+            vm_id: self.vm.clone(),
+            kind: self.kind.to_owned(),
+            format: ask.format,
+            columns: table.names(),
+            offset: ask.offset,
+            total,
+            next: (end < total).then_some(end),
+            growing: self.growing,
+            data,
+        }
+    }
+}
+
 /// What a VM recorded, or its metrics as one row.
 pub(crate) async fn of_vm(client: &Client, vm: Vm, ask: Results) -> Reply {
     if ask.member.is_some() {
@@ -217,17 +234,7 @@ fn parquet_chunk(subject: &Subject, table: &Table, ask: &Results) -> Result<Resu
         );
         return Err(field("offset", message));
     };
-    Ok(ResultsChunk {
-        vm_id: subject.vm.clone(),
-        kind: subject.kind.to_owned(),
-        format: ask.format,
-        columns: table.names(),
-        offset: ask.offset,
-        total,
-        next: (end < total).then_some(end),
-        growing: subject.growing,
-        data: base64::encode(bytes).into(),
-    })
+    Ok(subject.chunk(table, ask, end, total, base64::encode(bytes).into()))
 }
 
 fn chunk(subject: &Subject, table: &Table, ask: &Results) -> Result<ResultsChunk, ErrorBody> {
@@ -257,17 +264,7 @@ fn chunk(subject: &Subject, table: &Table, ask: &Results) -> Result<ResultsChunk
         }
         end = ask.offset + (end - ask.offset) / 2;
     };
-    Ok(ResultsChunk {
-        vm_id: subject.vm.clone(),
-        kind: subject.kind.to_owned(),
-        format: ask.format,
-        columns: table.names(),
-        offset: ask.offset,
-        total,
-        next: (end < total).then_some(end),
-        growing: subject.growing,
-        data,
-    })
+    Ok(subject.chunk(table, ask, end, total, data))
 }
 
 /// Whether a chunk stays below the bus's bound on messages.

@@ -208,11 +208,11 @@ impl Driver {
     /// Tells the levels of VMs that do not stand as desired once more: the message before may have been lost.
     fn tell_unsettled(&self, state: &mut State, worker: &WorkerId, boot: &BootId) {
         let unsettled = self.fleet.placed_on(worker, boot).filter(|vm| !vm.is_settled());
-        let mut keys: Vec<VmKey> = unsettled.take(VMS_AT_ONCE).map(|vm| vm.key.clone()).collect();
+        let keys: Vec<VmKey> = unsettled.take(VMS_AT_ONCE).map(|vm| vm.key.clone()).collect();
         for key in &keys {
             self.tell_process(state, key);
         }
-        state.filling.tell_again.extend(keys.drain(..));
+        state.filling.tell_again.extend(keys);
     }
 
     /// Boots whose lease and grace are over.

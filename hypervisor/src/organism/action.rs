@@ -7,14 +7,13 @@ use crate::chassis::pack::Pack;
 use crate::chassis::pack::genes::{Gene, GeneTable};
 use crate::chassis::pack::operons::Operon;
 use crate::chassis::pack::plasmids::Plasmid;
+use crate::nearest::nearest;
 
 /// Most actions of one change, and most names of one action: bound what a schedule holds.
 pub(crate) const MAX_ACTIONS: usize = 64;
 pub(crate) const MAX_NAMES: usize = 256;
 /// Most bytes of a name: longer than any.
 pub(crate) const MAX_NAME_BYTES: usize = 100;
-/// How many names are offered in place of one that is unknown.
-const NEAREST: usize = 5;
 
 /// Something done to what a cell carries, at a grid point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,22 +225,10 @@ impl Names {
             chassis: self.chassis,
             what,
             name: shown(name),
-            nearest: nearest(name, &known),
+            nearest: nearest(&shown(name), known),
             listed,
         }
     }
-}
-
-/// The known names nearest to `name`, case aside, the nearest first.
-fn nearest(name: &str, known: &[&str]) -> Vec<String> {
-    let asked = shown(name).to_lowercase();
-    let mut by_distance: Vec<(usize, &str)> = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&asked, &known.to_lowercase()), *known))
-        .collect();
-    by_distance.sort_unstable();
-    by_distance.dedup();
-    by_distance.into_iter().take(NEAREST).map(|(_, name)| name.to_owned()).collect()
 }
 
 fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), OrganismError> {

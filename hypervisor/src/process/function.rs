@@ -1,7 +1,7 @@
 //! The functions of process code by name, the same in plain calls and in scripts (there as `cell.NAME`). It runs none.
 
 use super::ProcessError;
-use super::nearest::nearest;
+use crate::nearest::nearest;
 
 macro_rules! functions {
     ($($variant:ident $name:literal $usage:literal $meaning:literal)*) => {

@@ -20,13 +20,12 @@ pub mod analyses;
 pub mod call;
 pub mod effects;
 mod function;
-mod nearest;
 mod readout;
 pub mod replication;
 pub mod self_check;
 
+pub use crate::nearest::{NEAREST, nearest};
 pub use function::Function;
-pub use nearest::{NEAREST, nearest};
 
 use crate::chassis::ChassisName;
 use crate::{OrganismError, SimulationError, SpecError};

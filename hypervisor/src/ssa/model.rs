@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::SsaError;
 use super::network::Network;
 
 /// Highest order of a reaction: more than three molecules do not meet at once.
@@ -249,4 +250,14 @@ fn check_size(what: &'static str, found: usize, most: usize) -> Result<(), Model
         return Err(ModelError::Size { what, found, most });
     }
     Ok(())
+}
+
+/// `counts` with that of one species set.
+pub(super) fn with_count(mut counts: Vec<u64>, species: usize, count: u64) -> Result<Vec<u64>, SsaError> {
+    if count > MAX_INITIAL {
+        return Err(SsaError::Count { count, most: MAX_INITIAL });
+    }
+    let known = counts.len();
+    *counts.get_mut(species).ok_or(SsaError::Species { index: species, species: known })? = count;
+    Ok(counts)
 }

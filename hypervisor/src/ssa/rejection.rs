@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::SsaError;
-use super::model::{MAX_INITIAL, ReactionModel};
+use super::model::{MAX_INITIAL, ReactionModel, with_count};
 use super::selector::Selector;
 use crate::rng::{Rng, RngState};
 
@@ -98,12 +98,7 @@ impl Rejection {
     /// # Errors
     /// A species or a count that cannot be.
     pub fn set_count(&mut self, species: usize, count: u64) -> Result<(), SsaError> {
-        if count > MAX_INITIAL {
-            return Err(SsaError::Count { count, most: MAX_INITIAL });
-        }
-        let mut counts = self.counts();
-        let known = counts.len();
-        *counts.get_mut(species).ok_or(SsaError::Species { index: species, species: known })? = count;
+        let counts = with_count(self.counts(), species, count)?;
         self.slots = self.model.network().slots_at(counts.into_iter());
         self.begin_anew()
     }

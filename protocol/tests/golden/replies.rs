@@ -9,9 +9,9 @@ use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
     Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, Executed, FleetTotals,
-    History, HistorySample, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance,
-    Predicted, Quota, Recommendation, Recommendations, Reservation, Resources, ResultsChunk, StateReached,
-    Status, TriedAllocation, Usage, Verified, VmList, WorkerInfo,
+    History, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota,
+    Recommendation, Recommendations, Reservation, Resources, ResultsChunk, Sample, StateReached, Status,
+    TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use serde_json::json;
@@ -301,7 +301,7 @@ fn processes_and_advice(golden: &mut Golden) {
     let (state, subject) = (VmState::Running, "bioxen.v1.tel.vm.alice.cell-1".to_owned());
     golden.message("monitored", &Monitored { vm_id: id("cell-1"), state, interval_seconds: 30, subject });
     let metrics = serde_json::Map::from_iter([("growth_rate_per_min".to_owned(), 0.0066.into())]);
-    let samples = vec![HistorySample { time_ms: 1_700_000_000_123, metrics }];
+    let samples = vec![Sample { time_ms: 1_700_000_000_123, metrics }];
     golden.message("history_reply", &History { vm_id: id("cell-1"), interval_seconds: 30, samples });
     let current = TriedAllocation {
         atp_percentage: AtpPercent(60_000),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::quantity::Pace;
+use bioxen_protocol::reply::Sample;
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
     Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra,
-    RecordOrder, Register, Sample, TelemetryFrame, VmQueryReply, WorkerCommand, WorkerReport,
+    RecordOrder, Register, TelemetryFrame, VmQueryReply, WorkerCommand, WorkerReport,
 };
 use serde_json::json;
 

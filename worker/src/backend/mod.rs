@@ -13,7 +13,8 @@ use std::time::Duration;
 use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
-use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra, Sample};
+use bioxen_protocol::reply::Sample;
+use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra};
 use tokio::sync::Notify;
 
 /// What a worker asks of the thing that runs its VMs. No call waits: effects are told by [`Backend::observe`].

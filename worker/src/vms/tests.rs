@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::quantity::Pace;
-use bioxen_protocol::worker::{CellAllocation, CellOrder, ProcessOrder, QueryExtra, Sample};
+use bioxen_protocol::reply::Sample;
+use bioxen_protocol::worker::{CellAllocation, CellOrder, ProcessOrder, QueryExtra};
 use tokio::sync::Notify;
 
 use super::*;

@@ -15,7 +15,7 @@ mod state;
 use std::sync::Arc;
 
 use super::error::SsaError;
-use super::model::{MAX_INITIAL, ReactionModel};
+use super::model::{ReactionModel, with_count};
 use super::program::{Program, SLOTS, Table};
 use crate::rng::Rng;
 
@@ -205,10 +205,7 @@ impl Direct {
     /// # Errors
     /// A species or a count that cannot be.
     pub fn set_count(&mut self, species: usize, count: u64) -> Result<(), SsaError> {
-        let mut counts = self.counts();
-        check_count(count)?;
-        let known = counts.len();
-        *counts.get_mut(species).ok_or(SsaError::Species { index: species, species: known })? = count;
+        let counts = with_count(self.counts(), species, count)?;
         self.put(&counts);
         self.begin_anew();
         Ok(())
@@ -251,13 +248,6 @@ impl Direct {
     pub fn events(&self) -> u64 {
         self.events
     }
-}
-
-fn check_count(count: u64) -> Result<(), SsaError> {
-    if count > MAX_INITIAL {
-        return Err(SsaError::Count { count, most: MAX_INITIAL });
-    }
-    Ok(())
 }
 
 /// Why the hot loop ended.

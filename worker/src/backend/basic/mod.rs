@@ -34,7 +34,8 @@ use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::{TICKS_PER_MINUTE, TRACE_BYTES};
-use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra, Sample};
+use bioxen_protocol::reply::Sample;
+use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra};
 use tokio::sync::Notify;
 
 use self::pool::{Pool, Seen};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bioxen_protocol::limits::HISTORY_SAMPLES;
-use bioxen_protocol::worker::Sample;
+use bioxen_protocol::reply::Sample;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
