@@ -182,6 +182,22 @@ impl Cell {
         }
     }
 
+    /// Lets the cell carry `load_wp` from its committed tick on: heterologous transcription of all that is installed,
+    /// 1/min, beside the parameter wp and what plasmids cost, in place of what was installed before. The same as a
+    /// [`Change`] with this `installed_load_wp`, in either engine.
+    ///
+    /// # Errors
+    /// A load that is not a number from 0 to 1e15; nothing is changed then.
+    pub fn carry_load(&mut self, load_wp: f64) -> Result<(), SpecError> {
+        self.apply(&Change { tick: self.tick(), installed_load_wp: Some(load_wp), ..Change::default() })
+    }
+
+    /// Heterologous transcription of all that is installed, 1/min.
+    #[must_use]
+    pub fn installed_load_wp(&self) -> f64 {
+        self.regime().installed
+    }
+
     /// Figures at the committed tick.
     #[must_use]
     pub fn metrics(&self) -> Metrics {

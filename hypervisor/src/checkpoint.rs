@@ -5,6 +5,7 @@
 //! Bytes that are not a checkpoint are refused, never trusted: every value is checked as if a user had set it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use crate::chassis::ChassisName;
 use crate::grid::{MAX_TICK, last_tick_within};
@@ -13,16 +14,22 @@ use crate::ode::{OdeCell, Track};
 use crate::parameters::{SYMBOLS, Settings, Symbol};
 use crate::solver::rosenbrock::{Step, Tolerance};
 use crate::spec::{
-    Allocation, Change, MAX_SCHEDULED_CHANGES, Regime, RibosomeCap, SpecError, check_tolerance, in_order,
+    Allocation, Change, MAX_LOAD_WP, MAX_SCHEDULED_CHANGES, Regime, RibosomeCap, SpecError, check_tolerance,
+    in_order,
 };
 
 const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
 /// the bits that it promises.
-pub(crate) const VERSION: u8 = 2;
-/// Read as well: without genes, operons and plasmids; of what it has, every bit goes on as it did.
-const VERSION_WITHOUT_ORGANISM: u8 = 1;
+const VERSION: u8 = 3;
+/// Read as well, each with what it has; of that, every bit goes on as it did: 1 has no genes, operons and plasmids,
+/// 2 has no load of what is installed.
+const OLDEST: u8 = 1;
+const WITH_ORGANISM: u8 = 2;
+const WITH_INSTALLED: u8 = 3;
 const CHECKSUM_BYTES: usize = 8;
+/// Stands for a load that a change leaves as it is.
+const NOT_CHANGED: f64 = -1.0;
 
 /// Why bytes are not taken as a checkpoint.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -32,11 +39,15 @@ pub enum CheckpointError {
     NotACheckpoint,
     /// From another version.
     #[error(
-        "the checkpoint has format {found}, this program reads {VERSION_WITHOUT_ORGANISM} and {VERSION}; restore it with the version that wrote it"
+        "the checkpoint has format {found}, this program reads {oldest} to {newest} of this kind of cell; restore it with the version that wrote it"
     )]
     Version {
         /// Its format.
         found: u8,
+        /// The oldest format that is read.
+        oldest: u8,
+        /// The newest.
+        newest: u8,
     },
     /// Damaged.
     #[error(
@@ -76,6 +87,7 @@ impl OdeCell {
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
         out.cap(Some(self.regime.allocation.ribosomes));
         out.number(self.regime.load);
+        out.number(self.regime.installed);
         out.number(self.tolerance.relative);
         out.number(self.tolerance.absolute);
         out.integer(self.tick);
@@ -100,11 +112,7 @@ impl OdeCell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let version = bytes.get(MAGIC.len()).copied();
-        let format =
-            if version == Some(VERSION_WITHOUT_ORGANISM) { VERSION_WITHOUT_ORGANISM } else { VERSION };
-        let mut input = open(bytes, MAGIC, format)?;
-        input.with_organism = format == VERSION;
+        let mut input = open(bytes, MAGIC, OLDEST..=VERSION)?;
         let cell = input.cell()?;
         if !input.rest.is_empty() {
             return Err(content("the length"));
@@ -120,19 +128,27 @@ pub(crate) fn seal(mut out: Writer) -> Vec<u8> {
     out.0
 }
 
-/// What stands between the version and the checksum of bytes that begin with `magic`.
-pub(crate) fn open(bytes: &[u8], magic: [u8; 4], version: u8) -> Result<Reader<'_>, CheckpointError> {
+/// What stands between the version, one of `formats`, and the checksum of bytes that begin with `magic`.
+pub(crate) fn open(
+    bytes: &[u8],
+    magic: [u8; 4],
+    formats: RangeInclusive<u8>,
+) -> Result<Reader<'_>, CheckpointError> {
     if bytes.len() < magic.len() + 1 + CHECKSUM_BYTES || bytes[..magic.len()] != magic {
         return Err(CheckpointError::NotACheckpoint);
     }
-    if bytes[magic.len()] != version {
-        return Err(CheckpointError::Version { found: bytes[magic.len()] });
+    let found = bytes[magic.len()];
+    if !formats.contains(&found) {
+        let (oldest, newest) = (*formats.start(), *formats.end());
+        return Err(CheckpointError::Version { found, oldest, newest });
     }
     let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
     if stored != checksum(body).to_le_bytes() {
         return Err(CheckpointError::Checksum);
     }
-    Ok(Reader { rest: &body[magic.len() + 1..], with_organism: true })
+    // Stochastic cells came after both additions.
+    let format = if magic == MAGIC { found } else { VERSION };
+    Ok(Reader { rest: &body[magic.len() + 1..], format })
 }
 
 /// FNV-1a, 64 bits: any single changed byte changes it.
@@ -204,14 +220,15 @@ impl Writer {
             }
         }
         self.cap(change.ribosomes);
+        self.number(change.installed_load_wp.unwrap_or(NOT_CHANGED));
         self.actions(&change.organism);
     }
 }
 
 pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
-    /// Whether the format has genes, operons and plasmids.
-    with_organism: bool,
+    /// The format of a mean cell's checkpoint that has the same parts.
+    format: u8,
 }
 
 impl Reader<'_> {
@@ -280,8 +297,12 @@ impl Reader<'_> {
             _ => return Err(content("the energy supply")),
         };
         let ribosomes = self.cap()?;
-        let organism = if self.with_organism { self.actions()? } else { Vec::new() };
-        Ok(Change { tick, parameters, atp_milli_percent, ribosomes, organism })
+        let mut installed_load_wp = None;
+        if self.format >= WITH_INSTALLED {
+            installed_load_wp = Some(self.number("the load")?).filter(|load| *load != NOT_CHANGED);
+        }
+        let organism = if self.format >= WITH_ORGANISM { self.actions()? } else { Vec::new() };
+        Ok(Change { tick, parameters, atp_milli_percent, ribosomes, installed_load_wp, organism })
     }
 
     pub(crate) fn chassis(&mut self) -> Result<ChassisName, CheckpointError> {
@@ -301,13 +322,9 @@ impl Reader<'_> {
             ribosomes: self.cap()?.ok_or_else(|| content("the ribosome cap"))?,
         };
         let (mut regime, _) = Regime::new(chassis, settings, allocation)?;
-        if self.with_organism {
-            let load = self.number("the load")?;
-            if !(0.0..=1e15).contains(&load) {
-                return Err(content("the load"));
-            }
-            regime.set_load(load);
-        }
+        let load = if self.format >= WITH_ORGANISM { self.load()? } else { 0.0 };
+        let installed = if self.format >= WITH_INSTALLED { self.load()? } else { 0.0 };
+        regime.set_loads(load, installed);
         let tolerance =
             Tolerance { relative: self.number("the tolerance")?, absolute: self.number("the tolerance")? };
         check_tolerance(&tolerance)?;
@@ -320,8 +337,14 @@ impl Reader<'_> {
             return Err(content("the tick"));
         }
         let schedule = self.schedule(&regime, tick)?;
-        let organism = if self.with_organism { self.organism(&regime)? } else { None };
+        let organism = if self.format >= WITH_ORGANISM { self.organism(&regime)? } else { None };
         Ok(OdeCell { regime, tolerance, schedule, tick, state, track, organism })
+    }
+
+    /// A heterologous load.
+    pub(crate) fn load(&mut self) -> Result<f64, CheckpointError> {
+        let load = self.number("the load")?;
+        if (0.0..=MAX_LOAD_WP).contains(&load) { Ok(load) } else { Err(content("the load")) }
     }
 
     pub(crate) fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {

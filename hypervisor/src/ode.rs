@@ -169,7 +169,7 @@ impl OdeCell {
     fn carry_load(&mut self) {
         let drifted = self.organism.as_ref().and_then(|organism| organism.drifted_load(&self.regime));
         if let Some(load) = drifted {
-            self.regime.set_load(load);
+            self.regime.set_loads(load, self.regime.installed);
             self.track = Track::restart(&self.regime, &self.tolerance, self.tick, &self.state);
         }
     }
@@ -187,13 +187,14 @@ impl OdeCell {
         if !change.organism.is_empty() {
             let mut organism = self.organism.take().unwrap_or_default();
             let acted = organism.act(&change.organism, &regime, &self.state);
-            regime.set_load(organism.load(&regime));
+            regime.set_loads(organism.load(&regime), regime.installed);
             self.organism = Some(organism).filter(|organism| !organism.is_empty());
             acted.map_err(SpecError::from)?;
         }
         if regime.settings == self.regime.settings
             && regime.allocation == self.regime.allocation
             && regime.load == self.regime.load
+            && regime.installed == self.regime.installed
         {
             return Ok(());
         }

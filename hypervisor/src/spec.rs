@@ -17,6 +17,8 @@ pub const MAX_SCHEDULED_CHANGES: usize = 4_096;
 pub(crate) const MAX_ATP_MILLI_PERCENT: u32 = 100_000_000;
 /// Highest cap in molecules.
 const MAX_CAP_MOLECULES: f64 = 1e15;
+/// Highest heterologous load, 1/min: the range of wp.
+pub(crate) const MAX_LOAD_WP: f64 = 1e15;
 
 /// A bound on active ribosomes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +68,10 @@ pub struct Change {
     /// New bound on active ribosomes.
     #[serde(default)]
     pub ribosomes: Option<RibosomeCap>,
+    /// Heterologous transcription of all that is installed, 1/min, in place of what was said before. It adds to the
+    /// parameter wp and to what plasmids cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_load_wp: Option<f64>,
     /// What is done to genes, operons and plasmids, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organism: Vec<OrganismAction>,
@@ -256,6 +262,8 @@ pub(crate) struct Regime {
     pub(crate) reference: chassis::Reference,
     /// Heterologous transcription beside the parameter wp: what plasmids cost, 1/min.
     pub(crate) load: f64,
+    /// The same for what is installed.
+    pub(crate) installed: f64,
     pub(crate) constants: Constants,
 }
 
@@ -284,7 +292,10 @@ impl Regime {
         let cap = cap_molecules(chassis, &baseline, allocation.ribosomes)?;
         let constants = baseline.constants(f64::from(allocation.atp_milli_percent) / 100_000.0, cap);
         let reference = baseline.reference;
-        Ok((Self { chassis, settings, allocation, reference, load: 0.0, constants }, baseline))
+        Ok((
+            Self { chassis, settings, allocation, reference, load: 0.0, installed: 0.0, constants },
+            baseline,
+        ))
     }
 
     /// The regime after `change`.
@@ -295,15 +306,21 @@ impl Regime {
             ribosomes: change.ribosomes.unwrap_or(self.allocation.ribosomes),
         };
         Names::of(self.chassis).check(&change.organism)?;
+        let installed = change.installed_load_wp.unwrap_or(self.installed);
+        if !(0.0..=MAX_LOAD_WP).contains(&installed) {
+            let expected = "a number from 0 to 1e15".to_owned();
+            return Err(SpecError::OutOfRange { symbol: "installed_load_wp", value: installed, expected });
+        }
         let mut regime = Self::new(self.chassis, settings, allocation)?.0;
-        regime.set_load(self.load);
+        regime.set_loads(self.load, installed);
         Ok(regime)
     }
 
-    /// Lets the cell carry `load` beside the parameter wp.
-    pub(crate) fn set_load(&mut self, load: f64) {
-        self.load = load;
-        self.constants.transcription[CLASS_P] = self.settings.get(Symbol::Wp).unwrap_or(0.0) + load;
+    /// Lets the cell carry these beside the parameter wp: what plasmids cost, what is installed.
+    pub(crate) fn set_loads(&mut self, load: f64, installed: f64) {
+        (self.load, self.installed) = (load, installed);
+        let set = self.settings.get(Symbol::Wp).unwrap_or(0.0);
+        self.constants.transcription[CLASS_P] = set + load + installed;
     }
 }
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use bioxen_hypervisor::{
-    Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, RibosomeCap, SimulationError,
-    SpecError, Tolerance,
+    Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, Engine, OrganismAction, RibosomeCap,
+    SimulationError, SpecError, Tolerance,
 };
 use proptest::prelude::*;
 
@@ -35,12 +35,14 @@ fn change() -> impl Strategy<Value = Change> {
         0.01..20.0,
         0..3,
     );
-    (1..END, parameters, prop::option::of(5_000_u32..120_000), prop::option::of(cap())).prop_map(
-        |(tick, parameters, atp_milli_percent, ribosomes)| Change {
+    let (atp, load) = (prop::option::of(5_000_u32..120_000), prop::option::of(0.0..50.0));
+    (1..END, parameters, atp, prop::option::of(cap()), load).prop_map(
+        |(tick, parameters, atp_milli_percent, ribosomes, installed_load_wp)| Change {
             tick,
             parameters,
             atp_milli_percent,
             ribosomes,
+            installed_load_wp,
             organism: Vec::new(),
         },
     )
@@ -293,8 +295,55 @@ fn a_cell_runs_forward_only_and_takes_changes_at_its_own_tick_only() {
 fn a_checkpoint_of_another_format_is_named_as_such() {
     let mut bytes = Cell::new(&CellSpec::unlimited(ChassisName::Ecoli)).unwrap().checkpoint();
     bytes[4] = 9;
-    assert_eq!(Cell::restore(&bytes).err(), Some(CheckpointError::Version { found: 9 }));
+    assert_eq!(
+        Cell::restore(&bytes).err(),
+        Some(CheckpointError::Version { found: 9, oldest: 1, newest: 3 })
+    );
     assert_eq!(Cell::restore(b"").err(), Some(CheckpointError::NotACheckpoint));
+}
+
+/// The second had no load of what is installed.
+#[test]
+fn a_checkpoint_of_the_second_format_goes_on_with_the_same_bits() {
+    let mut cell = Cell::new(&CellSpec::unlimited(ChassisName::Ecoli)).unwrap();
+    let plasmid = OrganismAction::InsertPlasmid { plasmid: "pUC".to_owned() };
+    cell.apply(&Change { tick: 0, organism: vec![plasmid], ..Change::default() }).unwrap();
+    cell.advance_to(77).unwrap();
+    let mut second = cell.checkpoint();
+    second.truncate(second.len() - 8);
+    // Behind magic, version, chassis, no settings, energy, no cap and the plasmids' load.
+    second.drain(31..39);
+    second[4] = 2;
+    let checksum = second.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    second.extend(checksum.to_le_bytes());
+    assert_eq!(Cell::restore(&second).unwrap().checkpoint(), cell.checkpoint());
+}
+
+#[test]
+fn what_is_installed_costs_a_cell_of_either_engine_what_the_same_wp_costs() {
+    for (chassis, engine, end) in [
+        (ChassisName::Syn3a, Engine::Ode, END),
+        (ChassisName::Syn3a, Engine::Stochastic, END),
+        (ChassisName::Weisse2015, Engine::Stochastic, 50),
+    ] {
+        let spec = CellSpec { engine, seed: 4, ..CellSpec::unlimited(chassis) };
+        let parameters = [("wp".to_owned(), 12.0)].into();
+        let mut set = Cell::new(&spec).unwrap();
+        set.apply(&Change { parameters, ..Change::default() }).unwrap();
+        let mut installed = Cell::new(&spec).unwrap();
+        installed.carry_load(7.0).unwrap();
+        installed.carry_load(12.0).unwrap();
+        assert_eq!(installed.installed_load_wp(), 12.0);
+        assert!(installed.carry_load(-1.0).is_err() && installed.carry_load(f64::NAN).is_err());
+        set.advance_to(end).unwrap();
+        installed.advance_to(end / 2).unwrap();
+        installed = Cell::restore(&installed.checkpoint()).unwrap();
+        installed.advance_to(end).unwrap();
+        assert_eq!(bits(&installed), bits(&set), "{chassis} {engine:?}");
+        assert!(installed.variables().any(|(name, value)| name == "p" && value > 0.0));
+    }
 }
 
 /// The first format had no load, no genes, no operons and no plasmids.
@@ -306,7 +355,7 @@ fn a_checkpoint_of_the_first_format_goes_on_with_the_same_bits() {
     let mut first = cell.checkpoint();
     first.truncate(first.len() - 8 - 3 * 8);
     // Behind magic, version, chassis, no settings, energy and a cap in units.
-    first.drain(31..39);
+    first.drain(31..47);
     first[4] = 1;
     let checksum = first.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -12,7 +12,7 @@ use super::genes::{Genes, Reference};
 use super::{DIVISIONS, Layer, Lineage, REACTIONS, StochasticCell};
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::GeneTable;
-use crate::checkpoint::{CheckpointError, Reader, VERSION, Writer, content, open, seal};
+use crate::checkpoint::{CheckpointError, Reader, Writer, content, open, seal};
 use crate::grid::MAX_TICK;
 use crate::model::core::CLASSES;
 use crate::parameters::Settings;
@@ -20,6 +20,9 @@ use crate::rng::Rng;
 use crate::spec::{Allocation, Regime, served_by_stochastic};
 
 pub(crate) const MAGIC: [u8; 4] = *b"BXCS";
+/// Raised with every change of the bytes, the reactions or the method: an older checkpoint would not go on with the
+/// bits that it promises, and is refused.
+const VERSION: u8 = 3;
 /// No cell has more of anything; sums of so many still fit.
 const MOST_MOLECULES: u64 = 1 << 48;
 /// No cell draws more.
@@ -40,6 +43,7 @@ impl StochasticCell {
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
         out.cap(Some(self.regime.allocation.ribosomes));
+        out.number(self.regime.installed);
         out.integer(self.seed);
         varint(&mut out, u64::from(self.replicate));
         for value in [self.tick, self.lineage.generation, self.lineage.birth_tick, self.events] {
@@ -78,7 +82,7 @@ impl StochasticCell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged, or belong to other genes.
     pub fn restore(bytes: &[u8], genes: &GeneTable) -> Result<Self, CheckpointError> {
-        let mut input = open(bytes, MAGIC, VERSION)?;
+        let mut input = open(bytes, MAGIC, VERSION..=VERSION)?;
         let cell = read(&mut input, genes)?;
         if !input.rest.is_empty() {
             return Err(content("the length"));
@@ -89,7 +93,7 @@ impl StochasticCell {
 
 /// The chassis of a stochastic cell's checkpoint; `None` where the bytes are none.
 pub(crate) fn chassis(bytes: &[u8]) -> Option<Result<ChassisName, CheckpointError>> {
-    bytes.starts_with(&MAGIC).then(|| open(bytes, MAGIC, VERSION)?.chassis())
+    bytes.starts_with(&MAGIC).then(|| open(bytes, MAGIC, VERSION..=VERSION)?.chassis())
 }
 
 fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, CheckpointError> {
@@ -100,7 +104,8 @@ fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, Che
         atp_milli_percent: input.small("the energy supply")?,
         ribosomes: input.cap()?.ok_or_else(|| content("the ribosome cap"))?,
     };
-    let (regime, _) = Regime::new(chassis, settings, allocation)?;
+    let (mut regime, _) = Regime::new(chassis, settings, allocation)?;
+    regime.set_loads(0.0, input.load()?);
     let seed = input.integer()?;
     let replicate = u32::try_from(read_varint(input)?).map_err(|_| content("the replicate"))?;
     let [tick, generation, birth_tick, events, reactions, divisions] = {
