@@ -1,10 +1,11 @@
 //! `bioxen simulate`: one cell of the library followed from the command line. It prints what the library gives.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bioxen_hypervisor::simulate::{self, Options};
-use bioxen_hypervisor::{ChassisName, Engine};
+use bioxen_hypervisor::{ChassisName, Engine, SpecError};
 use clap::{Args, ValueEnum};
 
 /// A cell that has not divided as often as asked by then will hardly do so.
@@ -16,8 +17,11 @@ const LONGEST_MIN: f64 = 100_000.0;
 /// of the model, not measurements.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// syn3a, ecoli, minimal_cell or weisse2015
-    chassis: ChassisName,
+    /// syn3a, ecoli, minimal_cell, weisse2015, or the name of a pack of --packs
+    chassis: String,
+    /// A folder of chassis packs beside the program's own
+    #[arg(long, value_name = "DIR")]
+    packs: Option<PathBuf>,
     /// Sets a parameter by its symbol, as in `--set s0=1000`; td, R, act and phiE recalibrate, minute 0 included
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -86,6 +90,10 @@ fn output(args: SimulateArgs) -> Result<String, String> {
     if args.steady && args.format == Format::Csv {
         return Err("a steady state has no trajectory; leave out --steady or --format csv".to_owned());
     }
+    if let Some(packs) = &args.packs {
+        bioxen_packs::load(packs).map_err(|error| error.to_string())?;
+    }
+    let chassis: ChassisName = args.chassis.parse().map_err(|error: SpecError| error.to_string())?;
     let options = Options {
         set: args.set,
         atp_percent: args.atp,
@@ -101,7 +109,7 @@ fn output(args: SimulateArgs) -> Result<String, String> {
         replicate: args.replicate,
         generations: args.generations,
         every_minutes: args.every,
-        ..Options::new(args.chassis)
+        ..Options::new(chassis)
     };
     let outcome = match (args.format, args.steady) {
         (Format::Csv, _) => return simulate::trajectory_csv(&options).map_err(|error| error.to_string()),

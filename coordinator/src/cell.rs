@@ -17,6 +17,13 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
     let chassis = order.biological_type.parse().map_err(|error: bioxen_hypervisor::SpecError| {
         ErrorBody::new(Code::ChassisInitialization, error.to_string())
     })?;
+    let chassis: bioxen_hypervisor::ChassisName = chassis;
+    if chassis.digest() != order.pack.as_deref() {
+        let message = format!(
+            "the VM was made with another pack of {chassis} than this coordinator has; start it with that pack in --packs"
+        );
+        return Err(ErrorBody::new(Code::ChassisInitialization, message));
+    }
     let schedule = order.schedule.iter().map(|change| {
         let allocation = change.allocation.map(allocation).transpose()?;
         Ok(Change {

@@ -16,6 +16,8 @@ pub struct Config {
     /// The ledger's directory.
     pub data: PathBuf,
     pub resources: ResourceConfig,
+    /// A folder of chassis packs beside the program's own.
+    pub packs: Option<PathBuf>,
     pub streams: StreamSettings,
     /// http://host:port of nats-server's monitoring, to see whether it syncs every write.
     pub monitoring_url: Option<String>,

@@ -69,6 +69,8 @@ pub enum RunError {
     #[error("no connection to nats-server at {url}: {source}; is it running, and is the address right?")]
     Connect { url: String, source: async_nats::ConnectError },
     #[error(transparent)]
+    Packs(#[from] bioxen_packs::PacksError),
+    #[error(transparent)]
     Server(#[from] server::ServerError),
     #[error(transparent)]
     Stream(#[from] streams::StreamError),
@@ -101,6 +103,7 @@ pub enum RunError {
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let (health, readiness) = (Health::new(HEART_MOST_AGE), Readiness::new());
     readiness.not_ready("leads", "it is starting");
+    config.packs.as_deref().map(bioxen_packs::load).transpose()?;
     let handle = bioxen_telemetry::install_metrics()?;
     bioxen_telemetry::describe(metrics::ALL);
     bioxen_telemetry::describe(&projector::METRICS);

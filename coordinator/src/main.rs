@@ -27,6 +27,9 @@ struct Args {
     /// A TOML file with `[resources]`.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// A folder of chassis packs beside the program's own.
+    #[arg(long, value_name = "DIR")]
+    packs: Option<PathBuf>,
     /// nats-server's monitoring, http://host:port, to see whether it syncs every write.
     #[arg(long)]
     monitoring_url: Option<String>,
@@ -46,6 +49,7 @@ struct Args {
 #[serde(default)]
 struct File {
     resources: ResourceConfig,
+    packs: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -78,6 +82,7 @@ async fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         name: args.name,
         data: args.data,
         resources: file.resources,
+        packs: args.packs.or(file.packs),
         streams: bioxen_coordinator::journal::streams::StreamSettings::default(),
         monitoring_url: args.monitoring_url,
         http_port: args.http_port,

@@ -48,10 +48,16 @@ enum GuestError {
     #[error(transparent)]
     Confine(#[from] confine::ConfineError),
     #[error(transparent)]
+    Packs(#[from] bioxen_packs::PacksError),
+    #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
 fn serve() -> Result<(), GuestError> {
+    // A folder of chassis packs: afterwards no file can be opened.
+    if let Some(packs) = std::env::args_os().nth(1) {
+        bioxen_packs::load(packs.as_ref())?;
+    }
     let confinement = confine::confine()?;
     // Unlocked and unbuffered handles would do as well; locking once keeps reads in order.
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());

@@ -52,7 +52,7 @@ pub(crate) fn failure_of(halt: Halt, session: &Session, line: Option<u32>) -> Fa
             Failure::UnknownGene { message, what: what.to_owned(), name, nearest }
         }
         ProcessError::Unsupported { .. }
-        | ProcessError::Organism(OrganismError::Unsupported { .. } | OrganismError::Engine { .. }) => {
+        | ProcessError::Organism(OrganismError::Unsupported { .. } | OrganismError::NotSimulated { .. }) => {
             Failure::Unsupported { message }
         }
         ProcessError::Argument { .. }

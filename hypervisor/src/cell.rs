@@ -5,8 +5,6 @@
 //!                        Stochastic: molecules, reaction by reaction (stochastic)
 //! ```
 
-use crate::chassis::ChassisName;
-use crate::chassis::pack::genes::GeneTable;
 use crate::checkpoint::CheckpointError;
 use crate::metrics::Metrics;
 use crate::model::core::Vector;
@@ -99,10 +97,7 @@ impl Cell {
     pub fn new(spec: &CellSpec) -> Result<Self, SpecError> {
         Ok(match spec.engine {
             Engine::Ode => Self::Ode(Box::new(OdeCell::new(spec)?)),
-            Engine::Stochastic => {
-                let genes = genes_of(spec.chassis);
-                Self::Stochastic(Box::new(StochasticCell::new(spec, &genes, spec.seed, spec.replicate)?))
-            }
+            Engine::Stochastic => Self::Stochastic(Box::new(StochasticCell::of_pack(spec)?)),
         })
     }
 
@@ -230,13 +225,10 @@ impl Cell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        match saved::chassis(bytes) {
-            None => Ok(Self::Ode(Box::new(OdeCell::restore(bytes)?))),
-            Some(chassis) => {
-                let cell = StochasticCell::restore(bytes, &genes_of(chassis?))?;
-                Ok(Self::Stochastic(Box::new(cell)))
-            }
+        if saved::is_one(bytes) {
+            return Ok(Self::Stochastic(Box::new(StochasticCell::restore_of_pack(bytes)?)));
         }
+        Ok(Self::Ode(Box::new(OdeCell::restore(bytes)?)))
     }
 
     /// What holds now.
@@ -260,23 +252,18 @@ impl Cell {
     pub fn organism(&self) -> OrganismReadout {
         match self {
             Self::Ode(cell) => cell.organism(),
-            Self::Stochastic(cell) => OrganismReadout {
-                operons: Vec::new(),
-                genes: cell.listed_genes(&[]).unwrap_or_default(),
-                plasmids: Vec::new(),
-                plasmid_load_wp: 0.0,
-            },
+            Self::Stochastic(cell) => cell.organism(),
         }
     }
 
     /// The operons named, or all of them where none is.
     ///
     /// # Errors
-    /// A chassis or an engine without operons; a name that the pack does not list.
+    /// A chassis without operons; a name that the pack does not list.
     pub fn operons(&self, named: &[String]) -> Result<Vec<OperonReadout>, OrganismError> {
         match self {
             Self::Ode(cell) => cell.operons(named),
-            Self::Stochastic(_) => Err(OrganismError::Engine { what: "operons" }),
+            Self::Stochastic(cell) => cell.operons(named),
         }
     }
 
@@ -294,19 +281,13 @@ impl Cell {
     /// All plasmids of the pack, also those that the cell does not carry.
     ///
     /// # Errors
-    /// A chassis or an engine without plasmids.
+    /// A chassis without plasmids.
     pub fn plasmids(&self) -> Result<Vec<PlasmidReadout>, OrganismError> {
         match self {
             Self::Ode(cell) => cell.plasmids(),
-            Self::Stochastic(_) => Err(OrganismError::Engine { what: "plasmids" }),
+            Self::Stochastic(cell) => cell.plasmids(),
         }
     }
-}
-
-/// The genes that the chassis' pack lists; none where it lists none.
-fn genes_of(chassis: ChassisName) -> std::borrow::Cow<'static, GeneTable> {
-    use std::borrow::Cow;
-    chassis.pack().gene_table.as_ref().map_or_else(|| Cow::Owned(GeneTable::default()), Cow::Borrowed)
 }
 
 /// The steady state under `spec`'s parameters and allocation, its schedule aside.

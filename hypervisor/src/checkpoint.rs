@@ -28,6 +28,8 @@ const OLDEST: u8 = 1;
 const WITH_ORGANISM: u8 = 2;
 const WITH_INSTALLED: u8 = 3;
 const CHECKSUM_BYTES: usize = 8;
+/// Stands before the name and the digest of a pack that is not the program's.
+const IMPORTED: u8 = 255;
 /// Stands for a load that a change leaves as it is.
 const NOT_CHANGED: f64 = -1.0;
 
@@ -70,6 +72,16 @@ pub enum CheckpointError {
         /// The chassis.
         chassis: ChassisName,
     },
+    /// It belongs to a pack that this process does not have, or has with other content.
+    #[error(
+        "the checkpoint is of a cell of {name} from the pack {digest}, which is not known here; start the program with that very pack in the folder of --packs"
+    )]
+    OtherPack {
+        /// The chassis.
+        name: String,
+        /// Digest of its pack.
+        digest: String,
+    },
     /// It holds values that cannot be.
     #[error("the checkpoint holds values that cannot be: {0}")]
     Spec(#[from] SpecError),
@@ -82,7 +94,7 @@ impl OdeCell {
         let mut out = Writer(Vec::with_capacity(640));
         out.0.extend_from_slice(&MAGIC);
         out.byte(VERSION);
-        out.byte(self.regime.chassis as u8);
+        out.chassis(self.regime.chassis);
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
         out.cap(Some(self.regime.allocation.ribosomes));
@@ -167,6 +179,20 @@ pub(crate) struct Writer(pub(crate) Vec<u8>);
 impl Writer {
     pub(crate) fn byte(&mut self, value: u8) {
         self.0.push(value);
+    }
+
+    /// One of the program by its number, any other by its name and its pack's digest: both are short.
+    pub(crate) fn chassis(&mut self, chassis: ChassisName) {
+        let shipped = (0_u8..).zip(ChassisName::ALL).find(|(_, shipped)| *shipped == chassis);
+        if let Some((code, _)) = shipped {
+            return self.byte(code);
+        }
+        self.byte(IMPORTED);
+        for text in [chassis.as_str(), chassis.digest().unwrap_or_default()] {
+            let bytes = text.bytes().take(usize::from(u8::MAX));
+            self.byte(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
+            bytes.for_each(|byte| self.byte(byte));
+        }
     }
 
     pub(crate) fn integer(&mut self, value: u64) {
@@ -307,8 +333,19 @@ impl Reader<'_> {
 
     pub(crate) fn chassis(&mut self) -> Result<ChassisName, CheckpointError> {
         let code = self.byte()?;
-        let chassis = ChassisName::ALL.into_iter().find(|chassis| *chassis as u8 == code);
-        chassis.ok_or_else(|| content("the chassis"))
+        if code != IMPORTED {
+            let shipped = ChassisName::ALL.get(usize::from(code)).copied();
+            return shipped.ok_or_else(|| content("the chassis"));
+        }
+        let (name, digest) = (self.text()?, self.text()?);
+        let known = name.parse::<ChassisName>().ok().filter(|known| known.digest() == Some(&digest));
+        known.ok_or(CheckpointError::OtherPack { name, digest })
+    }
+
+    fn text(&mut self) -> Result<String, CheckpointError> {
+        let length = self.byte()?;
+        let bytes = (0..length).map(|_| self.byte()).collect::<Result<Vec<u8>, _>>()?;
+        String::from_utf8(bytes).map_err(|_| content("the chassis"))
     }
 
     pub(crate) fn cell(&mut self) -> Result<OdeCell, CheckpointError> {

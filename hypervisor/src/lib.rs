@@ -52,6 +52,7 @@ pub mod trace;
 
 pub use cell::{Cell, Progress, SimulationError, steady_state};
 pub use chassis::ChassisName;
+pub use chassis::imported::{ImportError, Imported};
 pub use chassis::pack::error::PackError;
 pub use chassis::pack::genbank::{Record, RecordError};
 pub use chassis::pack::genes::{Class, Gene, GeneTable, Kind, Remainder, Strand};

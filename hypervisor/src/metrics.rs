@@ -6,7 +6,6 @@ use std::f64::consts::LN_2;
 
 use serde::Serialize;
 
-use crate::chassis::ChassisName;
 use crate::chassis::pack::Pack;
 use crate::model::core::{A, BOUND, C, CLASSES, E, IDLE, M, METABOLIC, R, TRANSPORT, Vector, translating};
 use crate::organism::state::{OrganismState, Regulation};
@@ -50,11 +49,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Organism {
-    /// syn3a and minimal_cell.
+    /// syn3a, minimal_cell and whatever else has a genome, but neither operons nor plasmids in its pack.
     Minimal(MinimalOrganism),
-    /// E. coli.
+    /// E. coli and whatever else has operons or plasmids in its pack.
     Ecoli(EcoliOrganism),
-    /// The reference chassis has no genome.
+    /// No genome, as the reference chassis.
     Reference {},
 }
 
@@ -172,8 +171,9 @@ fn organism(regime: &Regime, y: &Vector, carried: Option<&OrganismState>) -> Org
     let genome_size_bp = pack.sheet.genome.as_ref().map_or(0, |genome| genome.size_bp.value);
     let gene_count =
         pack.sheet.genome.as_ref().and_then(|genome| genome.genes.as_ref()).map(|genes| genes.value);
-    match regime.chassis {
-        ChassisName::Syn3a | ChassisName::MinimalCell => Organism::Minimal(MinimalOrganism {
+    let regulated = !(pack.operon_table.is_empty() && pack.plasmid_table.is_empty());
+    match (&pack.sheet.genome, regulated) {
+        (Some(_), false) => Organism::Minimal(MinimalOrganism {
             essential_genes: pack.gene_table.as_ref().map_or(0, |table| table.all().essential),
             genome_size_bp,
             gene_count: gene_count.unwrap_or(0),
@@ -181,7 +181,7 @@ fn organism(regime: &Regime, y: &Vector, carried: Option<&OrganismState>) -> Org
             function_status: function_status(regime, y),
             complete: pack.complete,
         }),
-        ChassisName::Ecoli => Organism::Ecoli(EcoliOrganism {
+        (_, true) => Organism::Ecoli(EcoliOrganism {
             plasmid_count: carried.map_or(0.0, |carried| carried.plasmids.values().sum()),
             growth_phase: growth_phase(regime, y),
             operon_status: operon_status(pack, carried),
@@ -189,7 +189,7 @@ fn organism(regime: &Regime, y: &Vector, carried: Option<&OrganismState>) -> Org
             gene_count,
             complete: pack.complete,
         }),
-        ChassisName::Weisse2015 => Organism::Reference {},
+        (None, false) => Organism::Reference {},
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::core::{CLASS_P, Constants};
 use crate::organism::action::{Names, OrganismAction, OrganismError};
 use crate::parameters::{Settings, Symbol};
 use crate::solver::rosenbrock::Tolerance;
+use crate::stochastic;
 
 /// Most changes that may be scheduled at once: bounds a cell's memory.
 pub const MAX_SCHEDULED_CHANGES: usize = 4_096;
@@ -121,7 +122,9 @@ pub struct CellSpec {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpecError {
     /// No such chassis.
-    #[error("there is no chassis {name:?}; expected syn3a, ecoli, minimal_cell or weisse2015")]
+    #[error(
+        "there is no chassis {name:?}; expected syn3a, ecoli, minimal_cell, weisse2015 or an imported pack (--packs)"
+    )]
     UnknownChassis {
         /// As given.
         name: String,
@@ -223,20 +226,12 @@ impl CellSpec {
         let (mut regime, _) = Regime::of(self)?;
         for change in in_order(&self.schedule)? {
             if self.engine == Engine::Stochastic {
-                served_by_stochastic(change)?;
+                stochastic::served(self.chassis, change)?;
             }
             regime = regime.after(change)?;
         }
         Ok(())
     }
-}
-
-/// Refuses what the stochastic engine does not simulate.
-pub(crate) fn served_by_stochastic(change: &Change) -> Result<(), SpecError> {
-    if change.organism.is_empty() {
-        return Ok(());
-    }
-    Err(OrganismError::Engine { what: "actions on genes, operons and plasmids" }.into())
 }
 
 /// The changes of a schedule by tick, those of one tick in the order given.

@@ -14,8 +14,8 @@ use std::fs;
 
 use ChassisName::{Ecoli, MinimalCell, Syn3a, Weisse2015};
 use bioxen_hypervisor::{
-    Allocation, Cell, CellSpec, Change, ChassisName, Engine, GeneTable, RibosomeCap, StochasticCell,
-    steady_state,
+    Allocation, Cell, CellSpec, Change, ChassisName, Engine, GeneTable, OperonAction, OrganismAction,
+    RibosomeCap, StochasticCell, steady_state,
 };
 use proptest::prelude::*;
 use stochastic::oracle;
@@ -287,6 +287,18 @@ fn a_checkpoint_of_all_genes_is_small() {
     assert_eq!(StochasticCell::restore(&bytes, &table).unwrap().checkpoint(), bytes);
 }
 
+/// What a chassis lets be done to it.
+fn organism(chassis: ChassisName, action: OperonAction) -> Vec<OrganismAction> {
+    match chassis {
+        Syn3a | MinimalCell => vec![OrganismAction::Transcription { genes: vec!["dnaA".to_owned()] }],
+        Ecoli => vec![
+            OrganismAction::Operons { operons: vec!["trpLEDCBA".to_owned()], action },
+            OrganismAction::InsertPlasmid { plasmid: "pUC".to_owned() },
+        ],
+        Weisse2015 => Vec::new(),
+    }
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let parameters = prop::collection::btree_map(
         prop::sample::select(vec!["s0", "cl", "wp", "ns"]).prop_map(str::to_owned),
@@ -314,7 +326,11 @@ proptest! {
         seed in any::<u64>(),
         mut schedule in prop::collection::vec(change(), 0..3),
         acts in prop::collection::vec((0_u8..4, 1_u64..40, 0_u32..200), 1..8),
+        done in prop::sample::select(vec![OperonAction::Activate, OperonAction::Repress]),
     ) {
+        for change in &mut schedule {
+            change.organism = organism(chassis, done);
+        }
         schedule.sort_by_key(|change| change.tick);
         let end = if chassis == Ecoli { 5 } else { 150 };
         schedule.retain(|change| change.tick <= end);

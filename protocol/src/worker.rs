@@ -23,6 +23,9 @@ pub struct Capacity {
     /// floor(total * (1 - hypervisor_overhead)): what placement may fill.
     pub usable_ribosomes: u64,
     pub vm_types: Vec<VmType>,
+    /// Imported chassis packs that it has: name, and SHA-256 of the pack.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packs: BTreeMap<String, String>,
 }
 
 /// From a worker.
@@ -243,6 +246,9 @@ pub enum DesiredState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellOrder {
     pub biological_type: String,
+    /// SHA-256 of the chassis' pack where it is imported; a worker with another one of that name refuses the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
     pub vm_type: VmType,
     pub engine: Engine,
     pub seed: u64,

@@ -8,6 +8,7 @@
 //! What was lost on the way is made good by the next heartbeat's digest, so a report is sent once and never
 //! queued for long: while there is no connection it is dropped. It owns lease and VMs, and computes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,12 +83,13 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Makes a boot id and connects; a bus that is not there yet is waited for.
+    /// Makes a boot id and connects, to offer VMs also of `packs` (name, digest); a bus that is not there yet is waited for.
     ///
     /// # Errors
     /// An address that cannot be one, figures that do not fit, no randomness.
     pub async fn connect(
         settings: &Settings,
+        packs: BTreeMap<String, String>,
         backend: Arc<dyn Backend>,
         probes: Probes,
     ) -> Result<Self, WorkerError> {
@@ -96,6 +98,7 @@ impl Agent {
             total_ribosomes: settings.worker.total_ribosomes,
             usable_ribosomes: settings.worker.usable_ribosomes()?,
             vm_types: vec![backend.vm_type()],
+            packs,
         };
         let worker = settings.name.clone();
         let boot: BootId = random_token(8)?.parse().map_err(crate::settings::BadSettings::Name)?;

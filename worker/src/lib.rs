@@ -58,6 +58,8 @@ pub enum WorkerError {
     #[error(transparent)]
     Settings(#[from] BadSettings),
     #[error(transparent)]
+    Packs(#[from] bioxen_packs::PacksError),
+    #[error(transparent)]
     Config(#[from] InvalidWorkerConfig),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -95,9 +97,11 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let probes = Probes { health: Health::new(BEAT_AGE_LIMIT), readiness: Readiness::new() };
     let threads = settings.worker.threads.unwrap_or_else(cores);
     let quantum = Duration::from_millis(settings.worker.scheduling_quantum_ms);
-    let guests = Arc::new(GuestPool::start(&PoolSettings::beside_worker(threads)?)?);
+    let packs = settings.packs.as_deref().map(bioxen_packs::load).transpose()?.unwrap_or_default();
+    let pool = PoolSettings { packs: settings.packs.clone(), ..PoolSettings::beside_worker(threads)? };
+    let guests = Arc::new(GuestPool::start(&pool)?);
     let backend = Arc::new(Basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?);
-    let agent = Agent::connect(&settings, backend, probes.clone()).await?;
+    let agent = Agent::connect(&settings, packs, backend, probes.clone()).await?;
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
     tracing::info!("metrics and health on http://{address}");

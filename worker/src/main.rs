@@ -27,6 +27,9 @@ struct Arguments {
     /// Port of metrics and health on loopback, 0 takes a free one [default: 8081]
     #[arg(long)]
     http_port: Option<u16>,
+    /// A folder of chassis packs beside the program's own
+    #[arg(long, value_name = "DIR")]
+    packs: Option<PathBuf>,
     /// Log lines as text or json
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
@@ -49,6 +52,7 @@ fn start(arguments: Arguments) -> Result<(), WorkerError> {
         url: arguments.url,
         name: arguments.name,
         http_port: arguments.http_port,
+        packs: arguments.packs,
         file: arguments.config,
         set: arguments.set,
     })?;

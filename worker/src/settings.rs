@@ -20,6 +20,8 @@ pub struct Settings {
     pub name: WorkerId,
     /// Metrics and health on loopback; 0 takes a free port.
     pub http_port: u16,
+    /// A folder of chassis packs beside the program's own.
+    pub packs: Option<PathBuf>,
     pub worker: WorkerConfig,
 }
 
@@ -29,6 +31,7 @@ pub struct Given {
     pub url: Option<String>,
     pub name: Option<String>,
     pub http_port: Option<u16>,
+    pub packs: Option<PathBuf>,
     pub file: Option<PathBuf>,
     /// `worker.max_vms=16`.
     pub set: Vec<String>,
@@ -57,6 +60,7 @@ struct Program {
     url: Option<String>,
     name: Option<String>,
     http_port: Option<u16>,
+    packs: Option<PathBuf>,
 }
 
 impl Settings {
@@ -75,7 +79,7 @@ impl Settings {
         };
         let wrong = |source| BadSettings::Section { origin: origin.clone(), source };
         let mut own = Table::new();
-        for key in ["url", "name", "http_port"] {
+        for key in ["url", "name", "http_port", "packs"] {
             own.extend(section.remove_entry(key));
         }
         let program: Program = own.try_into().map_err(wrong)?;
@@ -86,6 +90,7 @@ impl Settings {
             url: given.url.or(program.url).unwrap_or_else(|| DEFAULT_URL.to_owned()),
             name: name.parse()?,
             http_port: given.http_port.or(program.http_port).unwrap_or(DEFAULT_HTTP_PORT),
+            packs: given.packs.or(program.packs),
             worker,
         })
     }

@@ -28,6 +28,7 @@ fn key() -> VmKey {
 fn desired(state: DesiredState) -> Desired {
     let order = CellOrder {
         biological_type: "syn3a".to_owned(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 1,

@@ -51,6 +51,9 @@ pub(crate) struct DevArgs {
     /// TOML with [resources] and [worker]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A folder of chassis packs beside the program's own
+    #[arg(long, value_name = "DIR")]
+    packs: Option<PathBuf>,
     /// One setting over the file's, as resources.global_atp_limit=1000; repeatable
     #[arg(long, value_name = "SECTION.NAME=VALUE")]
     set: Vec<String>,
@@ -64,7 +67,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut children = Children::new(&data.logs())?;
     let done = tokio::select! {
         asked = asked_to_end() => asked.map_err(Failure::from),
-        failure = serve(&mut children, &programs, &data, args.workers) => Err(failure),
+        failure = serve(&mut children, &programs, &data, &args) => Err(failure),
     };
     let workers = children.stop(|name| name != NATS && name != COORDINATOR).await;
     let coordinator = children.stop(|name| name == COORDINATOR).await;
@@ -73,8 +76,8 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
 }
 
 /// Brings the fleet up, says so, and returns only when something went wrong.
-async fn serve(children: &mut Children, programs: &Programs, data: &DataDir, workers: u16) -> Failure {
-    match bring_up(children, programs, data, workers).await {
+async fn serve(children: &mut Children, programs: &Programs, data: &DataDir, args: &DevArgs) -> Failure {
+    match bring_up(children, programs, data, args).await {
         Ok(()) => children.watch().await,
         Err(failure) => failure,
     }
@@ -84,8 +87,10 @@ async fn bring_up(
     children: &mut Children,
     programs: &Programs,
     data: &DataDir,
-    workers: u16,
+    args: &DevArgs,
 ) -> Result<(), Failure> {
+    let workers = args.workers;
+    let packs = || args.packs.iter().flat_map(|packs| ["--packs".as_ref(), packs.as_os_str()]);
     let mut nats = Command::new(&programs.nats_server);
     nats.arg("--config").arg(data.nats_conf());
     children.start(NATS, nats).await?;
@@ -104,13 +109,13 @@ async fn bring_up(
 
     let mut coordinator = Command::new(&programs.coordinator);
     coordinator.args(["--url", &url, "--http-port", "0", "--monitoring-url", &monitoring_url]);
-    coordinator.arg("--data").arg(data.ledger()).arg("--config").arg(data.coordinator_toml());
+    coordinator.arg("--data").arg(data.ledger()).arg("--config").arg(data.coordinator_toml()).args(packs());
     children.start(COORDINATOR, coordinator).await?;
     for number in 1..=workers {
         let name = format!("worker-{number}");
         let mut worker = Command::new(&programs.worker);
         worker.args(["--url", &url, "--http-port", "0", "--name", &name]);
-        worker.arg("--config").arg(data.worker_toml());
+        worker.arg("--config").arg(data.worker_toml()).args(packs());
         children.start(&name, worker).await?;
     }
     let mut up = Up::default();

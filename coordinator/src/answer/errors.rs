@@ -179,6 +179,10 @@ fn reason_text(reason: NoRoom) -> String {
     match reason {
         NoRoom::Expired => "is out of reach (its lease is over)".to_owned(),
         NoRoom::VmType => "does not run this vm_type".to_owned(),
+        NoRoom::Pack => {
+            "does not have the pack of this biological_type, or another version of it: start it with --packs"
+                .to_owned()
+        }
         NoRoom::Vms { used, max } => format!("has {used} of {max} VMs"),
         NoRoom::Ribosomes { used, usable, requested } => {
             format!("has {used} of {usable} ribosome units in use, {requested} more do not fit")

@@ -1,20 +1,20 @@
 //! Which worker a VM goes to, and why the others not.
 
-use bioxen_protocol::command::VmType;
 use bioxen_protocol::config::Placement;
 use bioxen_protocol::id::{BootId, WorkerId};
+use bioxen_protocol::worker::CellOrder;
 
 use super::Fleet;
 use super::rejection::{NoRoom, Rejection};
 use super::worker::Worker;
 
 impl Fleet {
-    /// The worker for a VM that needs `ribosomes` units.
+    /// The worker for a VM of this order that needs `ribosomes` units.
     ///
     /// Spread takes the one with the most free units (then the fewest VMs), bin-pack the one with the fewest that still
     /// fits; equals go by name, so that every fold agrees.
-    pub(super) fn place(&self, vm_type: VmType, ribosomes: u64) -> Result<(WorkerId, BootId), Rejection> {
-        let fits = self.workers.iter().filter(|(_, worker)| no_room(worker, vm_type, ribosomes).is_none());
+    pub(super) fn place(&self, order: &CellOrder, ribosomes: u64) -> Result<(WorkerId, BootId), Rejection> {
+        let fits = self.workers.iter().filter(|(_, worker)| no_room(worker, order, ribosomes).is_none());
         let free = |worker: &Worker| worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes);
         let chosen =
             match self.config.placement {
@@ -25,19 +25,20 @@ impl Fleet {
             };
         match chosen {
             Some((id, worker)) => Ok((id.clone(), worker.boot.clone())),
-            None => Err(self.why_no_worker(vm_type, ribosomes)),
+            None => Err(self.why_no_worker(order, ribosomes)),
         }
     }
 
-    fn why_no_worker(&self, vm_type: VmType, ribosomes: u64) -> Rejection {
+    fn why_no_worker(&self, order: &CellOrder, ribosomes: u64) -> Rejection {
         let live = self.workers.values().filter(|worker| worker.live);
         let most = live.map(|worker| worker.capacity.usable_ribosomes).max();
         if let Some(most) = most.filter(|most| ribosomes > *most) {
             return Rejection::AboveAnyWorker { requested: ribosomes, most };
         }
-        let reasons = self.workers.iter().filter_map(|(id, worker)| {
-            no_room(worker, vm_type, ribosomes).map(|reason| (id.clone(), reason))
-        });
+        let reasons = self
+            .workers
+            .iter()
+            .filter_map(|(id, worker)| no_room(worker, order, ribosomes).map(|reason| (id.clone(), reason)));
         Rejection::NoWorker { reasons: reasons.collect() }
     }
 
@@ -56,12 +57,14 @@ impl Fleet {
     }
 }
 
-fn no_room(worker: &Worker, vm_type: VmType, ribosomes: u64) -> Option<NoRoom> {
+fn no_room(worker: &Worker, order: &CellOrder, ribosomes: u64) -> Option<NoRoom> {
     let capacity = &worker.capacity;
     if !worker.live {
         Some(NoRoom::Expired)
-    } else if !capacity.vm_types.contains(&vm_type) {
+    } else if !capacity.vm_types.contains(&order.vm_type) {
         Some(NoRoom::VmType)
+    } else if order.pack.is_some() && capacity.packs.get(&order.biological_type) != order.pack.as_ref() {
+        Some(NoRoom::Pack)
     } else if worker.used.slots >= capacity.max_vms {
         Some(NoRoom::Vms { used: worker.used.slots, max: capacity.max_vms })
     } else if worker.used.ribosomes + ribosomes > capacity.usable_ribosomes {

@@ -57,6 +57,8 @@ pub enum NoRoom {
     /// Lease and grace are over.
     Expired,
     VmType,
+    /// It lacks the imported chassis' pack, or has another one of that name.
+    Pack,
     Vms {
         used: u64,
         max: u64,

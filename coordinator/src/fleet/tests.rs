@@ -84,6 +84,7 @@ impl Bench {
             total_ribosomes: 80,
             usable_ribosomes: 68,
             vm_types: vec![VmType::Basic],
+            packs: BTreeMap::new(),
         };
         let command =
             Command::Register { worker: name.parse().unwrap(), boot: boot.parse().unwrap(), capacity };
@@ -138,6 +139,7 @@ fn key(user: &str, vm: &str) -> VmKey {
 fn new_vm(on_full: OnFull) -> NewVm {
     let order = CellOrder {
         biological_type: "syn3a".into(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 1,

@@ -2,6 +2,7 @@
 //!
 //! Defaults and mosts are BioXen's own figures (docs/models.md); what they do to a cell is the hypervisor's business.
 
+use bioxen_hypervisor::ChassisName;
 use bioxen_protocol::worker::CellAllocation;
 
 /// Default and most of one chassis.
@@ -25,6 +26,19 @@ pub(crate) const ALL: [Chassis; 4] = [
     Chassis { name: "weisse2015", default: amounts(100, 15, 256), most: amounts(100, 15, 256) },
 ];
 
-pub(crate) fn find(name: &str) -> Option<&'static Chassis> {
-    ALL.iter().find(|chassis| chassis.name == name)
+/// One of the program's, or of an imported pack: that has the whole of what its pack's most units mean, as the
+/// reference chassis.
+pub(crate) fn find(name: &str) -> Option<Chassis> {
+    if let Some(shipped) = ALL.iter().find(|chassis| chassis.name == name) {
+        return Some(*shipped);
+    }
+    let chassis: ChassisName = name.parse().ok()?;
+    let whole = amounts(100, u64::from(chassis.most_ribosome_units()), 256);
+    Some(Chassis { name: chassis.as_str(), default: whole, most: whole })
+}
+
+/// The digest of the pack where the chassis is imported.
+pub(crate) fn digest(name: &str) -> Option<String> {
+    let chassis: ChassisName = name.parse().ok()?;
+    chassis.digest().map(str::to_owned)
 }

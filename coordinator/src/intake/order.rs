@@ -24,11 +24,12 @@ pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> 
     refuse_later_features(&create)?;
     check_ranges(&create)?;
     not_zero("allocation.", &create.allocation)?;
-    let most = most(chassis, create.config.as_ref())?;
-    let allocation = filled(chassis, most, create.allocation);
+    let most = most(&chassis, create.config.as_ref())?;
+    let allocation = filled(&chassis, most, create.allocation);
     let schedule = schedule(&create.schedule, allocation)?;
     let horizon_tick = create.horizon_minutes.map(|horizon| horizon.ticks);
     let order = CellOrder {
+        pack: chassis::digest(&create.biological_type),
         biological_type: create.biological_type,
         vm_type: create.vm_type,
         engine: create.engine,

@@ -86,8 +86,13 @@ impl Bench {
     }
 
     fn sign_in(&mut self, worker: &str, boot: &str) {
-        let capacity =
-            Capacity { max_vms: 4, total_ribosomes: 80, usable_ribosomes: 68, vm_types: vec![VmType::Basic] };
+        let capacity = Capacity {
+            max_vms: 4,
+            total_ribosomes: 80,
+            usable_ribosomes: 68,
+            vm_types: vec![VmType::Basic],
+            packs: Default::default(),
+        };
         let (worker, boot) = (worker.parse().unwrap(), boot.parse().unwrap());
         self.run(&Command::Register { worker, boot, capacity });
     }
@@ -131,6 +136,7 @@ fn key(vm: &str) -> VmKey {
 fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
     let order = CellOrder {
         biological_type: "syn3a".into(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 1,

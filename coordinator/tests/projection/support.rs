@@ -226,6 +226,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
     let held = Amounts::of(allocation);
     let order = CellOrder {
         biological_type: "syn3a".to_owned(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 1,

@@ -1,18 +1,20 @@
 //! The kinds of cell that BioXen knows, each by its own pack, and the state in which a cell of it starts.
 
+pub(crate) mod imported;
 pub(crate) mod pack;
 pub(crate) mod weisse2015;
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::calibrate::{Figures, Infeasible, calibrate};
 use crate::model::core::{A, BOUND, Constants, IDLE, R, Vector, translating};
 use crate::organism::environment::Environment;
 use crate::parameters::{Settings, Symbol, Values};
 use crate::spec::SpecError;
+use imported::Imported;
 use pack::Pack;
 use pack::sheet::Calibration;
 
@@ -20,8 +22,7 @@ use pack::sheet::Calibration;
 pub(crate) const CHLORAMPHENICOL_BINDING: f64 = 0.005990373118888;
 
 /// A chassis by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChassisName {
     /// JCVI-syn3A, the minimal bacterial cell.
     Syn3a,
@@ -31,10 +32,12 @@ pub enum ChassisName {
     MinimalCell,
     /// The reference chassis: the published model by its own parameters.
     Weisse2015,
+    /// Of a pack that was made known to this process by [`ChassisName::import`].
+    Imported(Imported),
 }
 
 impl ChassisName {
-    /// All of them.
+    /// Those that come with the program.
     pub const ALL: [Self; 4] = [Self::Syn3a, Self::Ecoli, Self::MinimalCell, Self::Weisse2015];
 
     /// As people write it.
@@ -45,6 +48,7 @@ impl ChassisName {
             Self::Ecoli => "ecoli",
             Self::MinimalCell => "minimal_cell",
             Self::Weisse2015 => "weisse2015",
+            Self::Imported(imported) => imported.name(),
         }
     }
 
@@ -72,6 +76,18 @@ impl fmt::Display for ChassisName {
     }
 }
 
+impl Serialize for ChassisName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ChassisName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl FromStr for ChassisName {
     type Err = SpecError;
 
@@ -79,6 +95,7 @@ impl FromStr for ChassisName {
         Self::ALL
             .into_iter()
             .find(|chassis| chassis.as_str() == name)
+            .or_else(|| Self::imported(name))
             .ok_or_else(|| SpecError::UnknownChassis { name: name.chars().take(40).collect() })
     }
 }

@@ -58,14 +58,6 @@ pub enum OperonAction {
 /// Why an action or a question about genes, operons or plasmids is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrganismError {
-    /// The engine has none of it.
-    #[error(
-        "the engine stochastic does not serve {what} in this version; create the VM with the engine ode for them"
-    )]
-    Engine {
-        /// What was asked for.
-        what: &'static str,
-    },
     /// The chassis has none of it.
     #[error("{chassis} has no {what}; {has}")]
     Unsupported {
@@ -95,6 +87,14 @@ pub enum OrganismError {
         "nothing is measured of the gene {name:?}: its copies of mRNA are not known, so it cannot be followed; choose a gene with a mean_mrna in the pack"
     )]
     NotMeasured {
+        /// As given.
+        name: String,
+    },
+    /// A single cell has no count of it.
+    #[error(
+        "the gene {name:?} is not simulated in single cells, which have counts of genes for proteins alone; choose one of those, or create the VM with the engine ode"
+    )]
+    NotSimulated {
         /// As given.
         name: String,
     },

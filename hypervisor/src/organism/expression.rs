@@ -70,17 +70,28 @@ impl<'a> Expression<'a> {
         }
     }
 
+    /// What `regulation` multiplies transcription by: 1 where nothing was measured of it.
+    pub(crate) fn fold_change(&self, regulation: Regulation) -> f64 {
+        match self.log2_fold_change(regulation) {
+            Some(log2) if log2 != 0.0 => maths::pow(2.0, log2),
+            _ => 1.0,
+        }
+    }
+
+    /// Proteins of each gene made per message, 1/min.
+    pub(crate) fn translation(&self, now: &Environment) -> Vec<f64> {
+        let scale = now.translation / self.reference.translation;
+        self.translation.iter().map(|translation| translation * scale).collect()
+    }
+
     /// Transcriptions, 1/min.
     pub(crate) fn transcription(&self, now: &Environment, regulation: Regulation) -> f64 {
         let (energy, unlimited) = match self.class {
             OperonClass::Ribosomal => (now.transcription_ribosomal, self.reference.transcription_ribosomal),
             OperonClass::Other => (now.transcription_other, self.reference.transcription_other),
         };
-        let fold = match self.log2_fold_change(regulation) {
-            Some(log2) if log2 != 0.0 => maths::pow(2.0, log2),
-            _ => 1.0,
-        };
-        fold * self.mrna * (self.reference.decay + self.reference.growth) * energy / unlimited
+        self.fold_change(regulation) * self.mrna * (self.reference.decay + self.reference.growth) * energy
+            / unlimited
     }
 
     /// The copies that would stay as they are under the present rates.
@@ -97,9 +108,8 @@ impl<'a> Expression<'a> {
     /// One tick on.
     pub(crate) fn advance(&self, now: &Environment, tick: &Tick, followed: &mut Followed) {
         let transcription = self.transcription(now, followed.regulation);
-        let scale = now.translation / self.reference.translation;
-        for (protein, translation) in followed.proteins.iter_mut().zip(&self.translation) {
-            *protein = tick.protein(*protein, followed.mrna, transcription, translation * scale);
+        for (protein, translation) in followed.proteins.iter_mut().zip(self.translation(now)) {
+            *protein = tick.protein(*protein, followed.mrna, transcription, translation);
         }
         followed.mrna = tick.mrna(followed.mrna, transcription);
     }

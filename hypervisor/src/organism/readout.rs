@@ -10,6 +10,7 @@ use super::state::{Followed, Regulation, gene_load};
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::Class;
 use crate::ode::OdeCell;
+use crate::spec::Regime;
 
 /// Everything that a cell carries beside its core.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,9 +37,9 @@ pub struct OperonReadout {
     pub log2_fold_change: Option<f64>,
     /// Transcriptions, 1/min.
     pub transcription_per_min: f64,
-    /// Messages, as the core counts them.
+    /// Messages, as the core counts them; in a single cell whose genes are simulated, transcripts of its genes.
     pub mrna: f64,
-    /// Its genes in the order of transcription.
+    /// Its genes in the order of transcription; in a single cell whose genes are simulated, those that are.
     pub genes: Vec<CistronReadout>,
     /// Its regulators, in words.
     pub regulators: &'static str,
@@ -75,7 +76,7 @@ pub struct GeneReadout {
 pub struct PlasmidReadout {
     /// Its name.
     pub plasmid: &'static str,
-    /// Mean copies per cell; 0 where the cell does not carry it.
+    /// Copies: of a single cell those in it, else the mean per cell; 0 where the cell does not carry it.
     pub copies: f64,
     /// Copies at which replication keeps up with the present growth.
     pub balanced_copies: f64,
@@ -127,11 +128,12 @@ impl OdeCell {
     pub fn organism(&self) -> OrganismReadout {
         let pack = self.regime.chassis.pack();
         let environment = self.environment();
+        let plasmids = 0..pack.plasmid_table.len();
         let followed = self.organism.iter().flat_map(|organism| organism.genes.keys());
         OrganismReadout {
             operons: (0..pack.operon_table.len()).filter_map(|at| self.operon(at, &environment)).collect(),
             genes: followed.filter_map(|at| self.gene(*at, &environment)).collect(),
-            plasmids: (0..pack.plasmid_table.len()).filter_map(|at| self.plasmid(at, &environment)).collect(),
+            plasmids: plasmids.filter_map(|at| self.plasmid(at, &environment)).collect(),
             plasmid_load_wp: self.regime.load,
         }
     }
@@ -173,22 +175,8 @@ impl OdeCell {
     }
 
     fn operon(&self, at: usize, environment: &Environment) -> Option<OperonReadout> {
-        let operon = self.regime.chassis.pack().operon_table.get(at)?;
-        let expression = Expression::of_operon(&self.regime, at);
         let followed = self.organism.as_ref().and_then(|organism| organism.operons.get(&at));
-        let now = followed.cloned().unwrap_or_else(|| expression.balanced(environment, Regulation::Basal));
-        let genes = operon.genes.iter().zip(&now.proteins);
-        Some(OperonReadout {
-            operon: &operon.name,
-            regulation: now.regulation,
-            log2_fold_change: expression.log2_fold_change(now.regulation),
-            transcription_per_min: expression.transcription(environment, now.regulation),
-            mrna: now.mrna,
-            genes: genes
-                .map(|(gene, proteins)| CistronReadout { gene: &gene.symbol, proteins: *proteins })
-                .collect(),
-            regulators: &operon.regulation,
-        })
+        operon(&self.regime, at, followed, environment)
     }
 
     fn gene(&self, at: GeneAt, environment: &Environment) -> Option<GeneReadout> {
@@ -210,17 +198,46 @@ impl OdeCell {
     }
 
     fn plasmid(&self, at: usize, environment: &Environment) -> Option<PlasmidReadout> {
-        let plasmid = self.regime.chassis.pack().plasmid_table.get(at)?;
         let copies = self.organism.as_ref().and_then(|organism| organism.plasmids.get(&at));
-        Some(PlasmidReadout {
-            plasmid: &plasmid.name,
-            copies: copies.copied().unwrap_or(0.0),
-            balanced_copies: plasmid.balanced_copies(environment.growth),
-            copies_low: plasmid.copies_low,
-            copies_high: plasmid.copies_high,
-            wp_per_copy: plasmid.genes_expressed * gene_load(&self.regime),
-        })
+        plasmid(&self.regime, at, copies.copied().unwrap_or(0.0), environment.growth)
     }
+}
+
+/// An operon as `followed` has it, or at balance with `environment`.
+pub(crate) fn operon(
+    regime: &Regime,
+    at: usize,
+    followed: Option<&Followed>,
+    environment: &Environment,
+) -> Option<OperonReadout> {
+    let operon = regime.chassis.pack().operon_table.get(at)?;
+    let expression = Expression::of_operon(regime, at);
+    let now = followed.cloned().unwrap_or_else(|| expression.balanced(environment, Regulation::Basal));
+    let genes = operon.genes.iter().zip(&now.proteins);
+    Some(OperonReadout {
+        operon: &operon.name,
+        regulation: now.regulation,
+        log2_fold_change: expression.log2_fold_change(now.regulation),
+        transcription_per_min: expression.transcription(environment, now.regulation),
+        mrna: now.mrna,
+        genes: genes
+            .map(|(gene, proteins)| CistronReadout { gene: &gene.symbol, proteins: *proteins })
+            .collect(),
+        regulators: &operon.regulation,
+    })
+}
+
+/// A plasmid of which there are `copies`, in a cell that grows at `growth` 1/min.
+pub(crate) fn plasmid(regime: &Regime, at: usize, copies: f64, growth: f64) -> Option<PlasmidReadout> {
+    let plasmid = regime.chassis.pack().plasmid_table.get(at)?;
+    Some(PlasmidReadout {
+        plasmid: &plasmid.name,
+        copies,
+        balanced_copies: plasmid.balanced_copies(growth),
+        copies_low: plasmid.copies_low,
+        copies_high: plasmid.copies_high,
+        wp_per_copy: plasmid.genes_expressed * gene_load(regime),
+    })
 }
 
 pub(crate) fn places(

@@ -31,7 +31,7 @@ impl Regulation {
     /// All of them, by their code in a checkpoint.
     pub(crate) const ALL: [Self; 3] = [Self::Basal, Self::Activated, Self::Repressed];
 
-    fn after(self, action: OperonAction) -> Self {
+    pub(crate) fn after(self, action: OperonAction) -> Self {
         match (action, self) {
             (OperonAction::Activate, _) => Self::Activated,
             (OperonAction::Repress, _) => Self::Repressed,

@@ -46,6 +46,11 @@ impl Choice {
         self.total
     }
 
+    /// The weight of one thing.
+    pub(super) fn weight(&self, index: usize) -> f64 {
+        self.weights[index]
+    }
+
     /// Sets every weight to 0.
     pub(super) fn clear(&mut self) {
         while self.occupied != 0 {

@@ -14,7 +14,7 @@ use super::draw::{self, kind_at};
 use super::environment::{Environment, Shared};
 use super::genes::Genes;
 use super::{Fault, GeneCounts, MAX_EVENTS_PER_TICK};
-use crate::model::core::{BOUND, C, CLASS_R, CLASSES, Constants, E, IDLE, M, Vector};
+use crate::model::core::{BOUND, C, CLASS_Q, CLASS_R, CLASSES, Constants, E, IDLE, M, Vector};
 use crate::rng::Rng;
 
 /// Kinds of reaction: completion, decay, transcription of each class, a drug's binding.
@@ -27,11 +27,24 @@ const TRANSCRIPTION: usize = 3;
 #[derive(Clone, Debug)]
 pub(super) struct GeneLayer {
     pub(super) genes: Arc<Genes>,
-    /// Transcription by class: the shares do not change.
+    /// Transcription by class: that of the genes, where no operon is regulated.
     transcription: Arc<[Choice; CLASSES]>,
     pub(super) counts: Counts,
+    /// What reactions are chosen from; none between two advances.
+    transcripts: Option<Box<Transcripts>>,
+}
+
+/// What happens to transcripts.
+#[derive(Clone, Debug)]
+struct Transcripts {
     completion: Choice,
     decay: Choice,
+}
+
+impl Transcripts {
+    fn of(genes: usize) -> Self {
+        Self { completion: Choice::new(genes), decay: Choice::new(genes) }
+    }
 }
 
 /// Molecules in the cell.
@@ -69,17 +82,35 @@ pub(super) struct TickRates {
 
 impl GeneLayer {
     pub(super) fn new(genes: Arc<Genes>, counts: Counts) -> Self {
-        let count = genes.count();
-        let transcription = std::array::from_fn(|class| {
-            let mut choice = Choice::new(count);
-            for gene in (0..count).filter(|gene| genes.class[*gene] == class) {
-                choice.set(gene, genes.share[gene]);
-            }
-            choice
-        });
-        let transcription = Arc::new(transcription);
-        let (completion, decay) = (Choice::new(count), Choice::new(count));
-        Self { genes, transcription, counts, completion, decay }
+        let transcription = Arc::clone(&genes.transcription);
+        Self { genes, transcription, counts, transcripts: None }
+    }
+
+    /// Multiplies the transcription of these genes, and of no others. Made anew from the unregulated one, so that it
+    /// does not matter in which order operons were regulated.
+    pub(super) fn regulate(&mut self, folds: &[(usize, f64)]) {
+        self.transcription = Arc::clone(&self.genes.transcription);
+        if folds.is_empty() {
+            return;
+        }
+        let choices = Arc::make_mut(&mut self.transcription);
+        for (gene, fold) in folds {
+            let choice = &mut choices[self.genes.class[*gene]];
+            choice.set(*gene, choice.weight(*gene) * fold);
+        }
+    }
+
+    /// Gives back the memory that is needed while reactions are simulated.
+    pub(super) fn rest(&mut self) {
+        self.transcripts = None;
+    }
+
+    /// Proteins made per transcript of class q over those in the reference state.
+    pub(super) fn translation_share(&self, totals: &Totals, elongation: f64) -> f64 {
+        let reference = &self.genes.reference;
+        let unlimited =
+            reference.elongation * reference.state[C + CLASS_Q] / reference.transcription[CLASS_Q];
+        elongation * totals.shared.complexes_per_demand[CLASS_Q] / unlimited
     }
 
     /// The reference state at `volume`, to the nearest whole molecules.
@@ -173,7 +204,7 @@ impl GeneLayer {
             symbol,
             mrna: self.counts.mrna[gene],
             proteins: self.counts.proteins[gene],
-            transcription_per_min: genes.share[gene] * rates.transcription[class],
+            transcription_per_min: self.transcription[class].weight(gene) * rates.transcription[class],
             decay_per_min: genes.decay[gene] * rates.decay,
             translation_per_min: genes.completions[gene] * rates.polymerisation[class],
         }
@@ -181,8 +212,22 @@ impl GeneLayer {
 
     /// Simulates `minutes` at these rates; returns how many reactions fired.
     pub(super) fn run(&mut self, rates: &TickRates, minutes: f64, rng: &mut Rng) -> Result<u64, Fault> {
-        self.build(rates);
-        let mut propensities = self.propensities(rates);
+        let count = self.genes.count();
+        let mut transcripts = self.transcripts.take().unwrap_or_else(|| Box::new(Transcripts::of(count)));
+        let done = self.run_with(&mut transcripts, rates, minutes, rng);
+        self.transcripts = Some(transcripts);
+        done
+    }
+
+    fn run_with(
+        &mut self,
+        transcripts: &mut Transcripts,
+        rates: &TickRates,
+        minutes: f64,
+        rng: &mut Rng,
+    ) -> Result<u64, Fault> {
+        self.build(transcripts, rates);
+        let mut propensities = self.propensities(transcripts, rates);
         let (mut now_min, mut events) = (0.0, 0);
         loop {
             let total: f64 = propensities.iter().sum();
@@ -197,20 +242,27 @@ impl GeneLayer {
             events += 1;
             let (kind, point) = kind_at(&propensities, rng.uniform_open() * total);
             if kind == COMPLETION {
-                let gene = self.completion.pick(point.rest, rng);
+                let gene = transcripts.completion.pick(point.rest, rng);
                 self.counts.proteins[gene] += 1;
                 continue;
             }
-            self.fire(kind, point.rest, rates, rng);
-            propensities = self.propensities(rates);
+            self.fire(transcripts, kind, point.rest, rates, rng);
+            propensities = self.propensities(transcripts, rates);
         }
     }
 
     /// A reaction that changes what can happen next.
-    fn fire(&mut self, kind: usize, point: f64, rates: &TickRates, rng: &mut Rng) {
+    fn fire(
+        &mut self,
+        transcripts: &mut Transcripts,
+        kind: usize,
+        point: f64,
+        rates: &TickRates,
+        rng: &mut Rng,
+    ) {
         let gene = match kind {
             DECAY => {
-                let gene = self.decay.pick(point / rates.decay, rng);
+                let gene = transcripts.decay.pick(point / rates.decay, rng);
                 self.counts.mrna[gene] = self.counts.mrna[gene].saturating_sub(1);
                 gene
             }
@@ -225,30 +277,30 @@ impl GeneLayer {
                 gene
             }
         };
-        self.weigh(gene, rates);
+        self.weigh(transcripts, gene, rates);
     }
 
-    fn build(&mut self, rates: &TickRates) {
-        self.completion.clear();
-        self.decay.clear();
+    fn build(&self, transcripts: &mut Transcripts, rates: &TickRates) {
+        transcripts.completion.clear();
+        transcripts.decay.clear();
         for gene in 0..self.counts.mrna.len() {
             if self.counts.mrna[gene] > 0 {
-                self.weigh(gene, rates);
+                self.weigh(transcripts, gene, rates);
             }
         }
     }
 
-    fn weigh(&mut self, gene: usize, rates: &TickRates) {
-        let transcripts = self.counts.mrna[gene] as f64;
+    fn weigh(&self, transcripts: &mut Transcripts, gene: usize, rates: &TickRates) {
+        let count = self.counts.mrna[gene] as f64;
         let completions = self.genes.completions[gene] * rates.polymerisation[self.genes.class[gene]];
-        self.completion.set(gene, transcripts * completions);
-        self.decay.set(gene, transcripts * self.genes.decay[gene]);
+        transcripts.completion.set(gene, count * completions);
+        transcripts.decay.set(gene, count * self.genes.decay[gene]);
     }
 
-    fn propensities(&self, rates: &TickRates) -> [f64; KINDS] {
+    fn propensities(&self, transcripts: &Transcripts, rates: &TickRates) -> [f64; KINDS] {
         let mut propensities = [0.0; KINDS];
-        propensities[COMPLETION] = self.completion.total();
-        propensities[DECAY] = rates.decay * self.decay.total();
+        propensities[COMPLETION] = transcripts.completion.total();
+        propensities[DECAY] = rates.decay * transcripts.decay.total();
         propensities[INHIBITION] = rates.inhibition;
         for class in 0..CLASSES {
             propensities[TRANSCRIPTION + class] =

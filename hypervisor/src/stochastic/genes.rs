@@ -9,7 +9,10 @@
 //! w_x (transcription of the class) and F_x (amino acids that a transcript's ribosomes polymerise) belong to the
 //! environment. It holds no counts and draws nothing.
 
-use crate::chassis::pack::genes::{Gene, GeneTable, Kind};
+use std::sync::Arc;
+
+use super::choice::Choice;
+use crate::chassis::pack::genes::{Gene, GeneTable};
 use crate::chassis::{self, ChassisName};
 use crate::model::core::{CLASS_Q, CLASS_R, CLASSES, Constants, E, Vector};
 use crate::parameters::Settings;
@@ -44,6 +47,8 @@ pub(super) struct Genes {
     /// Mean copies of mRNA and protein at the reference steady state, volume 1.
     pub(super) mean_mrna: Vec<f64>,
     pub(super) mean_proteins: Vec<f64>,
+    /// Transcription of each class, unregulated.
+    pub(super) transcription: Arc<[Choice; CLASSES]>,
     /// The chassis at that state.
     pub(super) reference: Reference,
 }
@@ -123,6 +128,7 @@ impl Genes {
             completions: Vec::new(),
             mean_mrna: Vec::new(),
             mean_proteins: Vec::new(),
+            transcription: Arc::new(std::array::from_fn(|_| Choice::new(0))),
             reference,
         };
         for draft in drafts {
@@ -130,7 +136,18 @@ impl Genes {
             genes.add(draft, whole);
         }
         genes.add_burden();
+        genes.transcription = Arc::new(genes.unregulated());
         Some(genes)
+    }
+
+    fn unregulated(&self) -> [Choice; CLASSES] {
+        std::array::from_fn(|class| {
+            let mut choice = Choice::new(self.count());
+            for gene in (0..self.count()).filter(|gene| self.class[*gene] == class) {
+                choice.set(gene, self.share[gene]);
+            }
+            choice
+        })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -182,7 +199,7 @@ impl Genes {
 
 /// The genes of proteins whose mRNA is reported. One without a measured protein has transcripts only.
 fn listed(table: &GeneTable) -> Vec<Draft> {
-    let known = |gene: &&Gene| gene.kind == Kind::Cds && !gene.pseudo && gene.mean_mrna.is_some();
+    let known = |gene: &&Gene| gene.is_simulated();
     let count = table.genes.iter().filter(known).count() as f64;
     let lengths: f64 = table.genes.iter().filter(known).map(|gene| gene.length_nt as f64).sum();
     let mut drafts = Vec::new();

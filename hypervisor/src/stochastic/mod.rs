@@ -11,7 +11,10 @@
 //! | `genes` | rates of genes from a table, in closed form |
 //! | `gene_layer`, `choice` | counts by gene, by composition-rejection |
 //! | `core_layer` | counts by class where there are no genes, by the direct method |
+//! | `carried`, `actions` | operons and plasmids beside them; what is done to any of these |
+//! | `layer` | either of the two |
 //! | `draw`, `readout` | the kind of reaction that fires; figures for people |
+//! | `shared` | the same genes for all cells of a pack |
 //! | `environment` | energy, nutrient, growth, shared ribosomes |
 //! | `saved` | the same as bytes |
 //!
@@ -19,14 +22,18 @@
 //! a caller stops changes no bit. No distribution is sampled in place of reactions; a division is a coin for each
 //! molecule. No clock, no threads; random numbers by (seed, replicate, stream) alone.
 
+mod actions;
+mod carried;
 mod choice;
 mod core_layer;
 mod draw;
 mod environment;
 mod gene_layer;
 mod genes;
+mod layer;
 mod readout;
 pub(crate) mod saved;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -40,14 +47,16 @@ use crate::cell::{Progress, SimulationError};
 use crate::chassis::pack::genes::GeneTable;
 use crate::grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of};
 use crate::maths;
-use crate::model::core::Constants;
 use crate::parameters::Settings;
 use crate::rng::Rng;
-use crate::spec::{CellSpec, Change, Regime, SpecError, in_order, served_by_stochastic};
+use crate::spec::{CellSpec, Change, Regime, SpecError, in_order};
+pub(crate) use actions::served;
+use carried::Carried;
 use core_layer::CoreLayer;
 use environment::Environment;
 use gene_layer::GeneLayer;
 use genes::{Genes, Reference};
+use layer::Layer;
 pub use readout::GeneCounts;
 
 /// Reactions within one tick before giving up: about a fifth of a second. E. coli has 40,000.
@@ -74,6 +83,8 @@ pub struct StochasticCell {
     lineage: Lineage,
     environment: Environment,
     layer: Layer,
+    /// Operons and plasmids; none where there are neither.
+    carried: Option<Box<Carried>>,
     /// The environment is held at the reference: volume of the cell.
     held_volume: Option<f64>,
     seed: u64,
@@ -95,12 +106,6 @@ pub struct Lineage {
     pub birth_mass_aa: f64,
 }
 
-#[derive(Clone, Debug)]
-enum Layer {
-    Genes(Box<GeneLayer>),
-    Core(CoreLayer),
-}
-
 /// Why a tick was not simulated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -115,12 +120,31 @@ impl StochasticCell {
     /// # Errors
     /// What [`CellSpec::validate`] finds.
     pub fn new(spec: &CellSpec, genes: &GeneTable, seed: u64, replicate: u32) -> Result<Self, SpecError> {
+        Self::with(spec, Some(genes), seed, replicate)
+    }
+
+    /// The same with the genes of the chassis' pack, by the specification's key.
+    pub(crate) fn of_pack(spec: &CellSpec) -> Result<Self, SpecError> {
+        Self::with(spec, None, spec.seed, spec.replicate)
+    }
+
+    fn with(
+        spec: &CellSpec,
+        genes: Option<&GeneTable>,
+        seed: u64,
+        replicate: u32,
+    ) -> Result<Self, SpecError> {
         spec.validate()?;
-        spec.schedule.iter().try_for_each(served_by_stochastic)?;
+        spec.schedule.iter().try_for_each(|change| served(spec.chassis, change))?;
         let (regime, _) = Regime::of(spec)?;
         let reference = Reference::of(regime.chassis, &regime.settings)?;
-        let layer = match Genes::new(genes, reference) {
-            Some(genes) => Layer::Genes(Box::new(GeneLayer::at_reference(Arc::new(genes), LN_2))),
+        let genes = match genes {
+            Some(table) => Genes::new(table, reference).map(Arc::new),
+            None => shared::genes(regime.chassis, &regime.settings, reference),
+        };
+        let carried = actions::at_reference(&regime, genes.as_deref(), LN_2, (seed, replicate));
+        let layer = match genes {
+            Some(genes) => Layer::Genes(Box::new(GeneLayer::at_reference(genes, LN_2))),
             None => Layer::Core(CoreLayer::at(&reference.state, LN_2)),
         };
         let schedule = in_order(&spec.schedule)?.into_iter().cloned().collect();
@@ -132,6 +156,7 @@ impl StochasticCell {
             lineage: Lineage { generation: 0, birth_tick: 0, birth_mass_aa: 0.0 },
             environment: Environment::of(&reference),
             layer,
+            carried,
             held_volume: None,
             seed,
             replicate,
@@ -160,6 +185,7 @@ impl StochasticCell {
         let birth_mass_aa = self.layer.mass(&self.regime.constants);
         self.lineage = Lineage { generation: 0, birth_tick: 0, birth_mass_aa };
         (self.tick, self.events) = (0, 0);
+        self.layer.rest();
     }
 
     /// The committed tick.
@@ -214,6 +240,17 @@ impl StochasticCell {
         if tick > MAX_TICK {
             return Err(SimulationError::BeyondGrid { tick });
         }
+        let done = self.advance_ticks(tick, generation, max_steps);
+        self.layer.rest();
+        done
+    }
+
+    fn advance_ticks(
+        &mut self,
+        tick: u64,
+        generation: Option<u64>,
+        max_steps: u32,
+    ) -> Result<Progress, SimulationError> {
         let mut steps: u32 = 0;
         loop {
             let reached = self.tick == tick || generation.is_some_and(|last| self.lineage.generation >= last);
@@ -242,7 +279,7 @@ impl StochasticCell {
         if change.tick != self.tick {
             return Err(SpecError::WrongTick { tick: change.tick, now: self.tick });
         }
-        served_by_stochastic(change)?;
+        served(self.regime.chassis, change)?;
         let mut regime = self.regime.after(change)?;
         for later in &self.schedule {
             regime = regime.after(later)?;
@@ -260,11 +297,18 @@ impl StochasticCell {
 
     fn take(&mut self, change: &Change) -> Result<(), SpecError> {
         self.regime = self.regime.after(change)?;
+        self.act(&change.organism)?;
+        self.carry_plasmids();
         Ok(())
     }
 
     /// Simulates one tick, a division at its end where it is due. A tick that fails leaves no trace.
     fn run_tick(&mut self) -> Result<(), Fault> {
+        let mut carried = self.carried.clone();
+        let beside = match &mut carried {
+            Some(carried) => carried.run_tick(&self.regime, &self.offer())?,
+            None => 0,
+        };
         let k = &self.regime.constants;
         let (environment, reactions) = (self.environment, self.reactions.clone());
         let done = match &mut self.layer {
@@ -287,9 +331,11 @@ impl StochasticCell {
             self.environment = environment;
             self.reactions = reactions;
         })?;
-        self.events += events;
+        self.carried = carried;
+        self.events += events + beside;
         self.tick += 1;
         self.divide_if_due();
+        self.carry_plasmids();
         Ok(())
     }
 
@@ -308,9 +354,9 @@ impl StochasticCell {
             None => self.layer.mass(k) - self.lineage.birth_mass_aa >= LN_2 * k.mass,
         };
         if due {
-            match &mut self.layer {
-                Layer::Genes(layer) => layer.divide(k, &mut self.divisions),
-                Layer::Core(layer) => layer.divide(&mut self.divisions),
+            self.layer.divide(k, &mut self.divisions);
+            if let Some(carried) = &mut self.carried {
+                carried.divide();
             }
             self.lineage = Lineage {
                 generation: self.lineage.generation + 1,
@@ -333,21 +379,5 @@ impl StochasticCell {
             self.held_volume = Some(LN_2);
         }
         self
-    }
-}
-
-impl Layer {
-    fn mass(&self, k: &Constants) -> f64 {
-        match self {
-            Self::Genes(layer) => layer.mass(k),
-            Self::Core(layer) => layer.mass(k),
-        }
-    }
-
-    fn reference_growth(&self) -> f64 {
-        match self {
-            Self::Genes(layer) => layer.genes.reference.growth,
-            Self::Core(_) => 0.0,
-        }
     }
 }

@@ -1,12 +1,16 @@
 //! A stochastic cell's figures for people. It changes nothing.
 
+use super::actions::genes_of;
 use super::{Layer, StochasticCell, TICK_MIN};
 use crate::chassis::pack::genes::Gene;
+use crate::chassis::pack::operons::Cistron;
 use crate::grid::minutes_of;
 use crate::metrics::Metrics;
 use crate::model::core::{NAMES, Vector};
 use crate::organism::action::{Names, OrganismError};
-use crate::organism::readout::{GeneReadout, places};
+use crate::organism::readout::{
+    self, CistronReadout, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout, places,
+};
 
 /// One gene at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +37,8 @@ impl StochasticCell {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let (y, volume) = self.state();
-        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick), None);
+        let carried = self.carried.as_ref().map(|carried| carried.organism());
+        let mut metrics = Metrics::of(&self.regime, &y, minutes_of(self.tick), carried.as_ref());
         if let Layer::Genes(layer) = &self.layer {
             metrics.mrna_total = layer.counts.mrna.iter().sum::<u64>() as f64 / volume;
         }
@@ -67,7 +72,7 @@ impl StochasticCell {
     }
 
     /// The core's state per volume, and the volume.
-    fn state(&self) -> (Vector, f64) {
+    pub(super) fn state(&self) -> (Vector, f64) {
         let k = &self.regime.constants;
         match &self.layer {
             Layer::Core(layer) => layer.state(k, &self.environment),
@@ -76,6 +81,48 @@ impl StochasticCell {
                 (totals.state, totals.volume)
             }
         }
+    }
+
+    /// Everything that the cell carries beside its core, amounts being those in it; all listed genes.
+    pub(crate) fn organism(&self) -> OrganismReadout {
+        OrganismReadout {
+            operons: self.operons(&[]).unwrap_or_default(),
+            genes: self.listed_genes(&[]).unwrap_or_default(),
+            plasmids: self.plasmids().unwrap_or_default(),
+            plasmid_load_wp: self.regime.load,
+        }
+    }
+
+    /// The operons named, or all of them where none is.
+    pub(crate) fn operons(&self, named: &[String]) -> Result<Vec<OperonReadout>, OrganismError> {
+        let names = Names::of(self.regime.chassis);
+        let places = places(named, names.operons()?.len(), |name| names.operon(name))?;
+        let (offer, genes) = (self.offer(), self.genes());
+        let organism = self.carried.as_ref().map(|carried| carried.organism()).unwrap_or_default();
+        let readout = |at: usize| {
+            let mut readout =
+                readout::operon(&self.regime, at, organism.operons.get(&at), &offer.environment)?;
+            readout.transcription_per_min *= offer.volume;
+            if let Layer::Genes(layer) = &self.layer {
+                let simulated = genes_of(self.regime.chassis, &layer.genes, at);
+                let simulated: Vec<_> = simulated.map(|(cistron, gene)| (cistron, &genes[gene])).collect();
+                if !simulated.is_empty() {
+                    sum_of_genes(&mut readout, &simulated);
+                }
+            }
+            Some(readout)
+        };
+        Ok(places.into_iter().filter_map(readout).collect())
+    }
+
+    /// All plasmids of the pack, also those that the cell does not carry.
+    pub(crate) fn plasmids(&self) -> Result<Vec<PlasmidReadout>, OrganismError> {
+        let count = Names::of(self.regime.chassis).plasmids()?.len();
+        let copies = |at| self.carried.as_ref().and_then(|carried| carried.plasmids.get(&at));
+        let growth = self.environment.growth;
+        let readout =
+            |at| readout::plasmid(&self.regime, at, copies(at).map_or(0.0, |copies| *copies as f64), growth);
+        Ok((0..count).filter_map(readout).collect())
     }
 
     /// The genes of the chassis' pack by name, or all of them, as this cell has them; null where it does not simulate
@@ -109,6 +156,16 @@ impl StochasticCell {
         };
         (0..layer.genes.count()).map(|gene| layer.readout(gene, &rates)).collect()
     }
+}
+
+/// An operon whose genes are simulated by themselves, each with transcripts of its own.
+fn sum_of_genes(readout: &mut OperonReadout, genes: &[(&'static Cistron, &GeneCounts<'_>)]) {
+    readout.transcription_per_min = genes.iter().map(|(_, gene)| gene.transcription_per_min).sum();
+    readout.mrna = genes.iter().map(|(_, gene)| gene.mrna as f64).sum();
+    let proteins = genes
+        .iter()
+        .map(|(cistron, gene)| CistronReadout { gene: &cistron.symbol, proteins: gene.proteins as f64 });
+    readout.genes = proteins.collect();
 }
 
 /// A whole number that went through a division by the volume and back, whole again.

@@ -3,21 +3,25 @@
 //!
 //! Bytes that are not a checkpoint are refused, never trusted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::actions::is_by_gene;
+use super::carried::{self, Carried, OperonCounts};
 use super::core_layer::CoreLayer;
 use super::environment::Environment;
 use super::gene_layer::{Counts, GeneLayer};
 use super::genes::{Genes, Reference};
-use super::{DIVISIONS, Layer, Lineage, REACTIONS, StochasticCell};
+use super::{DIVISIONS, Layer, Lineage, REACTIONS, StochasticCell, served, shared};
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::GeneTable;
 use crate::checkpoint::{CheckpointError, Reader, Writer, content, open, seal};
 use crate::grid::MAX_TICK;
 use crate::model::core::CLASSES;
+use crate::organism::state::Regulation;
 use crate::parameters::Settings;
 use crate::rng::Rng;
-use crate::spec::{Allocation, Regime, served_by_stochastic};
+use crate::spec::{Allocation, Regime};
 
 pub(crate) const MAGIC: [u8; 4] = *b"BXCS";
 /// Raised with every change of the bytes, the reactions or the method: an older checkpoint would not go on with the
@@ -38,7 +42,7 @@ impl StochasticCell {
         let mut out = Writer(Vec::with_capacity(4096));
         out.0.extend_from_slice(&MAGIC);
         out.byte(VERSION);
-        out.byte(self.regime.chassis as u8);
+        out.chassis(self.regime.chassis);
         out.settings(self.calibration.iter());
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
@@ -55,6 +59,7 @@ impl StochasticCell {
         for value in [self.lineage.birth_mass_aa, energy, nutrient, growth, self.held_volume.unwrap_or(0.0)] {
             out.number(value);
         }
+        carried(&mut out, self.carried.as_deref());
         match &self.layer {
             Layer::Genes(layer) => {
                 out.byte(LAYER_GENES);
@@ -82,6 +87,15 @@ impl StochasticCell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged, or belong to other genes.
     pub fn restore(bytes: &[u8], genes: &GeneTable) -> Result<Self, CheckpointError> {
+        Self::restore_with(bytes, Some(genes))
+    }
+
+    /// The same with the genes of the chassis' pack.
+    pub(crate) fn restore_of_pack(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        Self::restore_with(bytes, None)
+    }
+
+    fn restore_with(bytes: &[u8], genes: Option<&GeneTable>) -> Result<Self, CheckpointError> {
         let mut input = open(bytes, MAGIC, VERSION..=VERSION)?;
         let cell = read(&mut input, genes)?;
         if !input.rest.is_empty() {
@@ -91,12 +105,12 @@ impl StochasticCell {
     }
 }
 
-/// The chassis of a stochastic cell's checkpoint; `None` where the bytes are none.
-pub(crate) fn chassis(bytes: &[u8]) -> Option<Result<ChassisName, CheckpointError>> {
-    bytes.starts_with(&MAGIC).then(|| open(bytes, MAGIC, VERSION..=VERSION)?.chassis())
+/// Whether the bytes say that they are a stochastic cell's.
+pub(crate) fn is_one(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
 }
 
-fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, CheckpointError> {
+fn read(input: &mut Reader<'_>, table: Option<&GeneTable>) -> Result<StochasticCell, CheckpointError> {
     let chassis = input.chassis()?;
     let calibration = settings(input)?;
     let settings = settings(input)?;
@@ -132,10 +146,15 @@ fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, Che
         values
     };
     let reference = Reference::of(chassis, &calibration)?;
-    let layer = layer(input, chassis, table, reference)?;
+    let genes = match table {
+        Some(table) => Genes::new(table, reference).map(Arc::new),
+        None => shared::genes(chassis, &calibration, reference),
+    };
+    let carried = read_carried(input, &regime, genes.as_deref(), (seed, replicate))?;
+    let layer = layer(input, chassis, genes, reference)?;
     let schedule = input.schedule(&regime, tick)?;
-    schedule.iter().try_for_each(served_by_stochastic)?;
-    Ok(StochasticCell {
+    schedule.iter().try_for_each(|change| served(chassis, change))?;
+    let mut cell = StochasticCell {
         regime,
         calibration,
         schedule,
@@ -143,22 +162,25 @@ fn read(input: &mut Reader<'_>, table: &GeneTable) -> Result<StochasticCell, Che
         lineage: Lineage { generation, birth_tick, birth_mass_aa },
         environment: Environment { energy, nutrient, growth },
         layer,
+        carried,
         held_volume: (volume > 0.0).then_some(volume),
         seed,
         replicate,
         reactions: Rng::at_position(seed, replicate, REACTIONS, reactions),
         divisions: Rng::at_position(seed, replicate, DIVISIONS, divisions),
         events,
-    })
+    };
+    cell.regulate();
+    cell.carry_plasmids();
+    Ok(cell)
 }
 
 fn layer(
     input: &mut Reader<'_>,
     chassis: ChassisName,
-    table: &GeneTable,
+    genes: Option<Arc<Genes>>,
     reference: Reference,
 ) -> Result<Layer, CheckpointError> {
-    let genes = Genes::new(table, reference);
     match (input.byte()?, genes) {
         (LAYER_GENES, Some(genes)) => {
             if input.integer()? != digest(&genes) {
@@ -169,7 +191,7 @@ fn layer(
             let proteins = counts(input, count)?;
             let bound = molecules(input)?;
             let counts = Counts { mrna, proteins, bound };
-            Ok(Layer::Genes(Box::new(GeneLayer::new(Arc::new(genes), counts))))
+            Ok(Layer::Genes(Box::new(GeneLayer::new(genes, counts))))
         }
         (LAYER_CORE, None) => {
             let mut layer = CoreLayer::at(&reference.state, 0.0);
@@ -181,6 +203,62 @@ fn layer(
         (LAYER_GENES | LAYER_CORE, _) => Err(CheckpointError::OtherGenes { chassis }),
         _ => Err(content("the kind of counts")),
     }
+}
+
+fn carried(out: &mut Writer, carried: Option<&Carried>) {
+    let Some(carried) = carried else { return out.byte(0) };
+    out.byte(1);
+    varint(out, carried.rng.position());
+    for counts in carried.operons.values() {
+        out.byte(counts.regulation as u8);
+        for count in counts.proteins.iter().chain([&counts.mrna]) {
+            varint(out, *count);
+        }
+    }
+    varint(out, carried.plasmids.len() as u64);
+    for (at, copies) in &carried.plasmids {
+        varint(out, *at as u64);
+        varint(out, *copies);
+    }
+}
+
+/// How many proteins an operon has follows from its genes.
+fn read_carried(
+    input: &mut Reader<'_>,
+    regime: &Regime,
+    genes: Option<&Genes>,
+    key: (u64, u32),
+) -> Result<Option<Box<Carried>>, CheckpointError> {
+    let pack = regime.chassis.pack();
+    match input.byte()? {
+        0 if pack.operon_table.is_empty() => return Ok(None),
+        1 => {}
+        _ => return Err(content("what the cell carries")),
+    }
+    let position = read_varint(input)?;
+    if position > MOST_WORDS {
+        return Err(content("the random numbers' position"));
+    }
+    let mut operons = BTreeMap::new();
+    for (place, operon) in pack.operon_table.iter().enumerate() {
+        let regulation = Regulation::ALL.get(usize::from(input.byte()?)).copied();
+        let regulation = regulation.ok_or_else(|| content("a regulation"))?;
+        let count = if is_by_gene(regime.chassis, genes, place) { 0 } else { operon.genes.len() };
+        let proteins = counts(input, count)?;
+        let mrna = molecules(input)?;
+        operons.insert(place, OperonCounts { regulation, mrna, proteins });
+    }
+    let mut plasmids = BTreeMap::new();
+    for _ in 0..read_varint(input)?.min(pack.plasmid_table.len() as u64 + 1) {
+        let place = usize::try_from(read_varint(input)?).map_err(|_| content("a place in the pack"))?;
+        let behind = plasmids.last_key_value().is_none_or(|(last, _)| place > *last);
+        if place >= pack.plasmid_table.len() || !behind {
+            return Err(content("a place in the pack"));
+        }
+        plasmids.insert(place, molecules(input)?);
+    }
+    let rng = Rng::at_position(key.0, key.1, carried::STREAM, position);
+    Ok(Some(Box::new(Carried { operons, plasmids, rng })))
 }
 
 fn settings(input: &mut Reader<'_>) -> Result<Settings, CheckpointError> {

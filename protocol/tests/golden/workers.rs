@@ -64,6 +64,7 @@ fn reports(golden: &mut Golden) {
         total_ribosomes: 80,
         usable_ribosomes: 68,
         vm_types: vec![VmType::Basic, VmType::Xcpng],
+        packs: std::collections::BTreeMap::new(),
     };
     let register = Register { capacity, version: "0.1.0".to_owned(), number: 1 };
     golden.internal("report_register", &WorkerReport::Register(register));
@@ -159,6 +160,7 @@ fn desired(state: DesiredState) -> Desired {
 fn order() -> CellOrder {
     CellOrder {
         biological_type: "syn3a".to_owned(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 7,

@@ -47,8 +47,13 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts the program and waits for its greeting. The kernel ends it with the calling thread.
-    pub(super) fn start(program: &Path, ending: &AtomicBool) -> Result<Self, StartError> {
+    pub(super) fn start(
+        program: &Path,
+        packs: Option<&Path>,
+        ending: &AtomicBool,
+    ) -> Result<Self, StartError> {
         let mut process = Command::new(program)
+            .args(packs)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

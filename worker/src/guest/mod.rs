@@ -41,6 +41,8 @@ pub struct PoolSettings {
     pub program: PathBuf,
     /// How many children; at least one is started.
     pub children: usize,
+    /// A folder of chassis packs, which each child reads before it is confined.
+    pub packs: Option<PathBuf>,
 }
 
 impl PoolSettings {
@@ -53,7 +55,7 @@ impl PoolSettings {
             Some(path) => PathBuf::from(path),
             None => std::env::current_exe().map_err(GuestError::OwnPath)?.with_file_name(PROGRAM),
         };
-        Ok(Self { program, children: simulation_threads })
+        Ok(Self { program, children: simulation_threads, packs: None })
     }
 }
 
@@ -117,13 +119,14 @@ impl GuestPool {
         for number in 0..children {
             let keeper = Keeper {
                 program: settings.program.clone(),
+                packs: settings.packs.clone(),
                 requests: Arc::clone(&requests),
                 ending: Arc::clone(&pool.ending),
             };
             let ready = ready.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("guest-{number}"))
-                .spawn(move || match Child::start(&keeper.program, &keeper.ending) {
+                .spawn(move || match Child::start(&keeper.program, keeper.packs.as_deref(), &keeper.ending) {
                     Ok(child) => {
                         let _ = ready.send(Ok(child.confinement()));
                         drop(ready);
@@ -201,6 +204,7 @@ const NONE: Confinement = Confinement { network_namespace: false, system_calls: 
 
 /// One thread: it starts its child, and the kernel ends the child with it.
 struct Keeper {
+    packs: Option<PathBuf>,
     program: PathBuf,
     requests: Arc<Mutex<Receiver<Request>>>,
     ending: Arc<AtomicBool>,
@@ -214,7 +218,10 @@ impl Keeper {
             if request.answer.is_closed() {
                 continue;
             }
-            let result = match child.take().map_or_else(|| Child::start(&self.program, &self.ending), Ok) {
+            let result = match child
+                .take()
+                .map_or_else(|| Child::start(&self.program, self.packs.as_deref(), &self.ending), Ok)
+            {
                 Ok(mut ready) => {
                     let outcome = self.serve(&mut ready, &request);
                     child = outcome.as_ref().is_ok_and(is_as_new).then_some(ready);
@@ -245,7 +252,7 @@ impl Keeper {
 
     /// Another child ahead of the next job; where none starts, that job tries again.
     fn replace(&self) -> Option<Child> {
-        match Child::start(&self.program, &self.ending) {
+        match Child::start(&self.program, self.packs.as_deref(), &self.ending) {
             Ok(child) => Some(child),
             Err(error) => {
                 tracing::warn!(%error, "a guest was lost and no other started");

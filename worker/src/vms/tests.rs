@@ -81,6 +81,7 @@ fn generation(index: u64) -> Generation {
 fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
     let order = CellOrder {
         biological_type: "weisse2015".to_owned(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 1,

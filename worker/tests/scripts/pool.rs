@@ -109,11 +109,11 @@ fn a_full_queue_refuses_what_it_cannot_keep() {
 
 #[test]
 fn a_missing_program_is_said_at_the_start() {
-    let settings = PoolSettings { program: PathBuf::from("/nowhere/bioxen-guest"), children: 2 };
+    let settings = PoolSettings { program: PathBuf::from("/nowhere/bioxen-guest"), children: 2, packs: None };
     let error = GuestPool::start(&settings).expect_err("it is missing");
     assert!(matches!(error, GuestError::Program { .. }));
     assert!(error.to_string().contains("BIOXEN_GUEST"), "{error}");
-    let error = GuestPool::start(&PoolSettings { program: "/bin/true".into(), children: 1 });
+    let error = GuestPool::start(&PoolSettings { program: "/bin/true".into(), children: 1, packs: None });
     let error = error.expect_err("it does not greet");
     assert!(error.to_string().contains("ended before it was ready"), "{error}");
 }

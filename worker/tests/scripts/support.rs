@@ -23,7 +23,7 @@ impl Guests {
 
     pub(crate) fn start_program(program: PathBuf, children: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let pool = GuestPool::start(&PoolSettings { program, children }).expect("a pool");
+        let pool = GuestPool::start(&PoolSettings { program, children, packs: None }).expect("a pool");
         Self { runtime, pool }
     }
 

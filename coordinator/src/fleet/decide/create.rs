@@ -37,7 +37,7 @@ impl Fleet {
         if !new.auto_start {
             return Ok(None);
         }
-        let (worker, boot) = self.place(new.vm_type(), held.ribosomes)?;
+        let (worker, boot) = self.place(&new.order, held.ribosomes)?;
         Ok(Some(Some(Entry::Placed { key: key.clone(), worker, boot, held })))
     }
 

@@ -108,7 +108,7 @@ impl Fleet {
         }
         let held = Amounts::of(new.order.allocation);
         self.check_limits(&key.user, held)?;
-        let (worker, boot) = self.place(new.vm_type(), held.ribosomes)?;
+        let (worker, boot) = self.place(&new.order, held.ribosomes)?;
         let user = key.user.clone();
         let created = Entry::Created(Box::new(Created {
             cause: Cause { user, operator: None, verb: Verb::Ensemble, request: None },

@@ -48,7 +48,7 @@ impl Fleet {
     fn room_to_start(&self, vm: &Vm) -> Result<Entry, Rejection> {
         let held = vm.holdings_to_start();
         self.check_limits(&vm.key.user, vm.held.lacks(held))?;
-        let (worker, boot) = self.place(vm.order.vm_type, held.ribosomes)?;
+        let (worker, boot) = self.place(&vm.order, held.ribosomes)?;
         Ok(Entry::Placed { key: vm.key.clone(), worker, boot, held })
     }
 }

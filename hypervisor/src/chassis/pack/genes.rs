@@ -141,6 +141,11 @@ pub struct Gene {
 }
 
 impl Gene {
+    /// Whether single cells have counts of it: it codes for a protein, and its mRNA is reported.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.kind == Kind::Cds && !self.pseudo && self.mean_mrna.is_some()
+    }
+
     /// The length of its protein, amino acids: whole codons without the stop; 0 for what codes for none.
     #[must_use]
     pub fn length_aa(&self) -> u64 {

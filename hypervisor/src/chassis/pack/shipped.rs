@@ -30,15 +30,16 @@ const MINIMAL_CELL: PackTexts<'_> = PackTexts {
     plasmids: None,
 };
 
-/// The pack of a chassis.
+/// The pack of a chassis, an imported one's included.
 pub(crate) fn pack(name: ChassisName) -> &'static Pack {
     static PACKS: [OnceLock<Pack>; 4] = [const { OnceLock::new() }; 4];
-    let texts = match name {
-        ChassisName::Syn3a => SYN3A,
-        ChassisName::Ecoli => ECOLI,
-        ChassisName::MinimalCell => MINIMAL_CELL,
-        ChassisName::Weisse2015 => WEISSE2015,
+    let (place, texts) = match name {
+        ChassisName::Syn3a => (0, SYN3A),
+        ChassisName::Ecoli => (1, ECOLI),
+        ChassisName::MinimalCell => (2, MINIMAL_CELL),
+        ChassisName::Weisse2015 => (3, WEISSE2015),
+        ChassisName::Imported(imported) => return imported.pack(),
     };
     #[expect(clippy::expect_used, reason = "constant texts: a test parses each")]
-    PACKS[name as usize].get_or_init(|| Pack::parse(texts).expect("a pack that comes with the program"))
+    PACKS[place].get_or_init(|| Pack::parse(texts).expect("a pack that comes with the program"))
 }

@@ -2,7 +2,7 @@
 
 use bioxen_hypervisor::trace::{Recording, TraceError};
 use bioxen_hypervisor::{
-    Allocation, Cell, CellSpec, Change, CheckpointError, RibosomeCap, SpecError, Tolerance,
+    Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, RibosomeCap, SpecError, Tolerance,
 };
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::limits::{CHECKPOINT_BYTES, PARAMETERS, SCHEDULE_CHANGES};
@@ -17,6 +17,8 @@ pub(super) enum BadOrder {
     VmType(VmType),
     #[error("{what} is {value}; expected at most {most}")]
     TooMuch { what: &'static str, value: u64, most: u64 },
+    #[error("this worker's pack of {chassis} is not the one that the VM was made with ({}); start the worker with that pack in --packs", .wanted.as_deref().unwrap_or("the program's own"))]
+    Pack { chassis: ChassisName, wanted: Option<String> },
     #[error(transparent)]
     Recording(#[from] TraceError),
     #[error(transparent)]
@@ -51,9 +53,13 @@ fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
     }
     at_most("the number of parameters", order.parameters.len(), PARAMETERS)?;
     at_most("the number of scheduled changes", order.schedule.len(), SCHEDULE_CHANGES)?;
+    let chassis: ChassisName = order.biological_type.parse()?;
+    if chassis.digest() != order.pack.as_deref() {
+        return Err(BadOrder::Pack { chassis, wanted: order.pack.clone() });
+    }
     let schedule = order.schedule.iter().map(scheduled).collect::<Result<_, _>>()?;
     let spec = CellSpec {
-        chassis: order.biological_type.parse()?,
+        chassis,
         parameters: order.parameters.clone(),
         allocation: Allocation {
             atp_milli_percent: atp(&order.allocation)?,

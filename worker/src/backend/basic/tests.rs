@@ -34,6 +34,7 @@ fn allocation(atp_percent: u64, ribosomes: u64) -> CellAllocation {
 fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
     let order = CellOrder {
         biological_type: "weisse2015".to_owned(),
+        pack: None,
         vm_type: VmType::Basic,
         engine: Engine::Ode,
         seed: 1,
