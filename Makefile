@@ -24,7 +24,7 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 acceptance: ## Print the acceptance rows: value, reference, relative tolerance; single cells by the thousand, minutes
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && status=0 \
 		&& { $(CARGO) test --release -p bioxen-hypervisor --no-fail-fast \
-		--test acceptance --test packs --test organism --test ssa --test stochastic \
+		--test acceptance --test packs --test organism --test ssa --test stochastic --test single_cells \
 		-- --include-ignored --nocapture --test-threads=1 row > "$$log" 2>&1 || status=$$?; } \
 		; echo "| row | value | reference | tolerance |" \
 		; grep -o '| row.*\|row [0-9].*\|skipped.*\|.*FAILED.*\|.*panicked.*\|^error.*' "$$log"; exit $$status

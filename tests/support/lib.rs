@@ -129,7 +129,12 @@ impl TestFleet {
 
     /// Starts a coordinator, and waits until it leads.
     pub fn start_coordinator(&mut self) {
-        self.coordinator = Some(self.spawn_coordinator(&[]));
+        self.start_coordinator_with(&[]);
+    }
+
+    /// The same with more arguments.
+    pub fn start_coordinator_with(&mut self, arguments: &[&str]) {
+        self.coordinator = Some(self.spawn_coordinator(arguments));
         let coordinator = self.coordinator.as_mut().expect("just started");
         coordinator.wait_for_line("bioxen-coordinator leads", START_PATIENCE);
     }
