@@ -28,8 +28,6 @@ const OLDEST: u8 = 1;
 const WITH_ORGANISM: u8 = 2;
 const WITH_INSTALLED: u8 = 3;
 const CHECKSUM_BYTES: usize = 8;
-/// Stands before the name and the digest of a pack that is not the program's.
-const IMPORTED: u8 = 255;
 /// Stands for a load that a change leaves as it is.
 const NOT_CHANGED: f64 = -1.0;
 
@@ -181,20 +179,6 @@ impl Writer {
         self.0.push(value);
     }
 
-    /// One of the program by its number, any other by its name and its pack's digest: both are short.
-    pub(crate) fn chassis(&mut self, chassis: ChassisName) {
-        let shipped = (0_u8..).zip(ChassisName::ALL).find(|(_, shipped)| *shipped == chassis);
-        if let Some((code, _)) = shipped {
-            return self.byte(code);
-        }
-        self.byte(IMPORTED);
-        for text in [chassis.as_str(), chassis.digest().unwrap_or_default()] {
-            let bytes = text.bytes().take(usize::from(u8::MAX));
-            self.byte(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
-            bytes.for_each(|byte| self.byte(byte));
-        }
-    }
-
     pub(crate) fn integer(&mut self, value: u64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
@@ -329,23 +313,6 @@ impl Reader<'_> {
         }
         let organism = if self.format >= WITH_ORGANISM { self.actions()? } else { Vec::new() };
         Ok(Change { tick, parameters, atp_milli_percent, ribosomes, installed_load_wp, organism })
-    }
-
-    pub(crate) fn chassis(&mut self) -> Result<ChassisName, CheckpointError> {
-        let code = self.byte()?;
-        if code != IMPORTED {
-            let shipped = ChassisName::ALL.get(usize::from(code)).copied();
-            return shipped.ok_or_else(|| content("the chassis"));
-        }
-        let (name, digest) = (self.text()?, self.text()?);
-        let known = name.parse::<ChassisName>().ok().filter(|known| known.digest() == Some(&digest));
-        known.ok_or(CheckpointError::OtherPack { name, digest })
-    }
-
-    fn text(&mut self) -> Result<String, CheckpointError> {
-        let length = self.byte()?;
-        let bytes = (0..length).map(|_| self.byte()).collect::<Result<Vec<u8>, _>>()?;
-        String::from_utf8(bytes).map_err(|_| content("the chassis"))
     }
 
     pub(crate) fn cell(&mut self) -> Result<OdeCell, CheckpointError> {

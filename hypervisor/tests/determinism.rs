@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bioxen_hypervisor::{
-    Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, Engine, OrganismAction, RibosomeCap,
+    Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, OrganismAction, RibosomeCap,
     SimulationError, SpecError, Tolerance,
 };
 use proptest::prelude::*;
@@ -319,31 +319,6 @@ fn a_checkpoint_of_the_second_format_goes_on_with_the_same_bits() {
     });
     second.extend(checksum.to_le_bytes());
     assert_eq!(Cell::restore(&second).unwrap().checkpoint(), cell.checkpoint());
-}
-
-#[test]
-fn what_is_installed_costs_a_cell_of_either_engine_what_the_same_wp_costs() {
-    for (chassis, engine, end) in [
-        (ChassisName::Syn3a, Engine::Ode, END),
-        (ChassisName::Syn3a, Engine::Stochastic, END),
-        (ChassisName::Weisse2015, Engine::Stochastic, 50),
-    ] {
-        let spec = CellSpec { engine, seed: 4, ..CellSpec::unlimited(chassis) };
-        let parameters = [("wp".to_owned(), 12.0)].into();
-        let mut set = Cell::new(&spec).unwrap();
-        set.apply(&Change { parameters, ..Change::default() }).unwrap();
-        let mut installed = Cell::new(&spec).unwrap();
-        installed.carry_load(7.0).unwrap();
-        installed.carry_load(12.0).unwrap();
-        assert_eq!(installed.installed_load_wp(), 12.0);
-        assert!(installed.carry_load(-1.0).is_err() && installed.carry_load(f64::NAN).is_err());
-        set.advance_to(end).unwrap();
-        installed.advance_to(end / 2).unwrap();
-        installed = Cell::restore(&installed.checkpoint()).unwrap();
-        installed.advance_to(end).unwrap();
-        assert_eq!(bits(&installed), bits(&set), "{chassis} {engine:?}");
-        assert!(installed.variables().any(|(name, value)| name == "p" && value > 0.0));
-    }
 }
 
 /// The first format had no load, no genes, no operons and no plasmids.

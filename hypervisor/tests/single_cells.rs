@@ -231,6 +231,32 @@ fn nutrient_drug_and_allocation_act_on_a_single_cell_at_its_grid_point() {
     assert!(cell.variables().any(|(name, value)| name == "z_bound" && value > 0.0));
 }
 
+#[test]
+fn what_is_installed_costs_a_cell_of_either_engine_what_the_same_wp_costs() {
+    for (chassis, engine, end) in [
+        (ChassisName::Syn3a, Engine::Ode, 600),
+        (ChassisName::Syn3a, Engine::Stochastic, 600),
+        (ChassisName::Weisse2015, Engine::Stochastic, 50),
+    ] {
+        let spec = CellSpec { engine, seed: 4, ..CellSpec::unlimited(chassis) };
+        let parameters = [("wp".to_owned(), 12.0)].into();
+        let mut set = Cell::new(&spec).unwrap();
+        set.apply(&Change { parameters, ..Change::default() }).unwrap();
+        let mut installed = Cell::new(&spec).unwrap();
+        installed.carry_load(7.0).unwrap();
+        installed.carry_load(12.0).unwrap();
+        assert_eq!(installed.installed_load_wp(), 12.0);
+        assert!(installed.carry_load(-1.0).is_err() && installed.carry_load(f64::NAN).is_err());
+        set.advance_to(end).unwrap();
+        installed.advance_to(end / 2).unwrap();
+        installed = Cell::restore(&installed.checkpoint()).unwrap();
+        installed.advance_to(end).unwrap();
+        let bits = |cell: &Cell| cell.variables().map(|(_, value)| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&installed), bits(&set), "{chassis} {engine:?}");
+        assert!(installed.variables().any(|(name, value)| name == "p" && value > 0.0));
+    }
+}
+
 /// Bytes that this process has in memory.
 fn resident() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -295,7 +295,7 @@ fn organism(chassis: ChassisName, action: OperonAction) -> Vec<OrganismAction> {
             OrganismAction::Operons { operons: vec!["trpLEDCBA".to_owned()], action },
             OrganismAction::InsertPlasmid { plasmid: "pUC".to_owned() },
         ],
-        Weisse2015 => Vec::new(),
+        Weisse2015 | ChassisName::Imported(_) => Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kinds of cell that BioXen knows, each by its own pack, and the state in which a cell of it starts.
 
+mod codec;
 pub(crate) mod imported;
 pub(crate) mod pack;
 pub(crate) mod weisse2015;
