@@ -97,10 +97,9 @@ async fn a_vm_of_an_imported_pack_runs_where_that_very_pack_is_and_as_simulate_d
         });
         let created = ask(&client, &subject("create", engine), &body(&more)).await;
         assert_eq!(code(&created), "", "{created}");
-        let status = ask_until(&client, &subject("status", engine), &Value::Null, |status| {
-            status["state"] == "stopped"
-        });
-        assert_eq!(status.await["reason"], "completed");
+        let asked = subject("status", engine);
+        let status = ask_until(&client, &asked, &Value::Null, |status| status["state"] == "stopped").await;
+        assert_eq!(status["reason"], "completed");
         let results = ask(&client, &subject("results", engine), &json!({ "format": "csv" })).await;
         assert_eq!(results["data"], simulated(&packs, engine).as_str(), "{engine}");
         assert_ne!(results["data"], simulated(&others, engine).as_str(), "another pack is another cell");
