@@ -42,6 +42,11 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             ),
         ),
         Rejection::Busy { vm, state } => busy(vm.as_str(), *state),
+        Rejection::RecordsStill { .. }
+        | Rejection::Moved { .. }
+        | Rejection::Searching { .. }
+        | Rejection::NoCheckpoint { .. }
+        | Rejection::UnknownCheckpoint { .. } => checkpoint_error(rejection),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
             horizon_reached(vm.as_str(), *tick, *horizon_tick)
         }
@@ -75,6 +80,37 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         Rejection::Fleet { resource, limit, used, requested } => {
             fleet_error(*resource, *limit, *used, *requested)
         }
+    }
+}
+
+fn checkpoint_error(rejection: &Rejection) -> ErrorBody {
+    match rejection {
+        Rejection::RecordsStill { vm } => ErrorBody::new(
+            Code::VmState,
+            format!(
+                "VM {vm} records, and its rows are stored when it stops: stop it, then take a checkpoint"
+            ),
+        ),
+        Rejection::NoCheckpoint { vm } => ErrorBody::new(
+            Code::VmState,
+            format!(
+                "VM {vm} has come nowhere that could be kept: its cell is made from its order; start it first"
+            ),
+        ),
+        Rejection::UnknownCheckpoint { vm, checkpoint, kept } => {
+            let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
+            let message = format!("VM {vm} keeps no checkpoint {checkpoint} (any more); it keeps {kept}");
+            ErrorBody::new(Code::ApiValidation, message)
+                .with(|details| details.field = Some("checkpoint_id".to_owned()))
+        }
+        Rejection::Searching { vm } => ErrorBody::new(
+            Code::Timeout,
+            format!("what VM {vm}'s lost worker had packed of it is still being looked for: ask again"),
+        )
+        .with(|details| details.retry_after_ms = Some(1000)),
+        _ => ErrorBody::new(Code::Timeout, "the VM's worker did not give the cell in time: ask again")
+            .with(|details| details.retry_after_ms = Some(1000)),
     }
 }
 
@@ -148,6 +184,8 @@ fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
         Verb::Start => "created, stopped or failed",
         Verb::Pause => "starting or running",
         Verb::Resume => "paused",
+        Verb::Checkpoint => "running, paused, stopped or failed",
+        Verb::Restore => "stopped or failed",
         Verb::Allocate => "created, starting, running or paused",
         _ => "queued, starting, running, paused or unknown",
     };

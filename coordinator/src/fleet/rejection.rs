@@ -1,6 +1,6 @@
 //! Why the core refuses: a reason with its figures, never a text. The edge turns it into the error that clients see.
 
-use bioxen_protocol::command::Verb;
+use bioxen_protocol::command::{CheckpointId, Verb};
 use bioxen_protocol::id::{RequestId, VmId, WorkerId};
 use bioxen_protocol::state::VmState;
 
@@ -22,6 +22,16 @@ pub enum Rejection {
     Records { vm: VmId },
     /// BX006: process code runs in it already.
     Busy { vm: VmId, state: VmState },
+    /// BX006: it records, and what it recorded is stored when it stops.
+    RecordsStill { vm: VmId },
+    /// BX014: its worker did not give the cell in time, or another has it now.
+    Moved { vm: VmId },
+    /// BX014: what its lost worker had packed of it is still being looked for.
+    Searching { vm: VmId },
+    /// BX006: it has no checkpoint: its cell is made from its order.
+    NoCheckpoint { vm: VmId },
+    /// BX008: the VM keeps no checkpoint of this name (any more).
+    UnknownCheckpoint { vm: VmId, checkpoint: CheckpointId, kept: Vec<CheckpointId> },
     /// BX006: a completed VM was started without a later horizon.
     HorizonReached { vm: VmId, tick: u64, horizon_tick: Option<u64> },
     /// BX005: its schedule changes the allocation; `allocate` would contradict it.

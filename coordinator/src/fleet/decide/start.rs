@@ -22,6 +22,9 @@ impl Fleet {
         if !matches!(vm.state, VmState::Created | VmState::Stopped | VmState::Failed) {
             return Err(wrong_state(vm, Verb::Start));
         }
+        if vm.lost.is_some() {
+            return Err(Rejection::Searching { vm: vm.key.vm.clone() });
+        }
         let horizon = horizon_tick.or(vm.horizon_tick);
         let has_divided = vm.is_completed() && vm.order.horizon_generations.is_some();
         if has_divided || horizon.is_some_and(|horizon| horizon <= vm.tick) {
