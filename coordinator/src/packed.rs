@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::{Client, jetstream};
-use bioxen_hypervisor::Cell;
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::limits::CHECKPOINT_BYTES;
 use bioxen_protocol::packed::{CHECKPOINTS_BUCKET, Pieces, boot_of};
@@ -53,7 +52,7 @@ fn store_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Se
     SearchError::Store(error.into())
 }
 
-/// The newest piece of each VM, written in the generation that was lost and whole.
+/// The newest piece of each VM, written in the generation that was lost, and whole.
 pub(crate) async fn search(client: &Client, wanted: Vec<(VmKey, Lost)>) -> Result<Found, SearchError> {
     tokio::time::timeout(PATIENCE, search_all(client, wanted)).await.map_err(|_| SearchError::Late)?
 }
@@ -73,7 +72,7 @@ async fn search_all(client: &Client, wanted: Vec<(VmKey, Lost)>) -> Result<Found
         if wanted_boots.contains(&boot)
             && let Some(bytes) = read(&bucket, &name).await?
         {
-            // Cells are read, which takes its time with many.
+            // Checksums of many pieces take their time.
             let read = tokio::task::spawn_blocking(move || {
                 search.take(&name, &bytes);
                 search
@@ -164,16 +163,7 @@ impl Search {
             if piece.generation != lost.generation || !is_newer || piece.checkpoint.len() > CHECKPOINT_BYTES {
                 continue;
             }
-            // A worker could not go on from anything else either.
-            match Cell::restore(piece.checkpoint) {
-                Ok(cell) if cell.tick() == piece.tick => {
-                    *newest = Some(Taken::new(piece.checkpoint.into(), piece.tick, piece.applied));
-                }
-                Ok(_) => {
-                    tracing::warn!(object = name, vm.id = %piece.key, "a cell of another tick is passed over")
-                }
-                Err(error) => tracing::warn!(object = name, vm.id = %piece.key, %error, "passed over"),
-            }
+            *newest = Some(Taken::new(piece.checkpoint.into(), piece.tick, piece.applied));
         }
     }
 }

@@ -164,7 +164,7 @@ impl Agent {
                 signal = &mut told => {
                     self.backend.lease(Duration::ZERO);
                     tracing::info!("stopped by {signal}: packing what the cells have come to");
-                    self.packing.last(&self.backend, self.vms.generations()).await;
+                    self.packing.last(&self.client, &self.backend, self.vms.generations()).await;
                     return Ok(());
                 }
             }

@@ -106,7 +106,7 @@ impl Recovery {
             None => "what its worker computed since then is computed again".to_owned(),
         };
         format!(
-            "it ended without a checkpoint before: it goes on from minute {}, {again}",
+            "its last placement ended without a checkpoint: it goes on from minute {}, {again}",
             minutes(self.tick)
         )
     }
@@ -198,8 +198,12 @@ impl Fleet {
     ) -> Option<Entry> {
         let vm = self.vm(key)?;
         vm.lost.as_ref().filter(|lost| lost.generation == generation)?;
-        let taken = taken.filter(|taken| taken.applied >= vm.checkpoint_applied);
-        let taken = taken.filter(|taken| taken.tick >= vm.checkpoint_tick);
+        // What was taken by name in that placement may be newer than what was packed.
+        let named = vm.checkpoints.iter().filter(|named| named.index > generation.index);
+        let known = named.map(|named| named.taken.clone()).chain(taken);
+        let known =
+            known.filter(|taken| taken.applied >= vm.checkpoint_applied && taken.tick >= vm.checkpoint_tick);
+        let taken = known.max_by_key(|taken| (taken.tick, taken.applied));
         Some(Entry::Recovered(Box::new(Recovered { key: key.clone(), generation, taken, lost_ticks })))
     }
 

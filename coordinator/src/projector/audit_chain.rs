@@ -150,13 +150,13 @@ fn recovered(step: &Step<'_>, found: &Recovered) -> AuditRecord {
     let after = step.changes.first().and_then(|change| change.after.as_ref());
     let note = match (&found.taken, after.and_then(|after| after.recovery)) {
         (Some(taken), Some(recovery)) => format!(
-            "packed in generation {}: {}; sha256 {}",
+            "found of generation {}: {}; sha256 {}",
             found.generation,
             recovery.in_words(),
             taken.digest
         ),
         (_, Some(recovery)) => {
-            format!("nothing packed in generation {}: {}", found.generation, recovery.in_words())
+            format!("nothing newer was found of generation {}: {}", found.generation, recovery.in_words())
         }
         (_, None) => format!("generation {} is not looked for any more", found.generation),
     };

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Client;
+use async_nats::connection::State;
 use bioxen_protocol::config::WorkerConfig;
 use bioxen_protocol::id::{Generation, VmKey};
 use tokio::task::JoinHandle;
@@ -13,8 +15,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use crate::backend::Backend;
 use crate::packs::Packs;
 
-/// How long the worker's end may wait for the store: a supervisor grants it more before it kills.
-const LAST_TIME: Duration = Duration::from_secs(15);
+/// How long the worker's end may wait for the store: whoever stops it grants more before he kills.
+const LAST_TIME: Duration = Duration::from_secs(10);
+/// Between two looks at the connection meanwhile: without it nothing comes to the store any more.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Packing {
@@ -52,7 +56,12 @@ impl Packing {
     }
 
     /// Packs all that has changed since, before the process ends.
-    pub(super) async fn last(&mut self, backend: &Arc<dyn Backend>, held: BTreeMap<VmKey, Generation>) {
+    pub(super) async fn last(
+        &mut self,
+        client: &Client,
+        backend: &Arc<dyn Backend>,
+        held: BTreeMap<VmKey, Generation>,
+    ) {
         let last = async {
             if let Some(under_way) = self.under_way.take() {
                 self.at_rest = under_way.await.ok();
@@ -61,8 +70,18 @@ impl Packing {
                 packs.pack(Arc::clone(backend), held).await;
             }
         };
-        if tokio::time::timeout(LAST_TIME, last).await.is_err() {
-            tracing::warn!("the store did not take the last checkpoints in time: those before them stand");
+        let gone = async {
+            while client.connection_state() == State::Connected {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = gone => tracing::warn!("no connection: the last checkpoints are not stored, those before them stand"),
+            () = last => {}
+            () = tokio::time::sleep(LAST_TIME) => {
+                tracing::warn!("the store did not take the last checkpoints in time: those before them stand");
+            }
         }
     }
 }

@@ -126,6 +126,16 @@ fn a_lost_vm_goes_on_from_what_was_packed_and_carries_out_later_changes_alone() 
 }
 
 #[test]
+fn a_checkpoint_taken_by_name_may_be_newer_than_what_was_packed() {
+    let mut bench = running();
+    bench.checkpoint(500, 90, 0).unwrap();
+    bench.packed.insert(key("alice", "c1"), Taken::new(vec![9; 40].into(), 80, 0));
+    bench.lose_worker();
+    bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
+    assert_eq!(bench.fleet.vm(&key("alice", "c1")).unwrap().checkpoint_tick, 90);
+}
+
+#[test]
 fn what_was_packed_before_the_journals_own_checkpoint_is_not_used() {
     let mut bench = running();
     bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
