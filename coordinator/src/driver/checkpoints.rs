@@ -78,6 +78,11 @@ impl Checkpoints {
         self.asking.values().chain(&self.put_off).any(|incoming| incoming.submit_sequence.is_some())
     }
 
+    /// Whether a command about this VM waits.
+    fn waits(&self, key: &VmKey) -> bool {
+        self.asking.values().chain(&self.put_off).any(|incoming| target(incoming).as_ref() == Some(key))
+    }
+
     /// Everybody that still waits, when the leader steps down.
     pub(super) fn drain(&mut self) -> Vec<ReplyTo> {
         self.fetching.abort_all();
@@ -89,18 +94,23 @@ impl Checkpoints {
 impl Driver {
     /// The command, unless something has to be fetched first; it is then taken later.
     pub(super) fn unless_put_off(&mut self, state: &mut State, incoming: Incoming) -> Option<Incoming> {
-        let Asked::Change { cause, vm, ask, .. } = &incoming.asked else { return Some(incoming) };
+        let waiting = &mut state.checkpoints;
+        let Some(key) = target(&incoming) else { return Some(incoming) };
+        if waiting.put_off.len() + waiting.asking.len() >= PUT_OFF {
+            return Some(incoming);
+        }
+        // Commands of one VM keep their order.
+        if waiting.waits(&key) {
+            waiting.put_off.push_back(incoming);
+            return None;
+        }
+        let Asked::Change { cause, ask, .. } = &incoming.asked else { return Some(incoming) };
         if !matches!(ask, Ask::Start { .. } | Ask::Checkpoint { .. })
             || self.fleet.is_repeat(self.now_ms(), cause)
         {
             return Some(incoming);
         }
-        let key = VmKey { user: cause.user.clone(), vm: vm.clone() };
         let Some(vm) = self.fleet.vm(&key) else { return Some(incoming) };
-        let waiting = &mut state.checkpoints;
-        if waiting.put_off.len() + waiting.asking.len() >= PUT_OFF {
-            return Some(incoming);
-        }
         if vm.lost.is_some() {
             waiting.put_off.push_back(incoming);
             return None;
@@ -127,7 +137,8 @@ impl Driver {
                 if let Asked::Change { ask, .. } = &mut incoming.asked {
                     *ask = Ask::Checkpoint { live };
                 }
-                self.take_now(state, incoming)
+                self.take_now(state, incoming)?;
+                self.take_put_off(state)
             }
             Fetched::Search(Ok(found)) => {
                 state.checkpoints.is_searching = false;
@@ -189,6 +200,11 @@ impl Driver {
                 self.evolve(state, entry)?;
             }
         }
+        self.take_put_off(state)
+    }
+
+    /// Takes up what waited and need not any more.
+    fn take_put_off(&mut self, state: &mut State) -> Result<(), DriverError> {
         for _ in 0..state.checkpoints.put_off.len() {
             let Some(incoming) = state.checkpoints.put_off.pop_front() else { break };
             // The core refuses what comes too early.
@@ -230,6 +246,16 @@ impl Driver {
                 Fetched::Cleared(boot, cleared)
             });
         }
+    }
+}
+
+/// The VM that a command would change.
+fn target(incoming: &Incoming) -> Option<VmKey> {
+    match &incoming.asked {
+        Asked::Change { cause, vm, .. } | Asked::Execute { cause, vm, .. } => {
+            Some(VmKey { user: cause.user.clone(), vm: vm.clone() })
+        }
+        _ => None,
     }
 }
 

@@ -22,16 +22,8 @@ pub enum Rejection {
     Records { vm: VmId },
     /// BX006: process code runs in it already.
     Busy { vm: VmId, state: VmState },
-    /// BX006: it records, and what it recorded is stored when it stops.
-    RecordsStill { vm: VmId },
-    /// BX014: its worker did not give the cell in time, or another has it now.
-    Moved { vm: VmId },
-    /// BX014: what its lost worker had packed of it is still being looked for.
-    Searching { vm: VmId },
-    /// BX006: it has no checkpoint: its cell is made from its order.
-    NoCheckpoint { vm: VmId },
-    /// BX008: the VM keeps no checkpoint of this name (any more).
-    UnknownCheckpoint { vm: VmId, checkpoint: CheckpointId, kept: Vec<CheckpointId> },
+    /// No checkpoint can be taken, or gone back to.
+    Checkpoint { vm: VmId, why: NoCheckpoint },
     /// BX006: a completed VM was started without a later horizon.
     HorizonReached { vm: VmId, tick: u64, horizon_tick: Option<u64> },
     /// BX005: its schedule changes the allocation; `allocate` would contradict it.
@@ -48,6 +40,21 @@ pub enum Rejection {
     Fleet { resource: Resource, limit: u64, used: u64, requested: u64 },
     /// BX013
     NoWorker { reasons: Vec<(WorkerId, NoRoom)> },
+}
+
+/// Why there is no checkpoint to take or to go back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoCheckpoint {
+    /// BX006: the VM records, and what it recorded is stored when it stops.
+    Records,
+    /// BX014: its worker did not give the cell in time, or another has it now.
+    Moved,
+    /// BX014: what its lost worker had packed of it is still being looked for.
+    Searching,
+    /// BX006: its cell is still made from its order.
+    AtStart,
+    /// BX008: the VM keeps none of this name (any more).
+    Unknown { checkpoint: CheckpointId, kept: Vec<CheckpointId> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::fleet::checkpoint::{Live, Taken, TakenAs};
 use crate::fleet::command::Answer;
 use crate::fleet::entry::{Cause, Checkpointed, Entry};
-use crate::fleet::rejection::Rejection;
+use crate::fleet::rejection::{NoCheckpoint, Rejection};
 use crate::fleet::vm::Vm;
 
 impl Fleet {
@@ -24,17 +24,17 @@ impl Fleet {
     ) -> Result<Decided, Rejection> {
         let taken = match (vm.state, live) {
             (VmState::Running | VmState::Paused, _) if vm.order.record.is_some() => {
-                return Err(Rejection::RecordsStill { vm: vm.key.vm.clone() });
+                return Err(none(vm, NoCheckpoint::Records));
             }
             (VmState::Running | VmState::Paused, Some(live)) => {
                 let is_current = vm.placement.as_ref().is_some_and(|at| at.generation == live.generation);
                 if !is_current || live.taken.applied < vm.checkpoint_applied {
-                    return Err(Rejection::Moved { vm: vm.key.vm.clone() });
+                    return Err(none(vm, NoCheckpoint::Moved));
                 }
                 live.taken.clone()
             }
             (VmState::Running | VmState::Paused, None) => {
-                return Err(Rejection::Moved { vm: vm.key.vm.clone() });
+                return Err(none(vm, NoCheckpoint::Moved));
             }
             (VmState::Stopped | VmState::Failed, _) => at_rest(vm)?,
             _ => return Err(wrong_state(vm, Verb::Checkpoint)),
@@ -50,13 +50,16 @@ impl Fleet {
     }
 }
 
+fn none(vm: &Vm, why: NoCheckpoint) -> Rejection {
+    Rejection::Checkpoint { vm: vm.key.vm.clone(), why }
+}
+
 /// What it stands at where no worker has it.
 fn at_rest(vm: &Vm) -> Result<Taken, Rejection> {
     if vm.lost.is_some() {
-        return Err(Rejection::Searching { vm: vm.key.vm.clone() });
+        return Err(none(vm, NoCheckpoint::Searching));
     }
-    let none = || Rejection::NoCheckpoint { vm: vm.key.vm.clone() };
-    let bytes = vm.checkpoint.clone().ok_or_else(none)?;
+    let bytes = vm.checkpoint.clone().ok_or_else(|| none(vm, NoCheckpoint::AtStart))?;
     Ok(Taken::new(bytes, vm.checkpoint_tick, vm.checkpoint_applied))
 }
 
@@ -66,7 +69,7 @@ pub(super) fn decide_restore(cause: &Cause, vm: &Vm, checkpoint: CheckpointId) -
     }
     let Some(named) = vm.checkpoints.iter().find(|named| named.id() == checkpoint) else {
         let kept = vm.checkpoints.iter().map(|named| named.id()).collect();
-        return Err(Rejection::UnknownCheckpoint { vm: vm.key.vm.clone(), checkpoint, kept });
+        return Err(none(vm, NoCheckpoint::Unknown { checkpoint, kept }));
     };
     let (tick, allocation) = (named.taken.tick, named.allocation);
     let (cause, key) = (cause.clone(), vm.key.clone());

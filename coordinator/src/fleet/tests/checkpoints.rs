@@ -11,7 +11,7 @@ use bioxen_protocol::worker::ObservedState;
 use super::{Bench, SYN3A, key, start};
 use crate::fleet::checkpoint::{Live, Taken};
 use crate::fleet::command::{Answer, Ask, Command};
-use crate::fleet::rejection::Rejection;
+use crate::fleet::rejection::{NoCheckpoint, Rejection};
 
 /// What lost workers had packed, by VM.
 pub(super) type PackedOf = BTreeMap<VmKey, Taken>;
@@ -90,7 +90,7 @@ fn checkpoints_are_kept_within_their_number_and_bytes() {
     bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
     bench.observe("alice", "c1", ObservedState::Stopped);
     let gone = bench.ask("alice", "c1", Verb::Restore, Ask::Restore(CheckpointId(ids[0]))).unwrap_err();
-    assert!(matches!(gone, Rejection::UnknownCheckpoint { .. }), "{gone:?}");
+    assert!(matches!(gone, Rejection::Checkpoint { why: NoCheckpoint::Unknown { .. }, .. }), "{gone:?}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_cell_of_a_placement_that_is_over_is_not_taken() {
     bench.ask("alice", "c1", Verb::Start, start()).unwrap();
     bench.observe("alice", "c1", ObservedState::Running);
     let moved = bench.ask("alice", "c1", Verb::Checkpoint, Ask::Checkpoint { live }).unwrap_err();
-    assert!(matches!(moved, Rejection::Moved { .. }), "{moved:?}");
+    assert!(matches!(moved, Rejection::Checkpoint { why: NoCheckpoint::Moved, .. }), "{moved:?}");
 }
 
 #[test]
@@ -164,5 +164,5 @@ fn a_lost_vm_is_not_started_before_it_was_looked_for() {
         bench.fleet.evolve(1, entry);
     }
     let early = bench.fleet.decide(1, &ask(start())).unwrap_err();
-    assert!(matches!(early, Rejection::Searching { .. }), "{early:?}");
+    assert!(matches!(early, Rejection::Checkpoint { why: NoCheckpoint::Searching, .. }), "{early:?}");
 }
