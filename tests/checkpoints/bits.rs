@@ -125,11 +125,11 @@ async fn a_cell_ends_with_the_same_bits_whatever_happened_to_it() {
     fleet.kill_worker("one");
     let (name, table) = worker("four", 4);
     fleet.start_worker_with(&name, &table, &[HIDDEN]);
-    crowd(&client).await;
     for (_, _, vm) in &lost {
         status_until(&client, vm, |status| status["state"] == "unknown").await;
         reach(&client, "stop", vm, "stopped").await;
     }
+    crowd(&client).await;
     // From what was packed, those that recorded from the start; and, below, from the checkpoints that were taken.
     for (_, _, vm) in &lost {
         reach(&client, "start", vm, "running").await;

@@ -95,12 +95,12 @@ impl Driver {
     /// The command, unless something has to be fetched first; it is then taken later.
     pub(super) fn unless_put_off(&mut self, state: &mut State, incoming: Incoming) -> Option<Incoming> {
         let waiting = &mut state.checkpoints;
-        let Some(key) = target(&incoming) else { return Some(incoming) };
-        if waiting.put_off.len() + waiting.asking.len() >= PUT_OFF {
+        let many = waiting.put_off.len() + waiting.asking.len();
+        if many >= PUT_OFF {
             return Some(incoming);
         }
         // Commands of one VM keep their order.
-        if waiting.waits(&key) {
+        if many > 0 && target(&incoming).is_some_and(|key| waiting.waits(&key)) {
             waiting.put_off.push_back(incoming);
             return None;
         }
@@ -110,7 +110,7 @@ impl Driver {
         {
             return Some(incoming);
         }
-        let Some(vm) = self.fleet.vm(&key) else { return Some(incoming) };
+        let Some(vm) = target(&incoming).and_then(|key| self.fleet.vm(&key)) else { return Some(incoming) };
         if vm.lost.is_some() {
             waiting.put_off.push_back(incoming);
             return None;
