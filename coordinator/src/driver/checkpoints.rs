@@ -205,8 +205,8 @@ impl Driver {
 
     /// Takes up what waited and need not any more.
     fn take_put_off(&mut self, state: &mut State) -> Result<(), DriverError> {
-        for _ in 0..state.checkpoints.put_off.len() {
-            let Some(incoming) = state.checkpoints.put_off.pop_front() else { break };
+        // Taken out first: each waits for those ahead of it alone.
+        for incoming in std::mem::take(&mut state.checkpoints.put_off) {
             // The core refuses what comes too early.
             if incoming.received.elapsed() >= LONGEST_WAIT {
                 self.take_now(state, incoming)?;
