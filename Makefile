@@ -3,7 +3,7 @@
 NATS_SERVER = $$(python3 deploy/get_nats_server.py)
 CARGO ?= cargo
 
-.PHONY: help run dev test acceptance ensemble bench bench-peers lint
+.PHONY: help run dev test static-bits acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
 		&& $(CARGO) build --release --workspace --bins \
 		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace $(ARGS)
+
+static-bits: ## Build bioxen statically beside the other, and hold their trajectories against each other
+	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \
+		&& RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release -p bioxen-cli --target "$$triple" --target-dir target/static \
+		&& BIOXEN_STATIC="$$PWD/target/static/$$triple/release/bioxen" $(CARGO) test --release --test checkpoints -- --ignored static_build
 
 acceptance: ## Print the acceptance rows: value, reference, relative tolerance; single cells by the thousand, minutes
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && status=0 \

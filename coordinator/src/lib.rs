@@ -28,6 +28,7 @@ mod intake;
 pub mod journal;
 pub mod ledger;
 mod metrics;
+mod packed;
 pub mod projector;
 mod recordings;
 mod recover;
@@ -40,6 +41,8 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
 use bioxen_protocol::id::random_token;
+use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
+use bioxen_protocol::worker::RESULTS_BUCKET;
 use bioxen_telemetry::{Health, Readiness};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -131,7 +134,9 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     for (stream, ensured) in streams::ensure(client, &config.streams, WAIT).await? {
         tracing::info!(stream, ?ensured, "stream");
     }
-    recordings::ensure(client, config.streams.replicas).await?;
+    let replicas = config.streams.replicas;
+    recordings::ensure(client, RESULTS_BUCKET, "what VMs recorded", replicas).await?;
+    recordings::ensure(client, CHECKPOINTS_BUCKET, "what workers packed of their VMs", replicas).await?;
     Ok(())
 }
 

@@ -15,26 +15,35 @@ use crate::fleet::vm::Placement;
 
 /// The bucket could be neither found nor made.
 #[derive(Debug, thiserror::Error)]
-#[error("object store {RESULTS_BUCKET} cannot be made: {0}; has JetStream room for it?")]
-pub struct BucketError(Box<dyn std::error::Error + Send + Sync>);
+#[error("object store {bucket} cannot be made: {source}; has JetStream room for it?")]
+pub struct BucketError {
+    bucket: &'static str,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
 
 /// Makes the bucket where it is not there yet; one that is stays as it is.
 ///
 /// # Errors
 /// JetStream refuses or does not answer.
-pub(crate) async fn ensure(client: &Client, replicas: u8) -> Result<(), BucketError> {
+pub(crate) async fn ensure(
+    client: &Client,
+    bucket: &'static str,
+    description: &str,
+    replicas: u8,
+) -> Result<(), BucketError> {
     let context = jetstream::new(client.clone());
-    if context.get_object_store(RESULTS_BUCKET).await.is_ok() {
+    if context.get_object_store(bucket).await.is_ok() {
         return Ok(());
     }
     let config = Config {
-        bucket: RESULTS_BUCKET.to_owned(),
-        description: Some("what VMs recorded".to_owned()),
+        bucket: bucket.to_owned(),
+        description: Some(description.to_owned()),
         storage: StorageType::File,
         num_replicas: replicas.into(),
         ..Config::default()
     };
-    context.create_object_store(config).await.map(drop).map_err(|error| BucketError(error.into()))
+    let made = context.create_object_store(config).await;
+    made.map(drop).map_err(|error| BucketError { bucket, source: error.into() })
 }
 
 /// Where a VM's recording lies.
@@ -42,7 +51,8 @@ pub(crate) async fn ensure(client: &Client, replicas: u8) -> Result<(), BucketEr
 pub(crate) struct Recorded {
     pub(crate) key: VmKey,
     pub(crate) order: Option<RecordOrder>,
-    pub(crate) stored: Vec<Generation>,
+    /// Each, and up to which tick it counts.
+    pub(crate) stored: Vec<(Generation, Option<u64>)>,
     pub(crate) placement: Option<Placement>,
 }
 
@@ -52,8 +62,10 @@ pub(crate) async fn read(client: &Client, recorded: &Recorded) -> Result<Trace, 
     if !recorded.stored.is_empty() {
         let bucket = jetstream::new(client.clone()).get_object_store(RESULTS_BUCKET).await;
         let bucket = bucket.map_err(|error| unread(&recorded.key, &error.to_string()))?;
-        for generation in &recorded.stored {
-            if let Some(stretch) = stretch(&bucket, &recorded.key, *generation).await? {
+        for (generation, to_tick) in &recorded.stored {
+            let stretch = stretch(&bucket, &recorded.key, *generation).await?;
+            let stretch = stretch.map(|stretch| cut(stretch, *to_tick)).filter(|stretch| stretch.rows() > 0);
+            if let Some(stretch) = stretch {
                 join(&recorded.key, &mut whole, stretch)?;
             }
         }
@@ -73,6 +85,16 @@ pub(crate) async fn read(client: &Client, recorded: &Recorded) -> Result<Trace, 
         recorded.order.as_ref().and_then(|order| Recording::new(&order.variables, order.every_ticks).ok());
     let empty = || empty.map(|recording| recording.trace(0));
     whole.or_else(empty).ok_or_else(|| unread(&recorded.key, "nothing is stored of it"))
+}
+
+/// The rows up to a tick; what follows never happened.
+fn cut(stretch: Trace, to_tick: Option<u64>) -> Trace {
+    let Some(to_tick) = to_tick else { return stretch };
+    let rows = match to_tick.checked_sub(stretch.first_tick) {
+        Some(ticks) => ticks / stretch.every_ticks.max(1) + 1,
+        None => 0,
+    };
+    stretch.window(0, usize::try_from(rows).unwrap_or(usize::MAX))
 }
 
 fn join(key: &VmKey, whole: &mut Option<Trace>, stretch: Trace) -> Result<(), ErrorBody> {

@@ -58,6 +58,8 @@ pub struct WorkerConfig {
     pub emergency_ribosome_reserve: u64,
     pub resource_warning_threshold: f64,
     pub scheduling_quantum_ms: u64,
+    /// How often the changed checkpoints of all VMs are stored: what a lost worker costs at most.
+    pub checkpoint_interval_seconds: u64,
     /// Simulation threads; absent: one for each core.
     pub threads: Option<usize>,
 }
@@ -71,6 +73,7 @@ impl Default for WorkerConfig {
             emergency_ribosome_reserve: 10,
             resource_warning_threshold: 0.85,
             scheduling_quantum_ms: 100,
+            checkpoint_interval_seconds: 30,
             threads: None,
         }
     }
@@ -89,6 +92,8 @@ pub enum InvalidWorkerConfig {
     Quantum(u64),
     #[error("resource_warning_threshold is {0}: expected a share from 0 to 1")]
     Threshold(f64),
+    #[error("checkpoint_interval_seconds is {0}: expected 1 to 3600")]
+    CheckpointInterval(u64),
     #[error("threads is 0: expected at least one simulation thread")]
     Threads,
 }
@@ -104,6 +109,9 @@ impl WorkerConfig {
         }
         if !(0.0..=1.0).contains(&self.resource_warning_threshold) {
             return Err(InvalidWorkerConfig::Threshold(self.resource_warning_threshold));
+        }
+        if !(1..=3600).contains(&self.checkpoint_interval_seconds) {
+            return Err(InvalidWorkerConfig::CheckpointInterval(self.checkpoint_interval_seconds));
         }
         if self.threads == Some(0) {
             return Err(InvalidWorkerConfig::Threads);

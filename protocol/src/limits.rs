@@ -57,6 +57,9 @@ pub const GRACE: Duration = Duration::from_secs(1);
 pub const TICK: Duration = Duration::from_millis(500);
 /// A VM's checkpoint that travels in a report and stands in the journal.
 pub const CHECKPOINT_BYTES: usize = 16 * 1024;
+/// Checkpoints that a VM keeps by name, and their bytes in all: its row in the ledger holds them. The oldest give way.
+pub const CHECKPOINTS_PER_VM: usize = 16;
+pub const CHECKPOINTS_PER_VM_BYTES: usize = 64 * 1024;
 /// Observations in one report message.
 pub const OBSERVATIONS: usize = 256;
 /// A process's result as JSON text: it stands in the journal beside the cell's checkpoint.

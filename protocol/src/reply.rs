@@ -1,5 +1,7 @@
 //! Replies: what each verb answers.
 
+mod checkpoints;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -9,6 +11,8 @@ use crate::command::VmType;
 use crate::id::{BootId, Generation, UserId, VmId, WorkerId};
 use crate::quantity::AtpPercent;
 use crate::state::VmState;
+
+pub use checkpoints::{CheckpointInfo, Checkpointed, Restored};
 
 /// What a VM is given: percent of the energy supply, allocation units, KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -161,6 +165,9 @@ pub struct Status {
     pub predicted: Option<Predicted>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What it may be restored to, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<CheckpointInfo>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

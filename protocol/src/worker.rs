@@ -327,6 +327,9 @@ pub struct LiveVm {
     pub memory_kb: u64,
     /// The metrics of CONTRACT section 4, keys and values, made by the hypervisor.
     pub metrics: serde_json::Map<String, serde_json::Value>,
+    /// The highest ordinal of a change that is in effect.
+    #[serde(default)]
+    pub applied: u64,
     /// Where it was asked for.
     pub checkpoint: Option<Vec<u8>>,
     /// Samples, oldest first, where they were asked for.

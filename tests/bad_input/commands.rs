@@ -147,7 +147,7 @@ fn verbs() -> Vec<Case> {
         let case = bytes(cmd(&format!("{verb}.made")), "{}", "BX008");
         cases.push(if nearest.is_empty() { case } else { case.nearest(nearest) });
     }
-    for verb in ["execute", "install", "transcription", "operons", "checkpoint", "restore"] {
+    for verb in ["execute", "install", "transcription", "operons", "restore"] {
         cases.push(bytes(cmd(&format!("{verb}.made")), "{}", "BX008"));
     }
     cases.extend(processes());

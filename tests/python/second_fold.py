@@ -79,6 +79,8 @@ class Vm:
         self.generation = None
         # In effect where it starts from: in its checkpoint, or at minute 0.
         self.at_start = self.allocation
+        # Checkpoints by name: where the cell stands in each, and what is in effect there.
+        self.kept = {}
         # Who waits is started by priority, then age.
         self.turn = (created["order"]["priority"], index)
         self.holds = NOTHING if created["queued"] else slot_and(self.allocation)
@@ -86,6 +88,10 @@ class Vm:
     def in_effect_or_asked(self, applied):
         later = [allocation for ordinal, allocation in self.changes if ordinal > applied]
         return slot_and(highest(self.confirmed, *later))
+
+    def allocation_at(self, applied):
+        contained = [allocation for ordinal, allocation in self.changes if ordinal <= applied]
+        return contained[-1] if contained else self.at_start
 
     def confirm(self, applied):
         for ordinal, allocation in self.changes:
@@ -341,6 +347,29 @@ class Fold:
         else:
             vm.changes.append((fields["ordinal"], asked))
             vm.holds = highest(vm.holds, slot_and(asked))
+
+    def take_checkpointed(self, fields, key, vm):
+        self.expect(vm, key, "Checkpointed", "running", "paused", "stopped", "failed")
+        taken = fields["taken"]
+        if hashlib.sha256(bytes(taken["bytes"])).hexdigest() != taken["digest"]:
+            self.fault(f"checkpoint c{self.index} of {key} is not what its digest says")
+        vm.kept[f"c{self.index}"] = (taken["tick"], vm.allocation_at(taken["applied"]))
+
+    def take_restored(self, fields, key, vm):
+        self.expect(vm, key, "Restored", "stopped", "failed")
+        allocation = allocation_of(fields["allocation"])
+        if vm.kept.get(fields["checkpoint"]) != (fields["tick"], allocation):
+            self.fault(f"{key} was restored to {fields}, it kept {vm.kept}")
+        vm.allocation = vm.confirmed = vm.at_start = allocation
+        vm.changes = []
+        vm.leave("stopped", SLOT)
+
+    def take_recovered(self, fields, key, vm):
+        self.expect(vm, key, "Recovered", "stopped", "failed", "queued")
+        taken = fields["taken"]
+        if taken is not None:
+            vm.at_start = vm.confirmed = vm.allocation_at(taken["applied"])
+            vm.changes = [change for change in vm.changes if change[0] > taken["applied"]]
 
     def take_observed(self, fields, key, vm):
         generation = (fields["generation"]["incarnation"], fields["generation"]["index"])

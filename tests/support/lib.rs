@@ -170,10 +170,16 @@ impl TestFleet {
 
     /// Starts a worker under a name, and waits until it is registered.
     pub fn start_worker(&mut self, name: &str, table: &str) {
+        self.start_worker_with(name, table, &[]);
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_worker_with(&mut self, name: &str, table: &str, environment: &[(&str, &str)]) {
         let config = self.folder().join(format!("{name}.toml"));
         std::fs::write(&config, format!("[worker]\n{table}")).expect("the configuration is written");
         let mut command = program("bioxen-worker");
         command.args(["--url", &self.url(), "--name", name, "--http-port", "0", "--config"]).arg(config);
+        command.envs(environment.iter().copied());
         let mut process = Process::start(name, command, self.folder());
         process.wait_for_line("bioxen-worker registered", START_PATIENCE);
         self.workers.retain(|(known, _)| known != name);
@@ -183,6 +189,14 @@ impl TestFleet {
     /// As a crash would: SIGKILL.
     pub fn kill_worker(&mut self, name: &str) {
         self.workers.retain(|(known, _)| known != name);
+    }
+
+    /// SIGTERM, and its end awaited.
+    pub fn stop_worker(&mut self, name: &str) {
+        let at = self.workers.iter().position(|(known, _)| known == name).expect("the worker runs");
+        if let (_, Some(worker)) = self.workers.remove(at) {
+            worker.stop(START_PATIENCE);
+        }
     }
 
     pub fn worker_pid(&self, name: &str) -> u32 {

@@ -25,14 +25,17 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
+use self::packing::Packing;
 use self::parts::parts;
 use crate::backend::Backend;
 use crate::lease::{Ignored, Lease};
+use crate::packs::Packs;
 use crate::results::Stores;
 use crate::settings::Settings;
 use crate::vms::Vms;
 use crate::{WorkerError, clock, metrics, wire};
 
+mod packing;
 mod parts;
 mod telemetry;
 
@@ -80,6 +83,7 @@ pub struct Agent {
     probes: Probes,
     frames: telemetry::Frames,
     stores: Stores,
+    packing: Packing,
 }
 
 impl Agent {
@@ -121,6 +125,7 @@ impl Agent {
         Ok(Self {
             vms: Vms::new(Arc::clone(&backend), capacity.max_vms),
             frames: telemetry::Frames::new(&worker, settings.worker.resource_warning_threshold),
+            packing: Packing::new(Packs::new(&client, &worker, &boot), &settings.worker),
             worker,
             boot,
             stores: Stores::new(&client),
@@ -136,14 +141,16 @@ impl Agent {
         })
     }
 
-    /// Works until something makes that impossible. Dropping the future stops the worker.
+    /// Works until `told` to stop, or until something makes that impossible. At the end it commits nothing more, and what
+    /// its cells have come to is packed.
     ///
     /// # Errors
     /// The connection was closed for good, or the backend no longer runs.
-    pub async fn run(mut self) -> Result<(), WorkerError> {
+    pub async fn run(mut self, told: impl Future<Output = &'static str>) -> Result<(), WorkerError> {
         let backend = Arc::clone(&self.backend);
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = std::pin::pin!(told);
         loop {
             tokio::select! {
                 command = self.commands.next() => {
@@ -152,7 +159,17 @@ impl Agent {
                 }
                 () = backend.changed().notified() => self.report_changes().await?,
                 Some(stored) = self.stores.done() => self.backend.stored(&stored.0, stored.1),
+                () = self.packing.due() => {
+                    let held = self.vms.generations();
+                    self.packing.begin(&self.backend, held);
+                }
                 _ = beat.tick() => self.beat().await,
+                signal = &mut told => {
+                    self.backend.lease(Duration::ZERO);
+                    tracing::info!("stopped by {signal}: packing what the cells have come to");
+                    self.packing.last(&self.client, &self.backend, self.vms.generations()).await;
+                    return Ok(());
+                }
             }
         }
     }

@@ -21,7 +21,7 @@
 //! | [`lease`], [`vms`] | pure: the lease; desired against held |
 //! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
 //! | [`guest`] | the pool of children that run process code |
-//! | `results` | recordings on their way into the object store |
+//! | `results`, `packs` | recordings and packed checkpoints on their way into object stores |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
 pub mod agent;
@@ -30,6 +30,7 @@ mod clock;
 pub mod guest;
 pub mod lease;
 pub mod metrics;
+mod packs;
 mod results;
 pub mod settings;
 pub mod vms;
@@ -106,11 +107,15 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
     tracing::info!("metrics and health on http://{address}");
     say(&format!("bioxen-worker metrics=http://{address}/metrics"));
+    let told = async {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    };
     let ended = tokio::select! {
-        ended = agent.run() => ended,
+        ended = agent.run(told) => ended,
         _ = http => Err(WorkerError::ProbesEnded),
-        _ = interrupt.recv() => stopped("SIGINT"),
-        _ = terminate.recv() => stopped("SIGTERM"),
     };
     // The backend's threads may wait for a guest.
     guests.end();
@@ -121,11 +126,6 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
 pub(crate) fn say(line: &str) {
     // Nobody may read it any more; that is no reason to end.
     let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn stopped(signal: &str) -> Result<(), WorkerError> {
-    tracing::info!("stopped by {signal}; the VMs held are placed anew once the lease is over");
-    Ok(())
 }
 
 fn cores() -> usize {

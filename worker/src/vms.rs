@@ -131,6 +131,11 @@ impl Vms {
         self.held.values().filter_map(|held| held.observation.as_ref())
     }
 
+    /// Every VM that the leader may ask for, with its generation: also such as have ended, until it has heard.
+    pub fn generations(&self) -> BTreeMap<VmKey, Generation> {
+        self.held.iter().map(|(key, held)| (key.clone(), held.generation)).collect()
+    }
+
     /// The digest of [`Self::inventory`].
     pub fn digest(&self) -> u64 {
         inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied)))

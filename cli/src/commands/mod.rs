@@ -4,6 +4,7 @@ pub(crate) mod advice;
 pub(crate) mod allocate;
 pub(crate) mod audit;
 pub(crate) mod chassis;
+pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
@@ -80,6 +81,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Execute(args) => process::execute(&session, args).await,
         Command::Transcription(args) => process::transcription(&session, args).await,
         Command::Operons(args) => process::operons(&session, args).await,
+        Command::Checkpoint(args) => checkpoint::checkpoint(&session, args).await,
+        Command::Restore(args) => checkpoint::restore(&session, args).await,
         Command::Optimize(args) => advice::optimize(&session, args).await,
         Command::Recommendations(args) => read::of_vm(&session, Verb::Recommendations, &args).await,
         Command::Monitor(args) => advice::monitor(&session, args).await,

@@ -69,6 +69,13 @@ fn answer(subject: &str) -> Value {
             }),
         ),
         ("pause", _) => json!({ "vm_id": vm, "state": "paused" }),
+        ("checkpoint", _) => json!({
+            "vm_id": vm, "checkpoint_id": "c57", "simulated_minutes": 12.3, "bytes": 447, "digest": "9f",
+        }),
+        ("restore", _) => json!({
+            "vm_id": vm, "state": "stopped", "checkpoint_id": "c57", "simulated_minutes": 12.3,
+            "allocation": { "atp_percentage": 60.0, "ribosomes": 10, "memory_kb": 1 },
+        }),
         ("list", _) => json!({
             "vms": [{ "vm_id": "c1", "state": "running", "biological_type": "syn3a", "worker": "w1",
                       "priority": 3, "queue_position": null }],
@@ -111,6 +118,18 @@ fn a_command_is_a_request_on_its_subject_and_prints_the_answer() {
     let output = bioxen(&fleet.nats.url, &["metrics", "c1"]);
     assert_eq!(text(&output.stdout), "growth_rate_per_min  0.0066\nvm_id                c1\n");
     assert_eq!(fleet.last(), ("bioxen.v1.cmd.alice.metrics.c1".to_owned(), json!({})));
+}
+
+#[test]
+fn a_checkpoint_is_taken_and_restored_by_its_name() {
+    let fleet = FakeFleet::start();
+    let output = bioxen(&fleet.nats.url, &["checkpoint", "c1"]);
+    assert!(text(&output.stdout).contains("checkpoint_id      c57"), "{}", text(&output.stderr));
+    let output = bioxen(&fleet.nats.url, &["restore", "c1", "c57"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (subject, body) = fleet.last();
+    assert_eq!((subject.as_str(), &body["checkpoint_id"]), ("bioxen.v1.cmd.alice.restore.c1", &json!("c57")));
+    assert_eq!(bioxen(&fleet.nats.url, &["restore", "c1", "first"]).status.code(), Some(2));
 }
 
 #[test]

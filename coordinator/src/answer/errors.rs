@@ -6,7 +6,7 @@ use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
 use bioxen_protocol::state::VmState;
 
-use crate::fleet::rejection::{NoRoom, Rejection, Resource};
+use crate::fleet::rejection::{NoCheckpoint, NoRoom, Rejection, Resource};
 
 /// The error for a rejection of `user`'s command.
 pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
@@ -42,6 +42,7 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             ),
         ),
         Rejection::Busy { vm, state } => busy(vm.as_str(), *state),
+        Rejection::Checkpoint { vm, why } => no_checkpoint(vm.as_str(), why),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
             horizon_reached(vm.as_str(), *tick, *horizon_tick)
         }
@@ -74,6 +75,37 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         }
         Rejection::Fleet { resource, limit, used, requested } => {
             fleet_error(*resource, *limit, *used, *requested)
+        }
+    }
+}
+
+fn no_checkpoint(vm: &str, why: &NoCheckpoint) -> ErrorBody {
+    let again = |message: String| {
+        ErrorBody::new(Code::Timeout, message).with(|details| details.retry_after_ms = Some(1000))
+    };
+    match why {
+        NoCheckpoint::Records => ErrorBody::new(
+            Code::VmState,
+            format!(
+                "VM {vm} records, and its rows are stored when it stops: stop it, then take a checkpoint"
+            ),
+        ),
+        NoCheckpoint::AtStart => ErrorBody::new(
+            Code::VmState,
+            format!(
+                "VM {vm} has come nowhere that could be kept, its cell is made from its order: start it first"
+            ),
+        ),
+        NoCheckpoint::Moved => again(format!("VM {vm}'s worker did not give the cell in time: ask again")),
+        NoCheckpoint::Searching => {
+            again(format!("what VM {vm}'s lost worker had packed of it is still being looked for: ask again"))
+        }
+        NoCheckpoint::Unknown { checkpoint, kept } => {
+            let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
+            let message = format!("VM {vm} keeps no checkpoint {checkpoint} (any more); it keeps {kept}");
+            ErrorBody::new(Code::ApiValidation, message)
+                .with(|details| details.field = Some("checkpoint_id".to_owned()))
         }
     }
 }
@@ -148,6 +180,8 @@ fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
         Verb::Start => "created, stopped or failed",
         Verb::Pause => "starting or running",
         Verb::Resume => "paused",
+        Verb::Checkpoint => "running, paused, stopped or failed",
+        Verb::Restore => "stopped or failed",
         Verb::Allocate => "created, starting, running or paused",
         _ => "queued, starting, running, paused or unknown",
     };

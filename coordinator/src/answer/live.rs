@@ -8,14 +8,16 @@ use tokio::sync::Semaphore;
 
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::limits::CHECKPOINT_BYTES;
 use bioxen_protocol::reply::{History, Predicted, Resources, Status, Usage};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, QueryExtra, VmQueryReply, WorkerCommand};
 
 use super::Reply;
-use super::reads::{allocation, reservation};
+use super::reads::{allocation, checkpoint_info, reservation};
 use crate::cell;
+use crate::fleet::checkpoint::{Live, Recovery, Taken};
 use crate::fleet::vm::{Placement, Vm};
 
 /// A worker answers from memory; later than this it is out of reach.
@@ -93,6 +95,14 @@ fn key(order: &CellOrder, now: CellAllocation) -> String {
 /// Asks the VM's worker how it stands now; None where it has no worker or none answers.
 pub(crate) async fn ask_worker(client: &Client, vm: &Vm) -> Option<LiveVm> {
     ask_worker_with(client, vm, QueryExtra::Nothing).await
+}
+
+/// The cell as its worker has it now, at its last committed grid point.
+pub(crate) async fn take_cell(client: &Client, vm: &Vm) -> Option<Live> {
+    let generation = vm.placement.as_ref()?.generation;
+    let live = ask_worker_with(client, vm, QueryExtra::Checkpoint).await?;
+    let bytes = live.checkpoint.filter(|bytes| bytes.len() <= CHECKPOINT_BYTES)?;
+    Some(Live { generation, taken: Taken::new(bytes.into(), live.tick, live.applied) })
 }
 
 async fn ask_worker_with(client: &Client, vm: &Vm, with: QueryExtra) -> Option<LiveVm> {
@@ -179,7 +189,7 @@ pub(crate) async fn status(
     Reply::Status(Box::new(Status {
         vm_id: vm.key.vm.clone(),
         state: vm.state,
-        reason: vm.reason.clone(),
+        reason: vm.reason.clone().or_else(|| vm.recovery.map(Recovery::in_words)),
         biological_type: vm.order.biological_type.clone(),
         vm_type: vm.order.vm_type,
         uptime_seconds: live.as_ref().map_or(0.0, |live| live.uptime_seconds),
@@ -196,6 +206,7 @@ pub(crate) async fn status(
         queue_position,
         seed: vm.order.seed,
         predicted,
+        checkpoints: vm.checkpoints.iter().map(checkpoint_info).collect(),
         labels: vm.labels,
     }))
 }

@@ -38,6 +38,8 @@ pub(crate) enum Reply {
     Allocated(reply::Allocated),
     Executed(Box<reply::Executed>),
     Monitored(reply::Monitored),
+    Checkpointed(reply::Checkpointed),
+    Restored(reply::Restored),
     History(reply::History),
     /// What only some chassis have: genes, plasmids.
     Organism(serde_json::Map<String, serde_json::Value>),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bioxen_protocol::command::List;
+use bioxen_protocol::command::{CheckpointId, List};
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::limits::{LIST_VMS, LIST_VMS_DEFAULT};
-use bioxen_protocol::quantity::AtpPercent;
+use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
 use bioxen_protocol::reply::{
-    AllocationReply, EnsembleStatus, FleetTotals, Listed, Quota, Reservation, VmList, WorkerInfo,
+    AllocationReply, CheckpointInfo, EnsembleStatus, FleetTotals, Listed, Quota, Reservation, VmList,
+    WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
@@ -16,8 +17,20 @@ use bioxen_protocol::worker::CellAllocation;
 use crate::fleet::Fleet;
 use crate::fleet::account::Account;
 use crate::fleet::amounts::Amounts;
+use crate::fleet::checkpoint::{Named, TakenAs};
 use crate::fleet::ensemble::{Counts, Ensemble};
 use crate::fleet::vm::{COMPLETED, Vm};
+
+/// A checkpoint kept by name, as `status` lists it.
+pub(crate) fn checkpoint_info(named: &Named) -> CheckpointInfo {
+    checkpoint_as(named.id(), &TakenAs::of(&named.taken))
+}
+
+pub(crate) fn checkpoint_as(checkpoint_id: CheckpointId, taken: &TakenAs) -> CheckpointInfo {
+    let TakenAs { tick, bytes, digest } = taken.clone();
+    let simulated_minutes = SimulatedTime { ticks: tick }.minutes();
+    CheckpointInfo { checkpoint_id, simulated_minutes, bytes, digest }
+}
 
 pub(crate) fn allocation(amounts: CellAllocation) -> AllocationReply {
     AllocationReply {

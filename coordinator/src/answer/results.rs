@@ -8,7 +8,7 @@ use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::codec::base64;
 use bioxen_protocol::command::{Results, Scalar, TableFormat, member_seed};
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{VmId, VmKey};
+use bioxen_protocol::id::{Generation, VmId, VmKey};
 use bioxen_protocol::limits::{RESULT_BYTES, RESULT_ROWS, RESULT_ROWS_DEFAULT};
 use bioxen_protocol::quantity::SimulatedTime;
 use bioxen_protocol::reply::{MemberBody, ResultsChunk};
@@ -53,7 +53,8 @@ pub(crate) async fn of_vm(client: &Client, vm: Vm, ask: Results) -> Reply {
     }
     let ended = matches!(vm.state, VmState::Stopped | VmState::Failed | VmState::Destroyed);
     if vm.order.record.is_some() {
-        let (key, order, stored) = (vm.key, vm.order.record.clone(), vm.recorded);
+        let stored = stretches(&vm);
+        let (key, order) = (vm.key, vm.order.record.clone());
         let recorded = Recorded { key, order, stored, placement: vm.placement };
         return of_recording(client, recorded, !ended, ask).await;
     }
@@ -72,8 +73,18 @@ pub(crate) async fn of_member(client: &Client, key: VmKey, end: Arc<End>, ask: R
             end.summary.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         return answered(&Subject { vm: key.vm, kind: "summary", growing: false }, &one_row(summary), &ask);
     }
-    let recorded = Recorded { key, order: None, stored: end.recorded.clone(), placement: None };
+    let stored = end.recorded.iter().map(|generation| (*generation, None)).collect();
+    let recorded = Recorded { key, order: None, stored, placement: None };
     of_recording(client, recorded, false, ask).await
+}
+
+/// What is stored of it, and how much of that counts: a restore cuts off what came after.
+fn stretches(vm: &Vm) -> Vec<(Generation, Option<u64>)> {
+    let to_tick = |generation| {
+        let cut = vm.recorded_to.iter().find(|(of, _)| *of == generation);
+        cut.map(|(_, to_tick)| *to_tick)
+    };
+    vm.recorded.iter().map(|generation| (*generation, to_tick(*generation))).collect()
 }
 
 async fn of_recording(client: &Client, recorded: Recorded, growing: bool, ask: Results) -> Reply {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bioxen_protocol::command::{SetQuota, Verb, VerbKind};
 use bioxen_protocol::error::{Amount, Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId, VmKey};
-use bioxen_protocol::reply::{Allocated, EnsembleAccepted, Monitored};
+use bioxen_protocol::quantity::SimulatedTime;
+use bioxen_protocol::reply::{Allocated, Checkpointed, EnsembleAccepted, Monitored, Restored};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
 
@@ -13,7 +14,7 @@ use super::processes::ProcessWaiter;
 use super::waiting::Waiter;
 use super::{Driver, DriverError, State};
 use crate::answer::outbox::{CreatedAnswer, Outgoing};
-use crate::answer::reads::{allocation, quota};
+use crate::answer::reads::{allocation, checkpoint_as, quota};
 use crate::answer::{Reply, errors};
 use crate::fleet::account::UserLimits;
 use crate::fleet::command::{Answer, Ask, Command};
@@ -23,12 +24,16 @@ use crate::intake::{Asked, Incoming};
 use crate::journal::batch::MAX_ENTRY_BYTES;
 
 impl Driver {
+    /// Takes one decoded command, or puts it off until what it needs has been fetched.
+    pub(super) fn take_command(&mut self, state: &mut State, incoming: Incoming) -> Result<(), DriverError> {
+        match self.unless_put_off(state, incoming) {
+            Some(incoming) => self.take_now(state, incoming),
+            None => Ok(()),
+        }
+    }
+
     /// Takes one decoded command.
-    pub(super) fn take_command(
-        &mut self,
-        state: &mut State,
-        mut incoming: Incoming,
-    ) -> Result<(), DriverError> {
+    pub(super) fn take_now(&mut self, state: &mut State, mut incoming: Incoming) -> Result<(), DriverError> {
         if let Some(sequence) = incoming.submit_sequence {
             // Read again after a reconnect: it was decided on already.
             if sequence <= state.filling.submit_sequence.unwrap_or(self.fleet.submit_sequence) {
@@ -176,6 +181,23 @@ impl Driver {
                 let subject = Subject::VmTelemetry { user: user.clone(), vm: vm.clone() }.to_string();
                 let monitored = Monitored { vm_id: vm, state: reached, interval_seconds, subject };
                 state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Monitored(monitored)));
+            }
+            Answer::Checkpointed { vm, checkpoint, taken } => {
+                self.stats.note(verb, received, None);
+                let checkpoint = checkpoint_as(checkpoint, &taken);
+                let taken = Checkpointed { vm_id: vm, checkpoint };
+                state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Checkpointed(taken)));
+            }
+            Answer::Restored { vm, state: reached, checkpoint, tick, allocation: amounts } => {
+                self.stats.note(verb, received, None);
+                let restored = Restored {
+                    vm_id: vm,
+                    state: reached,
+                    checkpoint_id: checkpoint,
+                    simulated_minutes: SimulatedTime { ticks: tick }.minutes(),
+                    allocation: allocation(amounts),
+                };
+                state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Restored(restored)));
             }
             // Answered when it ends.
             Answer::Process { .. } | Answer::Nothing => {}

@@ -13,6 +13,7 @@
 
 mod batch;
 mod changes;
+mod checkpoints;
 mod leases;
 mod processes;
 mod readings;
@@ -104,6 +105,7 @@ struct State {
     rates: BTreeMap<UserId, (u64, u64)>,
     inventories: BTreeMap<WorkerId, reports::Inventory>,
     processes: processes::Processes,
+    checkpoints: checkpoints::Checkpoints,
     /// Reports that came while the batch was full.
     put_off: VecDeque<Report>,
     ticked: Instant,
@@ -131,6 +133,7 @@ impl Driver {
             rates: BTreeMap::new(),
             inventories: BTreeMap::new(),
             processes: BTreeMap::new(),
+            checkpoints: checkpoints::Checkpoints::default(),
             put_off: VecDeque::new(),
             ticked: now,
             sent: now,
@@ -158,6 +161,7 @@ impl Driver {
                 append = self.send_next(state)?;
             }
             let open = self.may_take(state);
+            self.search(state);
             if open && let Some(report) = state.put_off.pop_front() {
                 self.take_report(state, report, open)?;
                 continue;
@@ -170,6 +174,7 @@ impl Driver {
                 continue;
             }
             let deadline = state.waiting.next_deadline();
+            let hold_submits = state.checkpoints.hold_submits();
             tokio::select! {
                 biased;
                 acknowledged = async { match append.as_mut() { Some(append) => append.await, None => std::future::pending().await } } => {
@@ -195,7 +200,8 @@ impl Driver {
                 }
                 _ = ticks.tick() => self.tick(state)?,
                 Some(report) = self.lanes.reports.recv() => self.take_report(state, report, open)?,
-                Some(submitted) = self.lanes.submits.recv(), if open => self.take_command(state, submitted)?,
+                Some(fetched) = state.checkpoints.fetched() => self.take_fetched(state, fetched)?,
+                Some(submitted) = self.lanes.submits.recv(), if open && !hold_submits => self.take_command(state, submitted)?,
                 () = commands.bell.notified(), if open => {}
             }
         }
@@ -262,6 +268,8 @@ impl Driver {
         if state.last_append.elapsed() >= TICK && state.in_flight.is_none() && !state.filling.needs_append() {
             self.evolve(state, Entry::Tick)?;
         }
+        self.recover(state)?;
+        self.clear_packed(state);
         self.show_figures();
         Ok(())
     }
@@ -337,6 +345,7 @@ impl Driver {
             .chain(waiters.map(|waiter| waiter.reply_to))
             .chain(state.waiting.drain())
             .chain(processes::drain(&mut state.processes))
+            .chain(state.checkpoints.drain())
             .chain(not_taken);
         for reply_to in unanswered {
             reply_to.send(&self.client, &unknown()).await;

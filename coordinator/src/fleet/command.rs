@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bioxen_protocol::command::{AllocationRequest, OnComplete, OnFull, VmType};
+use bioxen_protocol::command::{AllocationRequest, CheckpointId, OnComplete, OnFull, VmType};
 use bioxen_protocol::id::{BootId, OperatorId, UserId, VmId, WorkerId};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation};
 
 use super::account::UserLimits;
+use super::checkpoint::{Live, TakenAs};
 use super::entry::Cause;
 
 /// Something that asks the fleet to change.
@@ -65,6 +66,11 @@ pub enum Ask {
     Monitor {
         interval_seconds: u64,
     },
+    /// Where a worker has the cell, as it gave it.
+    Checkpoint {
+        live: Option<Box<Live>>,
+    },
+    Restore(CheckpointId),
 }
 
 /// A VM to be made. `order.allocation` holds the amounts asked for, defaults filled in.
@@ -115,6 +121,18 @@ pub enum Answer {
         vm: VmId,
         state: VmState,
         interval_seconds: u64,
+    },
+    Checkpointed {
+        vm: VmId,
+        checkpoint: CheckpointId,
+        taken: TakenAs,
+    },
+    Restored {
+        vm: VmId,
+        state: VmState,
+        checkpoint: CheckpointId,
+        tick: u64,
+        allocation: CellAllocation,
     },
     /// Wait until the process ends.
     Process {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bioxen_protocol::command::{OnComplete, Verb};
+use bioxen_protocol::command::{CheckpointId, OnComplete, Verb};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
 use bioxen_protocol::id::{BootId, Generation, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::UserLimits;
 use super::amounts::Amounts;
+use super::checkpoint::Taken;
 
 /// Who asked for what, on every entry that a command caused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,12 @@ pub enum Entry {
     ProcessLost { key: VmKey, number: u64 },
     /// The VM is sampled every so many seconds, or not any more where 0.
     Monitored { cause: Cause, key: VmKey, interval_seconds: u64 },
+    /// The cell is kept as it stands, under this entry's index.
+    Checkpointed(Box<Checkpointed>),
+    /// The VM is put back to one of its checkpoints; what came after it never happened.
+    Restored { cause: Cause, key: VmKey, checkpoint: CheckpointId, tick: u64, allocation: CellAllocation },
+    /// What was found of a VM whose placement ended without a checkpoint.
+    Recovered(Box<Recovered>),
     /// A worker said how the VM stands.
     Observed(Box<Observed>),
     /// A boot of a worker was admitted.
@@ -108,6 +115,24 @@ pub struct Ensembled {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpointed {
+    pub cause: Cause,
+    pub key: VmKey,
+    pub taken: Taken,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    pub key: VmKey,
+    /// Of the placement that ended.
+    pub generation: Generation,
+    /// The newest that its worker had packed; none where there is none newer than the VM's own.
+    pub taken: Option<Taken>,
+    /// Ticks that are computed again, at most; none where nobody can say.
+    pub lost_ticks: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     pub key: VmKey,
     pub generation: Generation,
@@ -117,6 +142,9 @@ pub struct Observed {
     pub applied: u64,
     pub applied_at: Vec<(u64, u64)>,
     pub checkpoint: Option<Arc<[u8]>>,
+    /// Where the cell stands in it, where that is not `tick`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_tick: Option<u64>,
     pub reason: Option<String>,
     /// Where it completed: its final metrics, as a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,8 +183,11 @@ impl Entry {
             | Self::ProcessStarted { key, .. }
             | Self::ProcessLost { key, .. }
             | Self::Monitored { key, .. }
+            | Self::Restored { key, .. }
             | Self::Allocated { key, .. } => Some(key),
             Self::Observed(observed) => Some(&observed.key),
+            Self::Checkpointed(taken) => Some(&taken.key),
+            Self::Recovered(found) => Some(&found.key),
             Self::Leader { .. }
             | Self::Tick
             | Self::Configured { .. }
@@ -172,7 +203,9 @@ impl Entry {
         match self {
             Self::Created(created) => Some(&created.cause),
             Self::Ensemble(asked) => Some(&asked.cause),
+            Self::Checkpointed(taken) => Some(&taken.cause),
             Self::EnsembleDesired { cause, .. }
+            | Self::Restored { cause, .. }
             | Self::Queued { cause, .. }
             | Self::Started { cause, .. }
             | Self::Desired { cause, .. }

@@ -7,6 +7,7 @@ use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedSt
 
 use super::Fleet;
 use super::amounts::Amounts;
+use super::checkpoint::TakenAs;
 use super::ensemble::name_in;
 use super::entry::{Cause, Created, Entry};
 use super::idempotency::Remembered;
@@ -79,6 +80,9 @@ impl Fleet {
                 self.edit(index, key, |vm| vm.monitor_seconds = *interval_seconds);
             }
             Entry::Observed(observed) => self.observed(index, observed),
+            Entry::Checkpointed(taken) => self.checkpointed(index, taken),
+            Entry::Restored { key, checkpoint, .. } => self.restored(index, key, *checkpoint),
+            Entry::Recovered(found) => self.recovered(index, found),
         }
         if let Some(key) = entry.key().filter(|_| changes_level(entry)) {
             self.touched.levels.insert(key.clone());
@@ -131,7 +135,12 @@ impl Fleet {
             placement: None,
             checkpoint: None,
             checkpoint_applied: 0,
+            checkpoint_tick: 0,
+            checkpoints: Vec::new(),
+            lost: None,
+            recovery: None,
             recorded: Vec::new(),
+            recorded_to: Vec::new(),
             horizon_tick: created.order.horizon_tick,
             tick: 0,
             queued_at: created.queued.then_some(index),
@@ -154,7 +163,8 @@ impl Fleet {
             let (worker, boot) = (worker.clone(), boot.clone());
             let observed = ObservedState::Absent;
             let applied = vm.checkpoint_applied;
-            vm.placement = Some(Placement { worker, boot, generation, observed, applied });
+            vm.placement = Some(Placement { worker, boot, generation, observed, applied, expired_ms: None });
+            (vm.lost, vm.recovery) = (None, None);
             vm.state = VmState::Starting;
             vm.reason = None;
             vm.desired = DesiredState::Running;
@@ -172,12 +182,13 @@ impl Fleet {
         if at_once {
             self.forget(key);
         }
+        let time_ms = self.time_ms;
         self.edit(index, key, |vm| {
             vm.desired = desired;
             vm.held = held;
             vm.queued_at = None;
             if at_once {
-                vm.placement = None;
+                vm.lose_placement(time_ms);
             }
             vm.state = match (desired, at_once) {
                 (DesiredState::Running | DesiredState::Paused, _) => vm.state,
@@ -201,12 +212,14 @@ impl Fleet {
         known.index = index;
         self.ends_may_be_due = true;
         self.touched.workers.insert(worker.clone());
+        let time_ms = self.time_ms;
         let placed: Vec<VmKey> = self.placed_on(worker, boot).map(|vm| vm.key.clone()).collect();
         for key in placed {
             self.edit(index, &key, |vm| {
                 // Should the boot come back, its word is asked for.
                 if let Some(at) = &mut vm.placement {
                     at.observed = ObservedState::Absent;
+                    at.expired_ms = Some(time_ms);
                 }
                 if matches!(vm.state, VmState::Starting | VmState::Running | VmState::Paused) {
                     vm.state = VmState::Unknown;
@@ -225,6 +238,10 @@ impl Fleet {
         self.unbook(&vm);
         change(&mut vm);
         vm.index = index;
+        if vm.state == VmState::Destroyed {
+            vm.lost = None;
+            vm.checkpoints.clear();
+        }
         self.book(&vm);
         self.touch(key);
         if vm.held.lacks(held_before) != Amounts::NOTHING || vm.state == VmState::Queued {
@@ -264,12 +281,16 @@ impl Fleet {
         if let Some(process) = vm.running_process() {
             self.processes.insert((process.deadline_ms, vm.key.clone()));
         }
+        if vm.lost.is_some() {
+            self.lost.insert(vm.key.clone());
+        }
     }
 
     fn unbook(&mut self, vm: &Vm) {
         if let Some(process) = vm.running_process() {
             self.processes.remove(&(process.deadline_ms, vm.key.clone()));
         }
+        self.lost.remove(&vm.key);
         self.held = self.held.minus(vm.held);
         if let Some(worker) = self.worker_of(vm) {
             worker.used = worker.used.minus(vm.held);
@@ -318,9 +339,17 @@ impl Fleet {
             number: match entry {
                 Entry::ProcessStarted { number, .. } => *number,
                 Entry::Monitored { interval_seconds, .. } => *interval_seconds,
+                Entry::Restored { checkpoint, .. } => checkpoint.0,
                 _ => 0,
             },
             members,
+            taken: match entry {
+                Entry::Checkpointed(entry) => Some(TakenAs::of(&entry.taken)),
+                Entry::Restored { tick, .. } => {
+                    Some(TakenAs { tick: *tick, bytes: 0, digest: String::new() })
+                }
+                _ => None,
+            },
         };
         let (time_ms, user): (u64, UserId) = (self.time_ms, cause.user.clone());
         let account = self.accounts.entry(user.clone()).or_default();

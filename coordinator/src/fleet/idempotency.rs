@@ -9,6 +9,8 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::TakenAs;
+
 /// A request that took effect, with its first answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
@@ -27,6 +29,9 @@ pub struct Remembered {
     /// Of an ensemble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<u64>,
+    /// Of a checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<TakenAs>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod amounts;
+pub mod checkpoint;
 pub mod command;
 mod decide;
 pub mod ensemble;
@@ -68,6 +69,8 @@ pub struct Fleet {
     ends_may_be_due: bool,
     /// VMs in which process code runs, by when its outcome is given up.
     processes: BTreeSet<(u64, VmKey)>,
+    /// VMs whose last placement ended without a checkpoint.
+    lost: BTreeSet<VmKey>,
     touched: Touched,
 }
 

@@ -55,6 +55,7 @@ impl Fleet {
                 .filter(|(ordinal, _)| unconfirmed(*ordinal))
                 .collect(),
             checkpoint: seen.checkpoint.as_deref().map(Into::into),
+            checkpoint_tick: seen.checkpoint.as_ref().and(Some(seen.tick)).filter(|tick| *tick < vm.tick),
             reason: seen.reason.clone(),
             summary: seen.summary.as_deref().map(Into::into),
             held: held_after(vm, seen.state, applied),
@@ -104,6 +105,7 @@ impl Fleet {
         if ended && seen.state != ObservedState::Absent {
             self.forget(&seen.key);
         }
+        let time_ms = self.time_ms;
         self.edit(index, &seen.key, |vm| {
             note_applied(vm, seen);
             if let Some(end) = &seen.process {
@@ -125,7 +127,9 @@ impl Fleet {
             vm.state = next;
             vm.tick = seen.tick;
             vm.held = seen.held;
-            if ended {
+            if ended && seen.checkpoint.is_none() {
+                vm.lose_placement(time_ms);
+            } else if ended {
                 vm.placement = None;
             } else if let Some(at) = &mut vm.placement {
                 at.observed = seen.state;
@@ -157,6 +161,7 @@ fn end_of(vm: &Vm, at: &Placement) -> Entry {
         applied: at.applied,
         applied_at: Vec::new(),
         checkpoint: None,
+        checkpoint_tick: None,
         reason: Some(LEASE_OVER.to_owned()),
         summary: None,
         held: held_after(vm, ObservedState::Absent, at.applied),
@@ -182,6 +187,7 @@ fn note_applied(vm: &mut Vm, seen: &Observed) {
     if let Some(checkpoint) = &seen.checkpoint {
         vm.checkpoint = Some(checkpoint.clone());
         vm.checkpoint_applied = seen.applied;
+        vm.checkpoint_tick = seen.checkpoint_tick.unwrap_or(seen.tick);
         vm.checkpoint_allocation = vm.effective;
         vm.changes.retain(|change| change.ordinal > seen.applied);
     }

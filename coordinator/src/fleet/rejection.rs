@@ -1,6 +1,6 @@
 //! Why the core refuses: a reason with its figures, never a text. The edge turns it into the error that clients see.
 
-use bioxen_protocol::command::Verb;
+use bioxen_protocol::command::{CheckpointId, Verb};
 use bioxen_protocol::id::{RequestId, VmId, WorkerId};
 use bioxen_protocol::state::VmState;
 
@@ -22,6 +22,8 @@ pub enum Rejection {
     Records { vm: VmId },
     /// BX006: process code runs in it already.
     Busy { vm: VmId, state: VmState },
+    /// No checkpoint can be taken, or gone back to.
+    Checkpoint { vm: VmId, why: NoCheckpoint },
     /// BX006: a completed VM was started without a later horizon.
     HorizonReached { vm: VmId, tick: u64, horizon_tick: Option<u64> },
     /// BX005: its schedule changes the allocation; `allocate` would contradict it.
@@ -38,6 +40,21 @@ pub enum Rejection {
     Fleet { resource: Resource, limit: u64, used: u64, requested: u64 },
     /// BX013
     NoWorker { reasons: Vec<(WorkerId, NoRoom)> },
+}
+
+/// Why there is no checkpoint to take or to go back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoCheckpoint {
+    /// BX006: the VM records, and what it recorded is stored when it stops.
+    Records,
+    /// BX014: its worker did not give the cell in time, or another has it now.
+    Moved,
+    /// BX014: what its lost worker had packed of it is still being looked for.
+    Searching,
+    /// BX006: its cell is still made from its order.
+    AtStart,
+    /// BX008: the VM keeps none of this name (any more).
+    Unknown { checkpoint: CheckpointId, kept: Vec<CheckpointId> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

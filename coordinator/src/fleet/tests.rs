@@ -1,5 +1,6 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
+mod checkpoints;
 mod ensembles;
 mod process;
 mod random;
@@ -26,13 +27,14 @@ const SYN3A_MOST: CellAllocation =
 struct Bench {
     fleet: Fleet,
     now_ms: u64,
+    packed: checkpoints::PackedOf,
 }
 
 impl Bench {
     fn new() -> Self {
         let mut fleet = Fleet::new(1);
         fleet.evolve(0, &super::entry::Entry::Leader { epoch: 1, coordinator: "c".into() });
-        Self { fleet, now_ms: 0 }
+        Self { fleet, now_ms: 0, packed: Default::default() }
     }
 
     fn run(&mut self, command: &Command) -> Result<Answer, Rejection> {
@@ -47,6 +49,7 @@ impl Bench {
             }
         }
         self.end_ensembles();
+        self.recover();
         while let Some(entries) = self.fleet.next_from_queue(&ensembles::make) {
             for entry in entries {
                 self.fleet.evolve(self.now_ms, &entry);

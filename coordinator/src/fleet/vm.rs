@@ -12,6 +12,7 @@ use bioxen_protocol::worker::{
 use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
+use super::checkpoint::{Lost, Named, Recovery};
 
 /// Why a VM is in its state, where the state alone does not say it.
 pub const COMPLETED: &str = "completed";
@@ -44,9 +45,24 @@ pub struct Vm {
     pub placement: Option<Placement>,
     pub checkpoint: Option<Arc<[u8]>>,
     pub checkpoint_applied: u64,
+    /// Where the cell stands in its checkpoint.
+    #[serde(default)]
+    pub checkpoint_tick: u64,
+    /// Taken by name, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<Named>,
+    /// Its last placement, where that ended without a checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+    /// What was found of it, until it is placed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Where a worker stored what it recorded, stretch by stretch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recorded: Vec<Generation>,
+    /// Stretches of that which count only up to a tick: the VM was restored to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded_to: Vec<(Generation, u64)>,
     pub horizon_tick: Option<u64>,
     /// The last committed grid point that a worker told.
     pub tick: u64,
@@ -84,6 +100,9 @@ pub struct Placement {
     pub generation: Generation,
     pub observed: ObservedState,
     pub applied: u64,
+    /// When its worker's lease and grace were over, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_ms: Option<u64>,
 }
 
 impl Vm {

@@ -6,7 +6,7 @@ use async_nats::Message;
 use bioxen_protocol::codec::{self, DecodeLimits, Encoding, Value};
 use bioxen_protocol::command::{
     Allocate, Create, Execute, History, List, Monitor, OperatorVerb, Operons, Optimize, Plain, Records,
-    Results, Start, Transcription, Verb, VerbKind, Waiting,
+    Restore, Results, Start, Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
@@ -253,6 +253,14 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
             process(raw, &asked, asked.process_code(), PROCESS_TIMEOUT_MS_DEFAULT)
         }
         Verb::Monitor => monitor(raw),
+        Verb::Checkpoint => {
+            let plain: Plain = codec::from_value(body)?;
+            waiting(raw, &plain, None, Ask::Checkpoint { live: None })
+        }
+        Verb::Restore => {
+            let restore: Restore = codec::from_value(body)?;
+            waiting(raw, &restore, None, Ask::Restore(restore.checkpoint_id))
+        }
         _ => read(&raw).map(Asked::Read),
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, Message};
 use bioxen_protocol::command::{
-    Allocate, Create, Execute, History, List, Monitor, Operons, Optimize, Plain, Records, Start,
+    Allocate, Create, Execute, History, List, Monitor, Operons, Optimize, Plain, Records, Restore, Start,
     Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::id::VmId;
@@ -98,6 +98,7 @@ fn info(verb: Verb) -> Value {
         Verb::Optimize => schema_for!(Optimize),
         Verb::Monitor => schema_for!(Monitor),
         Verb::History => schema_for!(History),
+        Verb::Restore => schema_for!(Restore),
         _ => schema_for!(Plain),
     };
     let mut schema = schema.to_value();

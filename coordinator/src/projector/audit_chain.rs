@@ -11,6 +11,7 @@
 //! | MemberRefused | `observed` | the user's |
 //! | Placed | `placement` | the user's |
 //! | ProcessLost, and Observed where a process ended | `process` | the user's |
+//! | Recovered | `observed` | the user's |
 //! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
 //! | LimitsSet | `quota` | the user's, by the operator |
 //! | Registered, Expired, Leader, Configured | `sign-in`, `expiry`, `leader`, `config` | the fleet's |
@@ -25,7 +26,7 @@ use bioxen_protocol::worker::ProcessEnd;
 use super::fold::{Change, Step};
 use super::words;
 use crate::fleet::account::UserLimits;
-use crate::fleet::entry::{Cause, Entry, Rejected};
+use crate::fleet::entry::{Cause, Entry, Recovered, Rejected};
 
 /// Under which name the audit stream records what concerns no user.
 pub const FLEET: &str = "bioxen-fleet";
@@ -99,6 +100,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         Entry::ProcessLost { number, .. } => {
             process_end(step, &crate::fleet::lost_process(*number)).into_iter().collect()
         }
+        Entry::Recovered(found) => vec![recovered(step, found)],
         Entry::Placed { key, worker, boot, .. } => {
             let generation = format!("{}.{}", step.incarnation, step.index);
             let note = format!("on worker {worker}, boot {boot}, generation {generation}");
@@ -118,6 +120,8 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         | Entry::Desired { .. }
         | Entry::ProcessStarted { .. }
         | Entry::Monitored { .. }
+        | Entry::Checkpointed(_)
+        | Entry::Restored { .. }
         | Entry::Allocated { .. } => {
             step.entry.cause().map(|cause| accepted(step, cause)).into_iter().collect()
         }
@@ -142,6 +146,24 @@ fn process_end(step: &Step<'_>, end: &ProcessEnd) -> Option<AuditRecord> {
     Some(AuditRecord { vm_id: Some(key.vm.clone()), ..bare })
 }
 
+fn recovered(step: &Step<'_>, found: &Recovered) -> AuditRecord {
+    let after = step.changes.first().and_then(|change| change.after.as_ref());
+    let note = match (&found.taken, after.and_then(|after| after.recovery)) {
+        (Some(taken), Some(recovery)) => format!(
+            "found of generation {}: {}; sha256 {}",
+            found.generation,
+            recovery.in_words(),
+            taken.digest
+        ),
+        (_, Some(recovery)) => {
+            format!("nothing newer was found of generation {}: {}", found.generation, recovery.in_words())
+        }
+        (_, None) => format!("generation {} is not looked for any more", found.generation),
+    };
+    let bare = bare(step, &found.key.user, "observed", Outcome::Observed, note);
+    AuditRecord { vm_id: Some(found.key.vm.clone()), ..bare }
+}
+
 fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
     let note = match step.entry {
         Entry::Created(created) => {
@@ -158,6 +180,14 @@ fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
         }
         Entry::Monitored { interval_seconds: 0, .. } => "no longer".to_owned(),
         Entry::Monitored { interval_seconds, .. } => format!("every {interval_seconds} s"),
+        Entry::Checkpointed(entry) => {
+            let taken = &entry.taken;
+            let (minute, bytes) = (words::minutes(taken.tick), taken.bytes.len());
+            format!("c{} at minute {minute}, {bytes} bytes of sha256 {}", step.index, taken.digest)
+        }
+        Entry::Restored { checkpoint, tick, allocation, .. } => {
+            format!("{checkpoint} at minute {}: {}", words::minutes(*tick), words::amounts(*allocation))
+        }
         _ => String::new(),
     };
     let states = step.changes.first().and_then(in_words);

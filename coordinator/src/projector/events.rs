@@ -12,7 +12,8 @@
 //!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
 //!              | destroyed)                        Rejected  rejected
 //!   Allocated  accepted (, allocated)              ProcessLost  result
-//!   ProcessStarted, Monitored  accepted            the rest  nothing
+//!   ProcessStarted, Monitored,                     the rest  nothing
+//!   Checkpointed, Restored  accepted (, stopped)
 //! ```
 
 use bioxen_protocol::error::Code;
@@ -23,6 +24,7 @@ use bioxen_protocol::worker::{ObservedState, ProcessEnd, ProcessStatus};
 
 use super::fold::{Change, Completed, Confirmed, Step};
 use super::words;
+use crate::fleet::checkpoint::Recovery;
 use crate::fleet::entry::{Cause, Entry, Observed, Rejected};
 
 /// The events of one entry, in order.
@@ -60,6 +62,11 @@ fn of_entry(step: &Step<'_>) -> Vec<Event> {
         }
         (Entry::ProcessLost { number, .. }, [change]) => {
             vec![result(step, change, &crate::fleet::lost_process(*number))]
+        }
+        (Entry::Placed { .. }, [change]) => {
+            let before = change.before.as_ref().and_then(|before| before.recovery);
+            let state = state_event(step, change).into_iter();
+            state.map(|event| Event { reason: before.map(Recovery::in_words), ..event }).collect()
         }
         (_, [change]) => {
             let accepted = step.entry.cause().map(|cause| accepted(step, cause, change));

@@ -6,6 +6,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{CellAllocation, NumberedChange};
 
 use crate::fleet::Fleet;
+use crate::fleet::checkpoint::Recovery;
 use crate::fleet::ensemble::{Counts, Ensemble, name_in};
 use crate::fleet::entry::Entry;
 use crate::fleet::vm::{COMPLETED, Vm};
@@ -20,6 +21,7 @@ pub(super) struct Glance {
     pub(super) applied: u64,
     pub(super) changes: Vec<NumberedChange>,
     pub(super) tick: u64,
+    pub(super) recovery: Option<Recovery>,
 }
 
 impl Glance {
@@ -31,6 +33,7 @@ impl Glance {
             applied: vm.placement.as_ref().map_or(0, |at| at.applied),
             changes: vm.changes.clone(),
             tick: vm.tick,
+            recovery: vm.recovery,
         }
     }
 

@@ -255,6 +255,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
             applied: 0,
             applied_at: Vec::new(),
             checkpoint: None,
+            checkpoint_tick: None,
             reason: None,
             summary: None,
             held,

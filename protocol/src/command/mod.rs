@@ -2,6 +2,7 @@
 
 mod advice;
 mod allocate;
+mod checkpoint;
 mod create;
 mod ensemble;
 mod list;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use advice::{History, Monitor, Optimize};
 pub use allocate::Allocate;
+pub use checkpoint::{CheckpointId, InvalidCheckpointId, Restore};
 pub use create::{
     AllocationRequest, BiologicalSettings, Create, Engine, OnComplete, OnFull, PerformanceSettings, Record,
     ResourceLimits, ScheduledChange, VmConfig, VmType,
@@ -91,8 +93,8 @@ verbs! {
     Recommendations "recommendations" Read,
     Monitor "monitor" Change,
     History "history" Read,
-    Checkpoint "checkpoint" NotYet,
-    Restore "restore" NotYet,
+    Checkpoint "checkpoint" Change,
+    Restore "restore" Change,
     Results "results" Read,
     Audit "audit" Read,
     Events "events" Read,

@@ -1,10 +1,10 @@
 //! The bodies of commands, with every field and with none.
 
 use bioxen_protocol::command::{
-    Allocate, AllocationRequest, Axis, BiologicalSettings, Create, Engine, Ensemble, Execute, History, List,
-    Many, Monitor, OnComplete, OnFull, OperonAction, Operons, Optimize, PerformanceSettings, Plain, Range,
-    Record, Records, ResourceLimits, Results, Sample, Scalar, ScheduledChange, SetQuota, Start, TableFormat,
-    Transcription, VmConfig, VmType, Waiting,
+    Allocate, AllocationRequest, Axis, BiologicalSettings, CheckpointId, Create, Engine, Ensemble, Execute,
+    History, List, Many, Monitor, OnComplete, OnFull, OperonAction, Operons, Optimize, PerformanceSettings,
+    Plain, Range, Record, Records, ResourceLimits, Restore, Results, Sample, Scalar, ScheduledChange,
+    SetQuota, Start, TableFormat, Transcription, VmConfig, VmType, Waiting,
 };
 use bioxen_protocol::quantity::{AtpPercent, Pace, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -61,6 +61,7 @@ pub(crate) fn check(golden: &mut Golden) {
         member: Some(7),
     };
     golden.body("results", &results);
+    golden.body("restore", &Restore { request_id: request_id.clone(), checkpoint_id: CheckpointId(57) });
     golden.message("ensemble", &ensemble());
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
     golden.body(

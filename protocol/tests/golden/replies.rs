@@ -2,16 +2,17 @@
 
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::client::WorkerList;
-use bioxen_protocol::command::{TableFormat, Verb, VmType};
+use bioxen_protocol::command::{CheckpointId, TableFormat, Verb, VmType};
 use bioxen_protocol::config::{Placement, ResourceConfig};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal};
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
-    Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, Executed, FleetTotals,
-    History, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota,
-    Recommendation, Recommendations, Reservation, Resources, ResultsChunk, Sample, StateReached, Status,
-    TriedAllocation, Usage, Verified, VmList, WorkerInfo,
+    Allocated, AllocationReply, CheckpointInfo, Checkpointed, Created, Difference, EnsembleAccepted,
+    EnsembleStatus, Executed, FleetTotals, History, Listed, MemberBody, Monitored, OperationStatistics,
+    Optimized, Performance, Predicted, Quota, Recommendation, Recommendations, Reservation, Resources,
+    Restored, ResultsChunk, Sample, StateReached, Status, TriedAllocation, Usage, Verified, VmList,
+    WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use serde_json::json;
@@ -61,6 +62,16 @@ fn vms(golden: &mut Golden) {
     golden.message("state_reached", &StateReached { vm_id: id("cell-1"), state: VmState::Paused });
     let state = VmState::Running;
     golden.message("allocated", &Allocated { vm_id: id("cell-1"), state, allocation: ALLOCATION });
+    let taken = Checkpointed { vm_id: id("cell-1"), checkpoint: checkpoint() };
+    golden.message("checkpointed", &taken);
+    let restored = Restored {
+        vm_id: id("cell-1"),
+        state: VmState::Stopped,
+        checkpoint_id: CheckpointId(57),
+        simulated_minutes: 60.1,
+        allocation: ALLOCATION,
+    };
+    golden.message("restored", &restored);
     processes_and_advice(golden);
     golden.message("status", &status());
     golden.message(
@@ -122,6 +133,15 @@ fn ensemble() -> EnsembleStatus {
     }
 }
 
+fn checkpoint() -> CheckpointInfo {
+    CheckpointInfo {
+        checkpoint_id: CheckpointId(57),
+        simulated_minutes: 60.1,
+        bytes: 512,
+        digest: NO_HASH.to_owned(),
+    }
+}
+
 fn status() -> Status {
     Status {
         vm_id: id("cell-1"),
@@ -144,6 +164,7 @@ fn status() -> Status {
         seed: u64::MAX,
         predicted: Some(Predicted { doubling_time_min: None, ..PREDICTED }),
         labels: [("sweep".to_owned(), "7".to_owned())].into(),
+        checkpoints: vec![checkpoint()],
     }
 }
 

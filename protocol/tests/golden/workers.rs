@@ -34,6 +34,7 @@ pub(crate) fn check(golden: &mut Golden) {
         ]
         .into_iter()
         .collect(),
+        applied: 2,
         checkpoint: Some(vec![0, 127, 128, 255]),
         history: vec![Sample { time_ms: 1_700_000_000_123, metrics: serde_json::Map::new() }],
     };

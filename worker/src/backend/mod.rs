@@ -66,11 +66,31 @@ pub trait Backend: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Where the cells stand that may be packed; those that record may not, for what they recorded is not stored yet.
+    fn standing(&self) -> Vec<Standing> {
+        Vec::new()
+    }
+
+    /// A cell that it holds in that generation, as it stands now, and where.
+    fn checkpoint(&self, _key: &VmKey, _generation: Generation) -> Option<(Standing, Vec<u8>)> {
+        None
+    }
+
     /// Counts for telemetry.
     fn figures(&self) -> Figures;
 
     /// Why the backend no longer runs; the process has to stop then.
     fn broken(&self) -> Option<String>;
+}
+
+/// Where a VM's cell stands, as last committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub key: VmKey,
+    pub generation: Generation,
+    pub tick: u64,
+    /// The highest ordinal of a change that it contains.
+    pub applied: u64,
 }
 
 /// What a VM recorded in one placement.

@@ -4,13 +4,14 @@
 //! most, fleet slots, user, fleet ATP and ribosomes, worker. (Decoding and identity come before, at the edge.)
 
 mod allocate;
+mod checkpoint;
 mod create;
 mod ensemble;
 mod lifecycle;
 mod process;
 mod start;
 
-use bioxen_protocol::command::Verb;
+use bioxen_protocol::command::{CheckpointId, Verb};
 use bioxen_protocol::id::{VmId, VmKey};
 
 use super::Fleet;
@@ -86,6 +87,8 @@ impl Fleet {
             Ask::Allocate(request) => self.decide_allocate(cause, vm, *request),
             Ask::Execute { digest, timeout_ms } => decide_execute(cause, vm, digest, *timeout_ms),
             Ask::Monitor { interval_seconds } => decide_monitor(cause, vm, *interval_seconds),
+            Ask::Checkpoint { live } => self.decide_checkpoint(cause, vm, live.as_deref()),
+            Ask::Restore(checkpoint) => decide_restore(cause, vm, *checkpoint),
         }
     }
 
@@ -117,6 +120,18 @@ impl Fleet {
             (Verb::Monitor, _) => {
                 Answer::Monitored { vm, state: known.state, interval_seconds: known.number }
             }
+            (Verb::Checkpoint, _) => Answer::Checkpointed {
+                vm,
+                checkpoint: CheckpointId(known.index),
+                taken: known.taken.clone().unwrap_or_default(),
+            },
+            (Verb::Restore, Some(allocation)) => Answer::Restored {
+                vm,
+                state: known.state,
+                checkpoint: CheckpointId(known.number),
+                tick: known.taken.as_ref().map_or(0, |taken| taken.tick),
+                allocation,
+            },
             (verb, _) => Answer::Reach { vm, goal: goal_of(verb) },
         }))
     }
@@ -135,6 +150,7 @@ fn wrong_state(vm: &Vm, verb: Verb) -> Rejection {
     Rejection::State { vm: vm.key.vm.clone(), state: vm.state, verb }
 }
 
+use checkpoint::decide_restore;
 pub(crate) use create::within_most;
 use lifecycle::{decide_pause, decide_resume};
 use process::{decide_execute, decide_monitor};

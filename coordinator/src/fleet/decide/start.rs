@@ -8,7 +8,7 @@ use crate::fleet::Fleet;
 use crate::fleet::amounts::Amounts;
 use crate::fleet::command::{Answer, Goal};
 use crate::fleet::entry::{Cause, Entry};
-use crate::fleet::rejection::Rejection;
+use crate::fleet::rejection::{NoCheckpoint, Rejection};
 use crate::fleet::vm::Vm;
 
 impl Fleet {
@@ -21,6 +21,9 @@ impl Fleet {
     ) -> Result<Decided, Rejection> {
         if !matches!(vm.state, VmState::Created | VmState::Stopped | VmState::Failed) {
             return Err(wrong_state(vm, Verb::Start));
+        }
+        if vm.lost.is_some() {
+            return Err(Rejection::Checkpoint { vm: vm.key.vm.clone(), why: NoCheckpoint::Searching });
         }
         let horizon = horizon_tick.or(vm.horizon_tick);
         let has_divided = vm.is_completed() && vm.order.horizon_generations.is_some();

@@ -40,7 +40,7 @@ use tokio::sync::Notify;
 
 use self::pool::{Pool, Seen};
 use self::threads::{Shared, Threads};
-use super::{Backend, Figures, Recording};
+use super::{Backend, Figures, Recording, Standing};
 use crate::clock;
 use crate::guest::GuestPool;
 
@@ -138,6 +138,7 @@ impl Backend for Basic {
         Some(LiveVm {
             state: last.state,
             tick: last.tick,
+            applied: last.applied,
             lag_minutes: 0.0,
             uptime_seconds: 0.0,
             cpu_seconds: 0.0,
@@ -160,6 +161,16 @@ impl Backend for Basic {
         self.shared.lock().pool.rows(key, row, TRACE_BYTES)
     }
 
+    fn standing(&self) -> Vec<Standing> {
+        self.shared.lock().pool.standing()
+    }
+
+    fn checkpoint(&self, key: &VmKey, generation: Generation) -> Option<(Standing, Vec<u8>)> {
+        // The lock is held only to take the cell's handle.
+        let (standing, cell) = self.shared.lock().pool.stands(key, generation)?;
+        Some((standing, quantum::checkpoint(&cell).ok()?))
+    }
+
     fn figures(&self) -> Figures {
         let now_ns = clock::boot_time_ns();
         let figures = self.shared.lock().pool.figures(now_ns);
@@ -178,6 +189,7 @@ fn live(seen: &Seen) -> LiveVm {
     LiveVm {
         state: seen.observation.state,
         tick: seen.observation.tick,
+        applied: seen.observation.applied,
         lag_minutes: seen.lag_ticks as f64 / TICKS_PER_MINUTE as f64,
         uptime_seconds: seen.uptime.as_secs_f64(),
         cpu_seconds: seen.cpu.as_secs_f64(),

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
@@ -23,7 +24,7 @@ use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Failure, Origin, Outcome};
 use super::scheduler::{Number, Scheduler};
 use super::vm::{Need, Vm};
-use crate::backend::{Figures, Recording};
+use crate::backend::{Figures, Recording, Standing};
 
 /// All VMs.
 #[derive(Debug)]
@@ -352,6 +353,16 @@ impl Pool {
         let trace = trace.or_else(|| Some(&*self.storing.get(key)?.trace))?;
         let rows = bytes / (size_of::<f64>() * trace.columns.len().max(1));
         Some((trace.rows(), trace.window(row, rows.max(1))))
+    }
+
+    /// Where the cells stand that may be packed.
+    pub(super) fn standing(&self) -> Vec<Standing> {
+        self.vms.values().filter_map(|vm| Some(vm.stands()?.0)).collect()
+    }
+
+    pub(super) fn stands(&self, key: &VmKey, generation: Generation) -> Option<(Standing, Arc<Cell>)> {
+        let vm = self.vms.get(self.numbers.get(key)?)?;
+        vm.stands().filter(|(standing, _)| standing.generation == generation)
     }
 
     pub(super) fn figures(&self, now_ns: u64) -> Figures {

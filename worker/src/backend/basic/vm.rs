@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
@@ -15,6 +16,7 @@ use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint, has_divided};
+use crate::backend::Standing;
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
 /// a start replays, stays small.
@@ -314,6 +316,14 @@ impl Vm {
             process: self.process_end.clone(),
             summary: None,
         }
+    }
+
+    /// Its cell, and where that stands; none where what it recorded would be missing behind it.
+    pub(super) fn stands(&self) -> Option<(Standing, Arc<Cell>)> {
+        let Origin::Cell(cell) = &self.origin else { return None };
+        let (key, generation) = (self.key.clone(), self.generation);
+        let standing = Standing { key, generation, tick: self.tick, applied: self.applied };
+        (self.trace.is_none() && self.recording.is_none()).then(|| (standing, Arc::clone(cell)))
     }
 
     /// A checkpoint that contains every change: where the leader carries many, it may forget them then; where a process
