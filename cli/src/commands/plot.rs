@@ -1,4 +1,4 @@
-//! `bioxen plot`: a recording, or an ensemble's recordings as a band, drawn as SVG.
+//! `bioxen plot`: a recording, or an ensemble's recordings as a band, drawn as PNG or SVG.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::plot::Recordings;
 pub(crate) struct PlotArgs {
     /// A CSV file that `bioxen results` wrote, or a VM or an ensemble by its name
     what: String,
-    /// Where to: a name that ends with .svg
+    /// Where to: a name that ends with .png or .svg
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Only this variable; repeatable
@@ -74,10 +74,15 @@ async fn csv(session: &Session, name: &VmId) -> Result<String, Failure> {
 
 fn write(args: &PlotArgs, recordings: &Recordings) -> Result<(), Failure> {
     let path = &args.output;
-    if path.extension().is_none_or(|extension| extension != "svg") {
-        return Err(Failure::usage(format!("{}: expected a name that ends with .svg", path.display())));
-    }
-    let svg = recordings.svg(&args.variables).map_err(|error| Failure::other(error.to_string()))?;
-    std::fs::write(path, svg)
+    let picture = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => recordings.svg(&args.variables).map(String::into_bytes),
+        Some("png") => recordings.png(&args.variables),
+        _ => {
+            let message = format!("{}: expected a name that ends with .png or .svg", path.display());
+            return Err(Failure::usage(message));
+        }
+    };
+    let picture = picture.map_err(|error| Failure::other(error.to_string()))?;
+    std::fs::write(path, picture)
         .map_err(|error| Failure::other(format!("{} cannot be written: {error}", path.display())))
 }

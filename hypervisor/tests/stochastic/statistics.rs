@@ -11,6 +11,35 @@ pub(crate) fn variance(values: &[f64]) -> f64 {
     values.iter().map(|value| (value - middle) * (value - middle)).sum::<f64>() / (values.len() as f64 - 1.0)
 }
 
+/// Mean, variance and fourth central moment of a sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moments {
+    count: f64,
+    mean: f64,
+    variance: f64,
+    fourth: f64,
+}
+
+impl Moments {
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let middle = mean(values);
+        let fourth = values.iter().map(|value| (value - middle).powi(4)).sum::<f64>() / values.len() as f64;
+        Self { count: values.len() as f64, mean: middle, variance: variance(values), fourth }
+    }
+
+    /// Variance over the mean to a power, with its standard error by that of the variance.
+    pub(crate) fn variance_over_mean(self, power: i32) -> (f64, f64) {
+        let scale = self.mean.max(f64::MIN_POSITIVE).powi(power);
+        let of_variance = ((self.fourth - self.variance * self.variance).max(0.0) / self.count).sqrt();
+        (self.variance / scale, of_variance / scale)
+    }
+}
+
+/// How many standard errors apart two correlations of samples of one size are, by Fisher's transformation.
+pub(crate) fn same_correlation_z(a: f64, b: f64, count: usize) -> f64 {
+    (a.atanh() - b.atanh()) / (2.0 / (count as f64 - 3.0)).sqrt()
+}
+
 /// Pearson's r.
 pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let (middle_a, middle_b) = (mean(a), mean(b));
