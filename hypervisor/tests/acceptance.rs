@@ -43,7 +43,8 @@ fn near(row: &str, what: &str, value: f64, expected: f64, relative: f64) {
 }
 
 fn close(row: &str, what: &str, value: f64, expected: f64, allowed: f64) {
-    show(row, what, value, expected, &format!("{allowed} abs"), Some((value - expected).abs() <= allowed));
+    let tolerance = if allowed < 1e-3 { format!("{allowed:.1e} abs") } else { format!("{allowed} abs") };
+    show(row, what, value, expected, &tolerance, Some((value - expected).abs() <= allowed));
 }
 
 #[test]

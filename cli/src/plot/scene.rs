@@ -95,15 +95,17 @@ impl Scene {
 
     fn axes(&mut self, frame: &Frame, unit: &str) {
         let (right, bottom) = (WIDTH - RIGHT, frame.top + plot_height());
-        for value in ticks(frame.y) {
-            let y = frame.y_of(value);
+        let values = ticks(frame.y);
+        for (value, label) in values.iter().zip(labels(&values)) {
+            let y = frame.y_of(*value);
             self.line(vec![(LEFT, y), (right, y)], GRID);
-            self.text((LEFT - 8.0, y + 4.0), Anchor::End, 12.0, label(value));
+            self.text((LEFT - 8.0, y + 4.0), Anchor::End, 12.0, label);
         }
-        for value in ticks(frame.x) {
-            let x = frame.x_of(value);
+        let values = ticks(frame.x);
+        for (value, label) in values.iter().zip(labels(&values)) {
+            let x = frame.x_of(*value);
             self.line(vec![(x, frame.top), (x, bottom)], GRID);
-            self.text((x, bottom + 17.0), Anchor::Middle, 12.0, label(value));
+            self.text((x, bottom + 17.0), Anchor::Middle, 12.0, label);
         }
         let middle = LEFT + (right - LEFT) / 2.0;
         self.text((middle, bottom + 36.0), Anchor::Middle, 12.0, "simulated time (min)".to_owned());
@@ -198,13 +200,18 @@ fn ticks((low, high): (f64, f64)) -> Vec<f64> {
     values.take_while(|value| *value <= high + 1e-9 * step).collect()
 }
 
-fn label(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-3..1e6).contains(&size) {
-        return format!("{value:.1e}");
+/// All of an axis with as many decimals as the one that needs most.
+fn labels(values: &[f64]) -> Vec<String> {
+    let most = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+    if most != 0.0 && !(1e-3..1e6).contains(&most) {
+        return values.iter().map(|value| format!("{value:.1e}")).collect();
     }
-    let text = format!("{value:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let needed = |value: &f64| {
+        let text = format!("{value:.7}");
+        text.trim_end_matches('0').split('.').nth(1).map_or(0, str::len)
+    };
+    let decimals = values.iter().map(needed).max().unwrap_or(0);
+    values.iter().map(|value| format!("{value:.decimals$}")).collect()
 }
 
 #[cfg(test)]
@@ -214,6 +221,8 @@ mod tests {
     #[test]
     fn ticks_are_round_and_within_the_range() {
         assert_eq!(ticks((0.0, 100.0)), vec![0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(labels(&[0.0055, 0.006, 0.0065]), ["0.0055", "0.0060", "0.0065"]);
+        assert_eq!(labels(&ticks((0.0, 300_000.0)))[1], "100000");
         assert!(ticks((0.013, 0.0271)).iter().all(|tick| (0.013..=0.0272).contains(tick)));
     }
 

@@ -10,7 +10,7 @@ pub(crate) fn show(
     tolerance: &str,
     holds: Option<bool>,
 ) {
-    let (value, reference) = (short(value.to_string()), reference.to_string());
+    let (value, reference) = (short(value.to_string(), 8), short(reference.to_string(), 12));
     let outcome = match holds {
         Some(true) => "pass",
         Some(false) => "FAIL",
@@ -20,10 +20,10 @@ pub(crate) fn show(
     assert!(holds != Some(false), "row {row}: {what} is {value}; expected {reference} ({tolerance})");
 }
 
-/// A number of many digits to six of them.
-fn short(text: String) -> String {
+/// A number of more characters than that to six digits.
+fn short(text: String, most: usize) -> String {
     match text.parse::<f64>() {
-        Ok(number) if text.len() > 8 && number.fract() != 0.0 => {
+        Ok(number) if text.len() > most && number.fract() != 0.0 => {
             let digits = format!("{number:.5e}");
             let power = digits.split_once('e').and_then(|(_, power)| power.parse::<i32>().ok()).unwrap_or(0);
             match usize::try_from(5 - power) {

@@ -25,7 +25,7 @@ pub(crate) fn follow<const N: usize>(
     cell.add_reaction(Rate::lma(gene.decay, [0, 1, 0]), [0, -1, 0]);
     cell.add_reaction(Rate::lma(gene.translation, [0, 1, 0]), [0, 0, 1]);
     let mut seen = [(0, 0); N];
-    let (mut tick, mut next) = (0, 0);
+    let (mut tick, mut next) = (0_u64, 0);
     while next < N {
         let mut counts = (cell.get_species(1), cell.get_species(2));
         if tick > 0 && tick.is_multiple_of(GENERATION_TICKS) {
