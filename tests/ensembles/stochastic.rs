@@ -106,17 +106,17 @@ fn compare(figures: &Value, generations: u32, apart: u32, members: u32) {
         all.extend(odd.join().expect("it goes on"));
         all
     });
-    let compared: [(&str, fn(&Ended) -> f64); 4] = [
-        ("simulated_minutes", |cell| cell.minutes),
-        ("protein_total", |cell| cell.proteins),
-        ("mrna_total", |cell| cell.mrna),
-        ("ribosomes_total", |cell| cell.ribosomes),
+    let columns = |of: fn(&Ended) -> f64| ended.iter().map(of).collect::<Vec<f64>>();
+    let compared = [
+        ("simulated_minutes", columns(|cell| cell.minutes)),
+        ("protein_total", columns(|cell| cell.proteins)),
+        ("mrna_total", columns(|cell| cell.mrna)),
+        ("ribosomes_total", columns(|cell| cell.ribosomes)),
     ];
     println!(
         "| figure | {members} members: mean, CV | {apart} cells by rebop: mean, CV | standard errors apart |"
     );
-    for (name, of) in compared {
-        let values: Vec<f64> = ended.iter().map(of).collect();
+    for (name, values) in compared {
         let (mean, cv) = spread(&values);
         let ours = |what: &str| figures[name][what].as_f64().expect("a figure");
         let each = 1.0 / f64::from(members) + 1.0 / f64::from(apart);

@@ -25,6 +25,7 @@ const P_LEAST: f64 = 0.01;
 const RARE: f64 = 40.0;
 
 type Counts = (u64, u64);
+type Count = fn(&Counts) -> u64;
 type Follow = fn(&Gene, Counts, &[u64; 4], u64) -> [Counts; 4];
 
 #[test]
@@ -50,7 +51,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn values(&self, age: usize, of: fn(&Counts) -> u64) -> (Vec<f64>, Vec<f64>) {
+    fn values(&self, age: usize, of: Count) -> (Vec<f64>, Vec<f64>) {
         let take = |cells: &[[Counts; 4]]| cells.iter().map(|cell| of(&cell[age]) as f64).collect();
         (take(&self.ours), take(&self.theirs))
     }
@@ -117,7 +118,7 @@ fn simulated(table: &GeneTable, cells: u32, follow: Follow) -> Vec<Pair> {
 
 /// Fano factor of the mRNA and squared CV of the protein at the last age.
 fn moments(pair: &Pair, label: &dyn Fn(&str) -> String) {
-    let figures: [(&str, fn(&Counts) -> u64, i32); 2] =
+    let figures: [(&str, Count, i32); 2] =
         [("mRNA Fano", |counts| counts.0, 1), ("protein CV2", |counts| counts.1, 2)];
     for (name, of, power) in figures {
         let (ours, theirs) = pair.values(AGES.len() - 1, of);
@@ -132,7 +133,7 @@ fn moments(pair: &Pair, label: &dyn Fn(&str) -> String) {
 
 /// How long a count is remembered, from its correlation over a lag.
 fn memory(pair: &Pair, label: &dyn Fn(&str) -> String) {
-    let figures: [(&str, fn(&Counts) -> u64, _); 2] =
+    let figures: [(&str, Count, _); 2] =
         [("mRNA", |counts| counts.0, MRNA_LAG), ("protein", |counts| counts.1, PROTEIN_LAG)];
     for (name, of, (from, to, lag_min)) in figures {
         let ((a, b), (c, d)) = (pair.values(from, of), pair.values(to, of));

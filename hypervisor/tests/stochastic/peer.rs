@@ -14,6 +14,7 @@ const UNIT: f64 = (1_u64 << 40) as f64;
 const LONG_MIN: f64 = 1e3;
 
 /// mRNA and protein at `ticks`, from those at birth, as `oracle::Gene::follow`.
+#[expect(clippy::cast_possible_truncation, reason = "a count below 2^41")]
 pub(crate) fn follow<const N: usize>(
     gene: &Gene,
     born: (u64, u64),
