@@ -104,6 +104,10 @@ impl Recordings {
         for (minute, at) in &self.values {
             let mut values = at[column].clone();
             values.sort_by(f64::total_cmp);
+            // Where most cells have ended already the rest say nothing of all.
+            if 2 * values.len() < cells {
+                continue;
+            }
             let Some(middle) = quantile(&values, 0.5) else { continue };
             panel.minutes.push(f64::from_bits(*minute));
             panel.middle.push(middle);
