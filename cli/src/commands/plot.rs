@@ -53,14 +53,19 @@ pub(crate) async fn run(session: &Session, args: PlotArgs) -> Result<(), Failure
     match status.get("members").and_then(Value::as_u64) {
         None => recordings.add_csv(&csv(session, &name).await?).map_err(wrong)?,
         Some(members) => {
+            let mut missing = None;
             for number in 1..=members {
                 let member = format!("{name}-{number:05}").parse();
                 let member: VmId = member.map_err(|error| Failure::other(format!("{error}")))?;
                 // One that was not made yet, or failed before it recorded anything, has nothing to add.
-                let Ok(text) = csv(session, &member).await else { continue };
-                if text.starts_with("minute,") {
-                    recordings.add_csv(&text).map_err(wrong)?;
+                match csv(session, &member).await {
+                    Ok(text) if text.starts_with("minute,") => recordings.add_csv(&text).map_err(wrong)?,
+                    Ok(_) => {}
+                    Err(error) => missing = missing.or(Some(error)),
                 }
+            }
+            if let Some(error) = missing.filter(|_| recordings.is_empty()) {
+                return Err(error);
             }
         }
     }

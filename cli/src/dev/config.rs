@@ -56,9 +56,10 @@ impl DevConfig {
 }
 
 fn section<T: Serialize>(name: &str, settings: &T) -> Result<String, Failure> {
-    let text = toml::to_string(settings).map_err(|error| Failure::other(format!("[{name}]: {error}")))?;
+    let whole = std::collections::BTreeMap::from([(name, settings)]);
+    let text = toml::to_string(&whole).map_err(|error| Failure::other(format!("[{name}]: {error}")))?;
     Ok(format!(
-        "# Written by `bioxen dev` at each start; give --config or --set instead of changing it.\n[{name}]\n{text}"
+        "# Written by `bioxen dev` at each start; give --config or --set instead of changing it.\n{text}"
     ))
 }
 

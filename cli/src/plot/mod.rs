@@ -67,6 +67,10 @@ impl Recordings {
         Ok(())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The picture of these variables, or of all, as SVG.
     pub(crate) fn svg(&self, variables: &[String]) -> Result<String, PlotError> {
         Ok(svg::svg(&self.scene(variables)?))

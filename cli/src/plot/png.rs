@@ -1,5 +1,10 @@
 //! A scene as PNG bytes: the same shapes, at twice the pixels, with letters of a font of our own (`font/`).
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "places in a picture are small, and f32 is what is drawn with"
+)]
+
 use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
@@ -10,11 +15,7 @@ const FONT: &[u8] = include_bytes!("font/sans.ttf");
 /// Pixels for one of the scene's, so that letters are sharp.
 const SCALE: f32 = 2.0;
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "places in a picture: small and not negative"
-)]
+#[expect(clippy::cast_sign_loss, reason = "sizes are not negative")]
 pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, PlotError> {
     let failed = |what: &str| PlotError::Png { reason: what.to_owned() };
     let (width, height) = ((WIDTH as f32 * SCALE) as u32, (scene.height as f32 * SCALE) as u32);
