@@ -92,6 +92,8 @@ pub enum RunError {
     #[error("no random name can be drawn: {0}")]
     Random(#[from] getrandom::Error),
     #[error(transparent)]
+    Limits(#[from] intake::chassis::InvalidChassisLimits),
+    #[error(transparent)]
     Driver(#[from] DriverError),
     #[error(transparent)]
     Projector(#[from] projector::ProjectorError),
@@ -104,6 +106,7 @@ pub enum RunError {
 /// # Errors
 /// Whatever kept it from starting, or ended it; the text says what to do.
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    intake::chassis::check(&config.resources.chassis)?;
     let (health, readiness) = (Health::new(HEART_MOST_AGE), Readiness::new());
     readiness.not_ready("leads", "it is starting");
     config.packs.as_deref().map(bioxen_packs::load).transpose()?;
@@ -177,9 +180,10 @@ async fn lead(
     };
     let outbox_task = tokio::spawn(answer::outbox::run(client.clone(), verifier, outgoing));
 
-    let (lanes, submits) = intake::start(&client).await?;
+    let (lanes, submits) = intake::start(&client, config.resources.chassis.clone()).await?;
     let (decided_sender, decided) = watch::channel(fleet.submit_sequence);
-    tokio::spawn(intake::submit::run(js.clone(), fleet.submit_sequence, submits));
+    let limits = config.resources.chassis.clone();
+    tokio::spawn(intake::submit::run(js.clone(), fleet.submit_sequence, submits, limits));
     tokio::spawn(intake::submit::purge(js, decided));
     intake::services::run(client.clone(), config.name.clone(), stats.clone(), SystemTime::now()).await?;
 

@@ -2,12 +2,14 @@
 //! comes from integrating the model; "(model)" figures were predicted by an independent integrator.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "`make acceptance` shows each value beside its reference")]
+
+mod rows;
 
 use ChassisName::{Ecoli, MinimalCell, Syn3a, Weisse2015};
 use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, ChassisName, Metrics, Organism, RibosomeCap, steady_state,
 };
+use rows::show;
 
 fn spec(chassis: ChassisName, parameters: &[(&str, f64)]) -> CellSpec {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
@@ -35,33 +37,43 @@ fn integrated(spec: &CellSpec, minutes: u64) -> Metrics {
     cell.metrics()
 }
 
-fn assert_near(value: f64, expected: f64, relative: f64) {
-    let thread = std::thread::current();
-    println!("| {} | {value:.8} | {expected} | {relative} |", thread.name().unwrap_or_default());
-    assert!((value - expected).abs() <= relative * expected.abs(), "{value} against {expected}");
+fn near(row: &str, what: &str, value: f64, expected: f64, relative: f64) {
+    let tolerance = format!("{relative} rel");
+    show(row, what, value, expected, &tolerance, Some((value - expected).abs() <= relative * expected.abs()));
+}
+
+fn close(row: &str, what: &str, value: f64, expected: f64, allowed: f64) {
+    let tolerance = if allowed < 1e-3 { format!("{allowed:.1e} abs") } else { format!("{allowed} abs") };
+    show(row, what, value, expected, &tolerance, Some((value - expected).abs() <= allowed));
 }
 
 #[test]
 fn row_1_the_reference_chassis_grows_at_the_published_rate() {
-    assert_near(integrated(&spec(Weisse2015, &[]), 600).growth_rate_per_min, 0.0241145, 1e-5);
-    assert_near(steady(Weisse2015, &[]).growth_rate_per_min, 0.024114534, 1e-7);
+    near(
+        "1",
+        "weisse2015, lambda after 600 min",
+        integrated(&spec(Weisse2015, &[]), 600).growth_rate_per_min,
+        0.0241145,
+        1e-5,
+    );
+    near("1", "weisse2015, lambda, steady", steady(Weisse2015, &[]).growth_rate_per_min, 0.024114534, 1e-7);
 }
 
 #[test]
 fn row_2_the_reference_chassis_has_its_ribosomes_and_energy() {
     let metrics = steady(Weisse2015, &[]);
-    assert_near(metrics.ribosomes_total, 3188.65, 1e-4);
-    assert_near(metrics.ribosome_mass_fraction, 0.24071, 1e-4);
-    assert_near(metrics.enzyme_mass_fraction, 0.04384, 1e-3);
-    assert_near(metrics.atp, 10.7048, 1e-4);
+    near("2", "weisse2015, ribosomes", metrics.ribosomes_total, 3188.65, 1e-4);
+    near("2", "weisse2015, phiR", metrics.ribosome_mass_fraction, 0.24071, 1e-4);
+    near("2", "weisse2015, phiE", metrics.enzyme_mass_fraction, 0.04384, 1e-3);
+    near("2", "weisse2015, energy a", metrics.atp, 10.7048, 1e-4);
 }
 
 #[test]
 fn rows_3_and_4_mass_and_energy_close_in_every_chassis() {
     for chassis in ChassisName::ALL {
         let metrics = integrated(&spec(chassis, &[("s0", 3000.0)]), 20_000);
-        assert_near(metrics.mass_closure, 1.0, 1e-6);
-        assert_near(metrics.energy_closure, 1.0, 1e-6);
+        near("3", &format!("{chassis}, protein mass / M"), metrics.mass_closure, 1.0, 1e-6);
+        near("4", &format!("{chassis}, ns vcat / (lambda (M + a))"), metrics.energy_closure, 1.0, 1e-6);
     }
 }
 
@@ -87,8 +99,8 @@ fn row_5_growth_follows_monods_law_over_external_nutrient() {
         most += (c * u - b * v) / determinant;
         half += (a * v - b * u) / determinant;
     }
-    assert_near(most, 0.025653, 0.01);
-    assert_near(half, 629.3, 0.01);
+    near("5", "Monod, lambda_max", most, 0.025653, 0.01);
+    near("5", "Monod, K", half, 629.3, 0.01);
 }
 
 #[test]
@@ -108,8 +120,9 @@ fn row_6_chloramphenicol_moves_growth_and_ribosomes_along_the_growth_law() {
             let metrics = steady(Weisse2015, &[("ns", quality), ("cl", cl)]);
             // The table gives growth to 1e-5; half of that on top of the 0.5 %.
             let allowed = 0.005 * growth + 0.5e-5;
-            assert!((metrics.growth_rate_per_min - growth).abs() <= allowed, "{quality} {cl}");
-            assert_near(metrics.ribosome_mass_fraction, fraction, 0.005);
+            let label = |figure| format!("growth law, ns {quality}, cl {cl}, {figure}");
+            close("6", &label("lambda"), metrics.growth_rate_per_min, growth, allowed);
+            near("6", &label("phiR"), metrics.ribosome_mass_fraction, fraction, 0.005);
         }
     }
 }
@@ -118,10 +131,14 @@ fn row_6_chloramphenicol_moves_growth_and_ribosomes_along_the_growth_law() {
 fn row_8_chloramphenicol_raises_ribosomes_while_growth_falls_at_every_nutrient_quality() {
     for quality in [0.08, 0.1154, 0.1665, 0.2402, 0.3466, 0.5] {
         let points = [0.0, 2.0, 4.0, 8.0, 12.0].map(|cl| steady(Weisse2015, &[("ns", quality), ("cl", cl)]));
-        for pair in points.windows(2) {
-            assert!(pair[1].growth_rate_per_min < pair[0].growth_rate_per_min, "{quality}");
-            assert!(pair[1].ribosome_mass_fraction > pair[0].ribosome_mass_fraction, "{quality}");
-        }
+        let holds = points.windows(2).all(|pair| {
+            pair[1].growth_rate_per_min < pair[0].growth_rate_per_min
+                && pair[1].ribosome_mass_fraction > pair[0].ribosome_mass_fraction
+        });
+        let [first, .., last] = points.map(|point| point.ribosome_mass_fraction);
+        let (what, value) =
+            (format!("cl 0 to 12, ns {quality}: lambda falls, phiR"), format!("{first:.4} to {last:.4}"));
+        show("8", &what, value, "rises", "monotone", Some(holds));
     }
 }
 
@@ -129,22 +146,34 @@ fn row_8_chloramphenicol_raises_ribosomes_while_growth_falls_at_every_nutrient_q
 fn row_9_a_ribosome_cap_slows_the_reference_chassis() {
     let unlimited = steady(Weisse2015, &[]).growth_rate_per_min;
     for (cap, ratio) in [(2870.0, 0.9105), (2392.0, 0.7797), (1594.0, 0.5681), (797.0, 0.3369)] {
-        assert_near(capped(Weisse2015, cap).growth_rate_per_min / unlimited, ratio, 0.01);
+        near(
+            "9",
+            &format!("weisse2015, cap {cap}, lambda ratio"),
+            capped(Weisse2015, cap).growth_rate_per_min / unlimited,
+            ratio,
+            0.01,
+        );
     }
 }
 
 #[test]
 fn row_10_half_the_ribosomes_active_means_more_ribosomes_in_all() {
     let metrics = capped(Weisse2015, 1594.0);
-    assert_near(metrics.ribosome_mass_fraction, 0.348, 0.01);
-    assert_near(metrics.ribosomes_active, 1594.0, 0.01);
+    near("10", "weisse2015, half cap, phiR", metrics.ribosome_mass_fraction, 0.348, 0.01);
+    near("10", "weisse2015, half cap, active ribosomes", metrics.ribosomes_active, 1594.0, 0.01);
 }
 
 #[test]
 fn row_11_less_energy_slows_the_reference_chassis() {
     let unlimited = steady(Weisse2015, &[]).growth_rate_per_min;
     for (atp, ratio) in [(90, 0.9296), (75, 0.8159), (50, 0.6006), (25, 0.3425), (10, 0.1555)] {
-        assert_near(supplied(Weisse2015, atp * 1000).growth_rate_per_min / unlimited, ratio, 0.005);
+        near(
+            "11",
+            &format!("weisse2015, ATP {atp} %, lambda ratio"),
+            supplied(Weisse2015, atp * 1000).growth_rate_per_min / unlimited,
+            ratio,
+            0.005,
+        );
     }
 }
 
@@ -152,47 +181,98 @@ fn row_11_less_energy_slows_the_reference_chassis() {
 fn row_12_heterologous_transcription_burdens_the_reference_chassis() {
     let unlimited = steady(Weisse2015, &[]).growth_rate_per_min;
     for (wp, ratio) in [(10.0, 0.8727), (100.0, 0.4626), (500.0, 0.1809)] {
-        assert_near(steady(Weisse2015, &[("wp", wp)]).growth_rate_per_min / unlimited, ratio, 0.005);
+        near(
+            "12",
+            &format!("weisse2015, burden wp {wp}, lambda ratio"),
+            steady(Weisse2015, &[("wp", wp)]).growth_rate_per_min / unlimited,
+            ratio,
+            0.005,
+        );
     }
 }
 
 #[test]
 fn row_13_syn3a_doubles_in_105_minutes() {
-    assert_near(integrated(&spec(Syn3a, &[]), 2_000).doubling_time_min.unwrap(), 105.0, 0.01);
-    assert_near(steady(Syn3a, &[]).doubling_time_min.unwrap(), 105.0, 0.01);
+    near(
+        "13",
+        "syn3a, doubling time after 2000 min, min",
+        integrated(&spec(Syn3a, &[]), 2_000).doubling_time_min.unwrap(),
+        105.0,
+        0.01,
+    );
+    near(
+        "13",
+        "syn3a, doubling time, steady, min",
+        steady(Syn3a, &[]).doubling_time_min.unwrap(),
+        105.0,
+        0.01,
+    );
 }
 
 #[test]
 fn row_14_a_ribosome_cap_slows_syn3a() {
     let unlimited = steady(Syn3a, &[]).growth_rate_per_min;
     for (cap, ratio) in [(400.0, 0.9320), (251.5, 0.7229), (125.0, 0.4161), (50.0, 0.1789)] {
-        assert_near(capped(Syn3a, cap).growth_rate_per_min / unlimited, ratio, 0.01);
+        near(
+            "14",
+            &format!("syn3a, cap {cap}, lambda ratio"),
+            capped(Syn3a, cap).growth_rate_per_min / unlimited,
+            ratio,
+            0.01,
+        );
     }
-    assert_near(capped(Syn3a, 251.5).ribosomes_total, 1164.0, 0.01);
+    near("14", "syn3a, cap 251.5, ribosomes in all", capped(Syn3a, 251.5).ribosomes_total, 1164.0, 0.01);
 }
 
 #[test]
 fn row_15_less_energy_slows_syn3a() {
     let unlimited = steady(Syn3a, &[]).growth_rate_per_min;
     for (atp, ratio) in [(75, 0.7735), (50, 0.5314), (25, 0.2748)] {
-        assert_near(supplied(Syn3a, atp * 1000).growth_rate_per_min / unlimited, ratio, 0.01);
+        near(
+            "15",
+            &format!("syn3a, ATP {atp} %, lambda ratio"),
+            supplied(Syn3a, atp * 1000).growth_rate_per_min / unlimited,
+            ratio,
+            0.01,
+        );
     }
 }
 
 #[test]
 fn row_16_syn3a_states_its_genome_as_sequenced() {
     let Organism::Minimal(organism) = steady(Syn3a, &[]).organism else { panic!("syn3a is a minimal cell") };
-    assert_eq!((organism.genome_size_bp, organism.gene_count, organism.essential_genes), (543_379, 496, 270));
+    let found = (organism.genome_size_bp, organism.gene_count, organism.essential_genes);
+    let holds = found == (543_379, 496, 270);
+    show(
+        "16",
+        "syn3a, bp, genes, essential",
+        format!("{found:?}"),
+        "(543379, 496, 270)",
+        "exact",
+        Some(holds),
+    );
     assert!(!organism.complete);
 }
 
 #[test]
 fn row_19_the_minimal_cell_doubles_in_180_minutes_and_slows_when_limited() {
     let unlimited = steady(MinimalCell, &[]);
-    assert_near(unlimited.doubling_time_min.unwrap(), 180.0, 0.01);
+    near("19", "minimal_cell, doubling time, min", unlimited.doubling_time_min.unwrap(), 180.0, 0.01);
     let growth = unlimited.growth_rate_per_min;
-    assert_near(capped(MinimalCell, 251.5).growth_rate_per_min / growth, 0.8108, 0.01);
-    assert_near(supplied(MinimalCell, 50_000).growth_rate_per_min / growth, 0.5274, 0.01);
+    near(
+        "19",
+        "minimal_cell, cap 251.5, lambda ratio",
+        capped(MinimalCell, 251.5).growth_rate_per_min / growth,
+        0.8108,
+        0.01,
+    );
+    near(
+        "19",
+        "minimal_cell, ATP 50 %, lambda ratio",
+        supplied(MinimalCell, 50_000).growth_rate_per_min / growth,
+        0.5274,
+        0.01,
+    );
 }
 
 #[test]
@@ -214,21 +294,28 @@ fn row_20_ribosomes_times_their_speed_over_protein_gives_the_measured_growth_of_
         let overrides = [("M", protein_aa), ("gmax", speed_aa_per_s * 60.0), ("Kg", 1e-6)];
         let metrics = Cell::new(&spec(Ecoli, &[&settings[..], &overrides[..]].concat())).unwrap().metrics();
         let doubling_time_min = metrics.doubling_time_min.unwrap();
-        assert!((doubling_time_min - identity).abs() <= 0.1, "{doubling_time_min} against {identity}");
-        assert_near(doubling_time_min, nominal, 0.025);
-        assert_near(metrics.growth_rate_per_min, translating * speed_aa_per_s * 60.0 / protein_aa, 1e-9);
+        let label = |what| format!("Bremer-Dennis, {nominal} min, {what}");
+        close("20", &label("identity"), doubling_time_min, identity, 0.1);
+        near("20", &label("against the nominal"), doubling_time_min, nominal, 0.025);
+        near(
+            "20",
+            &label("lambda"),
+            metrics.growth_rate_per_min,
+            translating * speed_aa_per_s * 60.0 / protein_aa,
+            1e-9,
+        );
     }
 }
 
 #[test]
 fn row_21_e_coli_at_30_minutes_has_the_measured_ribosomes_and_their_speed() {
     let metrics = integrated(&spec(Ecoli, &[]), 600);
-    assert_near(metrics.doubling_time_min.unwrap(), 30.0, 0.01);
-    assert_near(metrics.ribosomes_total, 44_000.0, 0.04);
-    assert_near(metrics.ribosome_mass_fraction, 0.150, 0.04);
-    assert_near(metrics.ribosome_mass_fraction, 0.1545, 0.001);
+    near("21", "ecoli, doubling time, min", metrics.doubling_time_min.unwrap(), 30.0, 0.01);
+    near("21", "ecoli, ribosomes", metrics.ribosomes_total, 44_000.0, 0.04);
+    near("21", "ecoli, phiR (data)", metrics.ribosome_mass_fraction, 0.150, 0.04);
+    near("21", "ecoli, phiR (model)", metrics.ribosome_mass_fraction, 0.1545, 0.001);
     let speed_aa_per_s = metrics.growth_rate_per_min * 2.15e9 / (0.85 * metrics.ribosomes_active) / 60.0;
-    assert_near(speed_aa_per_s, 22.0, 0.04);
+    near("21", "ecoli, elongation, aa/s", speed_aa_per_s, 22.0, 0.04);
 }
 
 #[test]
@@ -245,18 +332,23 @@ fn row_22_e_coli_follows_its_growth_law_when_energy_varies() {
     });
     let slope = xy / xx;
     let intercept = y - slope * x;
-    assert_near(slope, 0.0913, 0.20);
-    assert!((intercept - 0.0299).abs() <= 0.015, "{intercept}");
-    // (model)
-    assert_near(slope, 0.1030, 0.01);
-    assert!((intercept - 0.0406).abs() <= 0.001, "{intercept}");
+    near("22", "ecoli, growth law, slope (data)", slope, 0.0913, 0.20);
+    close("22", "ecoli, growth law, intercept (data)", intercept, 0.0299, 0.015);
+    near("22", "ecoli, growth law, slope (model)", slope, 0.1030, 0.01);
+    close("22", "ecoli, growth law, intercept (model)", intercept, 0.0406, 0.001);
 }
 
 #[test]
 fn row_23_a_ribosome_cap_slows_e_coli() {
     let unlimited = steady(Ecoli, &[]).growth_rate_per_min;
     for (cap, ratio) in [(33_000.0, 0.9033), (22_000.0, 0.6363), (11_000.0, 0.3494)] {
-        assert_near(capped(Ecoli, cap).growth_rate_per_min / unlimited, ratio, 0.01);
+        near(
+            "23",
+            &format!("ecoli, cap {cap}, lambda ratio"),
+            capped(Ecoli, cap).growth_rate_per_min / unlimited,
+            ratio,
+            0.01,
+        );
     }
 }
 
@@ -267,8 +359,9 @@ fn the_default_allocations_give_the_predicted_doubling_times() {
     {
         let allocation = Allocation { atp_milli_percent: atp, ribosomes: RibosomeCap::Units(units) };
         let spec = CellSpec { allocation, ..CellSpec::unlimited(chassis) };
-        assert_near(steady_state(&spec).unwrap().doubling_time_min.unwrap(), minutes, 0.01);
-        assert_near(integrated(&spec, 30_000).doubling_time_min.unwrap(), minutes, 0.01);
+        let what = format!("{chassis}, default allocation, doubling time, min");
+        near("-", &what, steady_state(&spec).unwrap().doubling_time_min.unwrap(), minutes, 0.01);
+        near("-", &what, integrated(&spec, 30_000).doubling_time_min.unwrap(), minutes, 0.01);
     }
 }
 

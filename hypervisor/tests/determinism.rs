@@ -107,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn slices_clones_and_checkpoints_leave_every_bit(spec in a_spec(), acts in acts()) {
+    fn row_28_slices_clones_and_checkpoints_leave_every_bit(spec in a_spec(), acts in acts()) {
         let mut straight = Cell::new(&spec).unwrap();
         straight.advance_to(END).unwrap();
         let mut driven = Cell::new(&spec).unwrap();
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn a_change_applied_live_is_the_scheduled_one_to_the_bit(spec in a_spec(), acts in acts()) {
+    fn row_28_a_change_applied_live_is_the_scheduled_one_to_the_bit(spec in a_spec(), acts in acts()) {
         let mut scheduled = Cell::new(&spec).unwrap();
         scheduled.advance_to(END).unwrap();
         let mut live = Cell::new(&CellSpec { schedule: Vec::new(), ..spec.clone() }).unwrap();
@@ -368,7 +368,7 @@ fn digest(chassis: ChassisName) -> u64 {
 /// If this fails on a new machine or build, that machine does not keep the promise of equal bits. If it fails after a
 /// change of equations, figures or method, raise the checkpoint's version and put the new numbers here.
 #[test]
-fn a_trajectory_has_the_same_bits_on_every_machine_and_in_every_build() {
+fn row_28_a_trajectory_has_the_same_bits_on_every_machine_and_in_every_build() {
     let digests = ChassisName::ALL.map(digest);
     assert_eq!(
         digests.map(|digest| format!("{digest:016x}")),
@@ -377,7 +377,7 @@ fn a_trajectory_has_the_same_bits_on_every_machine_and_in_every_build() {
 }
 
 #[test]
-fn a_cell_may_move_between_threads() {
+fn row_28_a_cell_may_move_between_threads() {
     fn moves<T: Send + Sync + Clone + 'static>(_: &T) {}
     moves(&Cell::new(&CellSpec::unlimited(ChassisName::Syn3a)).unwrap());
 }

@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod rows;
+
 use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, Change, ChassisName, GeneReadout, OperonAction, OperonReadout, Organism,
     OrganismAction, OrganismError, PlasmidReadout, Regulation, RibosomeCap, SpecError,
 };
 use proptest::prelude::*;
+use rows::show;
 
 const END: u64 = 600;
 
@@ -62,14 +65,10 @@ fn row_24_each_plasmid_settles_within_its_published_copy_number() {
         act(&mut cell, insert(name)).unwrap();
         cell.advance_to(12_000).unwrap();
         let plasmid = plasmid(&cell, name);
-        println!(
-            "row 24  {name}: {:.3} copies, published {} to {}; doubling {:.3} min",
-            plasmid.copies,
-            plasmid.copies_low,
-            plasmid.copies_high,
-            cell.metrics().doubling_time_min.unwrap()
-        );
-        assert!(plasmid.copies >= plasmid.copies_low && plasmid.copies <= plasmid.copies_high, "{plasmid:?}");
+        let range = plasmid.copies_low..=plasmid.copies_high;
+        let reference = format!("{} to {}", plasmid.copies_low, plasmid.copies_high);
+        let holds = Some(range.contains(&plasmid.copies));
+        show("24", &format!("ecoli, copies of {name}"), plasmid.copies, reference, "within", holds);
         assert_near(plasmid.copies, plasmid.balanced_copies, 1e-3);
         let unburdened = plasmid_at(&plasmid, 30.0);
         assert!(unburdened >= plasmid.copies_low && unburdened <= plasmid.copies_high, "{unburdened}");

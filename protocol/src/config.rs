@@ -1,5 +1,7 @@
 //! Limits and settings that operators set, with their defaults.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::AtpPercent;
@@ -19,6 +21,20 @@ pub struct ResourceConfig {
     pub max_ribosomes_per_user: Option<u64>,
     pub max_commands_per_second_per_user: Option<u64>,
     pub placement: Placement,
+    /// By chassis; one that is not named keeps its own most.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub chassis: ChassisLimits,
+}
+
+/// What operators set for single chassis.
+pub type ChassisLimits = BTreeMap<String, ChassisLimit>;
+
+/// What an operator sets for one chassis.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChassisLimit {
+    /// The most that one VM may be allocated, in place of the chassis' own; above 0, at most 100.
+    pub max_atp: Option<AtpPercent>,
 }
 
 /// How a worker is chosen among those with room.
@@ -44,6 +60,7 @@ impl Default for ResourceConfig {
             max_ribosomes_per_user: None,
             max_commands_per_second_per_user: None,
             placement: Placement::Spread,
+            chassis: ChassisLimits::new(),
         }
     }
 }

@@ -7,7 +7,9 @@
 #[path = "../quotas/fold.rs"]
 mod fold;
 mod recording;
+mod reference;
 mod stochastic;
+mod whole_cell;
 
 use std::collections::BTreeMap;
 

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 pub const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a request may take.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a verification may take: it reads every batch and every record.
+const VERIFY_PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a fleet is started with.
 #[derive(Debug, Clone)]
@@ -101,7 +103,9 @@ impl TestFleet {
     }
 
     pub async fn connect(&self) -> Client {
-        async_nats::connect(self.url()).await.expect("a connection to nats-server")
+        // Whoever asks says how long it waits.
+        let options = async_nats::ConnectOptions::new().request_timeout(None);
+        options.connect(self.url()).await.expect("a connection to nats-server")
     }
 
     /// Starts nats-server, on the port that it had before where there was one.
@@ -219,9 +223,12 @@ impl Drop for TestFleet {
 
 /// Asks with a JSON body, and reads the answer as JSON.
 pub async fn ask(client: &Client, subject: &str, body: &Value) -> Value {
+    ask_within(ANSWER_PATIENCE, client, subject, body).await
+}
+
+async fn ask_within(patience: Duration, client: &Client, subject: &str, body: &Value) -> Value {
     let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let answer =
-        tokio::time::timeout(ANSWER_PATIENCE, client.request(subject.to_owned(), bytes.into())).await;
+    let answer = tokio::time::timeout(patience, client.request(subject.to_owned(), bytes.into())).await;
     let message = answer.expect("an answer in time").unwrap_or_else(|error| panic!("{subject}: {error}"));
     serde_json::from_slice(&message.payload).expect("an answer in JSON")
 }
@@ -251,5 +258,5 @@ pub fn code(answer: &Value) -> &str {
 
 /// Has the coordinator compare ledger, journal and audit, once audit has come as far as the journal.
 pub async fn verify(client: &Client) -> Value {
-    ask(client, "bioxen.v1.ops.tester.verify", &Value::Null).await
+    ask_within(VERIFY_PATIENCE, client, "bioxen.v1.ops.tester.verify", &Value::Null).await
 }

@@ -1,4 +1,4 @@
-//! `bioxen plot`: a recording, or an ensemble's recordings as a band, drawn as SVG.
+//! `bioxen plot`: a recording, or an ensemble's recordings as a band, drawn as PNG or SVG.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::plot::Recordings;
 pub(crate) struct PlotArgs {
     /// A CSV file that `bioxen results` wrote, or a VM or an ensemble by its name
     what: String,
-    /// Where to: a name that ends with .svg
+    /// Where to: a name that ends with .png or .svg
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Only this variable; repeatable
@@ -53,14 +53,19 @@ pub(crate) async fn run(session: &Session, args: PlotArgs) -> Result<(), Failure
     match status.get("members").and_then(Value::as_u64) {
         None => recordings.add_csv(&csv(session, &name).await?).map_err(wrong)?,
         Some(members) => {
+            let mut missing = None;
             for number in 1..=members {
                 let member = format!("{name}-{number:05}").parse();
                 let member: VmId = member.map_err(|error| Failure::other(format!("{error}")))?;
                 // One that was not made yet, or failed before it recorded anything, has nothing to add.
-                let Ok(text) = csv(session, &member).await else { continue };
-                if text.starts_with("minute,") {
-                    recordings.add_csv(&text).map_err(wrong)?;
+                match csv(session, &member).await {
+                    Ok(text) if text.starts_with("minute,") => recordings.add_csv(&text).map_err(wrong)?,
+                    Ok(_) => {}
+                    Err(error) => missing = missing.or(Some(error)),
                 }
+            }
+            if let Some(error) = missing.filter(|_| recordings.is_empty()) {
+                return Err(error);
             }
         }
     }
@@ -74,10 +79,15 @@ async fn csv(session: &Session, name: &VmId) -> Result<String, Failure> {
 
 fn write(args: &PlotArgs, recordings: &Recordings) -> Result<(), Failure> {
     let path = &args.output;
-    if path.extension().is_none_or(|extension| extension != "svg") {
-        return Err(Failure::usage(format!("{}: expected a name that ends with .svg", path.display())));
-    }
-    let svg = recordings.svg(&args.variables).map_err(|error| Failure::other(error.to_string()))?;
-    std::fs::write(path, svg)
+    let picture = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => recordings.svg(&args.variables).map(String::into_bytes),
+        Some("png") => recordings.png(&args.variables),
+        _ => {
+            let message = format!("{}: expected a name that ends with .png or .svg", path.display());
+            return Err(Failure::usage(message));
+        }
+    };
+    let picture = picture.map_err(|error| Failure::other(error.to_string()))?;
+    std::fs::write(path, picture)
         .map_err(|error| Failure::other(format!("{} cannot be written: {error}", path.display())))
 }

@@ -56,9 +56,10 @@ impl DevConfig {
 }
 
 fn section<T: Serialize>(name: &str, settings: &T) -> Result<String, Failure> {
-    let text = toml::to_string(settings).map_err(|error| Failure::other(format!("[{name}]: {error}")))?;
+    let whole = std::collections::BTreeMap::from([(name, settings)]);
+    let text = toml::to_string(&whole).map_err(|error| Failure::other(format!("[{name}]: {error}")))?;
     Ok(format!(
-        "# Written by `bioxen dev` at each start; give --config or --set instead of changing it.\n[{name}]\n{text}"
+        "# Written by `bioxen dev` at each start; give --config or --set instead of changing it.\n{text}"
     ))
 }
 
@@ -69,27 +70,31 @@ fn parse(text: &str, origin: &str) -> Result<Table, Failure> {
 fn setting_of(setting: &str) -> Result<Table, Failure> {
     let wrong = || {
         Failure::usage(format!(
-            "--set {setting:?}: expected SECTION.NAME=VALUE, as resources.global_atp_limit=1000"
+            "--set {setting:?}: expected SECTION.NAME=VALUE, as resources.global_atp_limit=1000 or resources.chassis.syn3a.max_atp=100"
         ))
     };
     let (path, text) = setting.split_once('=').ok_or_else(wrong)?;
-    let (section, name) = path.trim().split_once('.').ok_or_else(wrong)?;
-    if section.is_empty() || name.is_empty() || name.contains('.') {
+    let names: Vec<&str> = path.trim().split('.').collect();
+    let [_, _, ..] = names[..] else { return Err(wrong()) };
+    if names.iter().any(|name| name.is_empty()) {
         return Err(wrong());
     }
     // What is no TOML value is text, so that quotes are not needed.
     let line: Option<Table> = format!("value = {text}").parse().ok();
     let value = line.and_then(|mut line| line.remove("value"));
     let value = value.unwrap_or_else(|| Value::String(text.trim().to_owned()));
-    let inner = Table::from_iter([(name.to_owned(), value)]);
-    Ok(Table::from_iter([(section.to_owned(), Value::Table(inner))]))
+    let whole = names
+        .into_iter()
+        .rev()
+        .fold(value, |inner, name| Value::Table(Table::from_iter([(name.to_owned(), inner)])));
+    whole.try_into().map_err(|_| wrong())
 }
 
-/// Lays `over` onto `under`, section by section.
+/// Lays `over` onto `under`, table by table.
 fn overlay(under: &mut Table, over: Table) {
     for (name, value) in over {
         match (under.get_mut(&name), value) {
-            (Some(Value::Table(section)), Value::Table(settings)) => section.extend(settings),
+            (Some(Value::Table(under)), Value::Table(over)) => overlay(under, over),
             (_, value) => {
                 under.insert(name, value);
             }
@@ -133,16 +138,23 @@ mod tests {
 
     #[test]
     fn what_no_program_would_read_is_refused() {
-        for wrong in
-            ["global_atp_limit=1", "resources.nonsense=1", "fleet.x=1", "worker.threads=0", "worker=1"]
-        {
+        for wrong in [
+            "global_atp_limit=1",
+            "resources.nonsense=1",
+            "fleet.x=1",
+            "worker.threads=0",
+            "worker=1",
+            "worker..x=1",
+        ] {
             assert!(set(&[wrong]).is_err(), "{wrong} was taken");
         }
     }
 
     #[test]
     fn the_files_written_read_back_as_the_same_settings() {
-        let config = set(&["resources.max_ribosomes_per_user=40"]).unwrap();
+        let settings = ["resources.max_ribosomes_per_user=40", "resources.chassis.syn3a.max_atp=100"];
+        let config = set(&settings).unwrap();
+        assert_eq!(config.resources.chassis["syn3a"].max_atp, Some(AtpPercent::FULL));
         let text = format!("{}\n{}", config.coordinator_toml().unwrap(), config.worker_toml().unwrap());
         assert_eq!(toml::from_str::<DevConfig>(&text).unwrap(), config);
     }

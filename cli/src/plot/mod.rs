@@ -1,11 +1,13 @@
 //! What `bioxen plot` draws: a recording as lines; many at the same minutes as their median and the band from 5 to 95 %.
 //! From text to a picture; it asks no fleet and writes no file.
 
+mod png;
+mod scene;
 mod svg;
 
 use std::collections::BTreeMap;
 
-use svg::{Panel, picture};
+use scene::{Panel, Scene};
 
 /// The column that every recording starts with.
 const TIME: &str = "minute";
@@ -32,6 +34,8 @@ pub(crate) enum PlotError {
     NoColumn { name: String, known: String },
     #[error("the recordings are not of the same variables")]
     Different,
+    #[error("the picture cannot be made as PNG ({reason}); try a name that ends with .svg")]
+    Png { reason: String },
 }
 
 impl Recordings {
@@ -63,8 +67,21 @@ impl Recordings {
         Ok(())
     }
 
-    /// The picture of these variables, or of all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The picture of these variables, or of all, as SVG.
     pub(crate) fn svg(&self, variables: &[String]) -> Result<String, PlotError> {
+        Ok(svg::svg(&self.scene(variables)?))
+    }
+
+    /// The same as PNG.
+    pub(crate) fn png(&self, variables: &[String]) -> Result<Vec<u8>, PlotError> {
+        png::png(&self.scene(variables)?)
+    }
+
+    fn scene(&self, variables: &[String]) -> Result<Scene, PlotError> {
         if self.values.is_empty() {
             return Err(PlotError::NoRecording);
         }
@@ -80,15 +97,21 @@ impl Recordings {
             variables.iter().map(place).collect::<Result<_, _>>()?
         };
         let panels: Vec<Panel> = wanted.into_iter().map(|column| self.panel(column)).collect();
-        Ok(picture(&panels))
+        Ok(Scene::of(&panels))
     }
 
     fn panel(&self, column: usize) -> Panel {
-        let mut panel = Panel { title: self.names[column].clone(), ..Panel::default() };
+        let name = &self.names[column];
+        let mut panel =
+            Panel { title: name.replace('_', " "), unit: unit(name).to_owned(), ..Panel::default() };
         let cells = self.values.values().map(|at| at[column].len()).max().unwrap_or(0);
         for (minute, at) in &self.values {
             let mut values = at[column].clone();
             values.sort_by(f64::total_cmp);
+            // Where most cells have ended already the rest say nothing of all.
+            if 2 * values.len() < cells {
+                continue;
+            }
             let Some(middle) = quantile(&values, 0.5) else { continue };
             panel.minutes.push(f64::from_bits(*minute));
             panel.middle.push(middle);
@@ -97,10 +120,24 @@ impl Recordings {
             }
         }
         if cells > 1 {
-            panel.title.push_str(&format!(" ({cells} cells: median, 5 to 95 %)"));
+            panel.title.push_str(&format!(", {cells} cells"));
         }
         panel
     }
+}
+
+/// What a variable is counted in.
+fn unit(name: &str) -> &'static str {
+    let endings = [
+        ("_per_min", "1 / min"),
+        ("_min", "min"),
+        ("_fraction", "share of mass"),
+        ("_closure", "ratio"),
+        ("atp_level", "share of unlimited"),
+        ("generation", "divisions"),
+        ("copies", "copies"),
+    ];
+    endings.into_iter().find(|(ending, _)| name.ends_with(ending)).map_or("molecules", |(_, unit)| unit)
 }
 
 /// Of sorted values, linear between neighbours.

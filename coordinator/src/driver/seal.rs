@@ -68,7 +68,9 @@ impl Driver {
             }
         }
         while !state.filling.is_full()
-            && let Some(entries) = self.fleet.next_from_queue(&make_member)
+            && let Some(entries) = self.fleet.next_from_queue(&|ensemble, number| {
+                make_member(ensemble, number, &self.fleet.config.chassis)
+            })
         {
             for entry in entries {
                 self.evolve(state, entry)?;

@@ -8,6 +8,7 @@ use bioxen_protocol::command::{
     Allocate, Create, Execute, History, List, Monitor, OperatorVerb, Operons, Optimize, Plain, Records,
     Restore, Results, Start, Transcription, Verb, VerbKind, Waiting,
 };
+use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
 use bioxen_protocol::limits::{
@@ -48,7 +49,11 @@ struct Raw {
 }
 
 /// Decodes a command of either plain door. It never fails: what is wrong becomes `Asked::Refused`.
-pub(crate) fn command(message: &Message, reply: Option<async_nats::Subject>) -> Incoming {
+pub(crate) fn command(
+    message: &Message,
+    reply: Option<async_nats::Subject>,
+    limits: &ChassisLimits,
+) -> Incoming {
     let content_type = header(message, "Content-Type");
     let encoding = Encoding::detect(content_type, &message.payload);
     let answer_in = encoding.as_ref().copied().unwrap_or(FALLBACK);
@@ -60,7 +65,7 @@ pub(crate) fn command(message: &Message, reply: Option<async_nats::Subject>) -> 
             .and_then(|encoding| codec::decode_value(encoding, &message.payload, &DecodeLimits::default()));
         let body = body.inspect_err(|_| incoming.reply_to.encoding = FALLBACK)?;
         let alias = header(message, "Nats-Msg-Id");
-        asked(&mut incoming, subject, body, alias)
+        asked(&mut incoming, subject, body, alias, limits)
     });
     incoming.asked = asked.unwrap_or_else(Asked::Refused);
     incoming
@@ -72,6 +77,7 @@ pub(crate) fn submitted(
     headers: Option<&async_nats::HeaderMap>,
     payload: &[u8],
     sequence: u64,
+    limits: &ChassisLimits,
 ) -> Incoming {
     let mut incoming = Incoming::new(ReplyTo { subject: None, encoding: FALLBACK });
     incoming.submit_sequence = Some(sequence);
@@ -99,7 +105,7 @@ pub(crate) fn submitted(
             error.with(|details| details.field = Some("verb".to_owned()))
         })?;
         let subject = Subject::Command { user, verb, vm: None };
-        asked(&mut incoming, subject, body, find("Nats-Msg-Id"))
+        asked(&mut incoming, subject, body, find("Nats-Msg-Id"), limits)
     });
     incoming.asked = asked.unwrap_or_else(Asked::Refused);
     incoming
@@ -151,6 +157,7 @@ fn asked(
     subject: Subject,
     mut body: Value,
     alias: Option<&str>,
+    limits: &ChassisLimits,
 ) -> Result<Asked, ErrorBody> {
     if !matches!(body, Value::Map(_)) {
         return Err(ErrorBody::new(
@@ -184,7 +191,7 @@ fn asked(
     }
     let vm = vm_id(verb, vm, &mut body)?;
     incoming.vm = vm.clone().or_else(|| named(verb, &body));
-    by_verb(Raw { caller, verb, vm, body, request_id })
+    by_verb(Raw { caller, verb, vm, body, request_id }, limits)
 }
 
 /// The ensemble's name, for a refusal of it.
@@ -195,7 +202,7 @@ fn named(verb: Verb, body: &Value) -> Option<VmId> {
     }
 }
 
-fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
+fn by_verb(raw: Raw, limits: &ChassisLimits) -> Result<Asked, ErrorBody> {
     let Raw { verb, body, .. } = &raw;
     let verb = *verb;
     match verb {
@@ -204,11 +211,11 @@ fn by_verb(raw: Raw) -> Result<Asked, ErrorBody> {
             let digest = digest(verb, raw.vm.as_ref(), &create)?;
             let vm = raw.vm.clone().map_or_else(generated_vm_id, Ok)?;
             let wait = wait(create.wait_ms)?;
-            let (new, warnings) = new_vm(create)?;
+            let (new, warnings) = new_vm(create, limits)?;
             Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
         }
         Verb::Ensemble => {
-            let (asked, new, warnings) = new_ensemble(body.clone())?;
+            let (asked, new, warnings) = new_ensemble(body.clone(), limits)?;
             let digest = digest(verb, None, &asked)?;
             let wait = wait(asked.create.wait_ms)?;
             Ok(change(raw, digest, asked.many.name, Ask::Ensemble(new), wait, warnings))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bioxen_protocol::codec::{self, Encoding, Value};
 use bioxen_protocol::command::{Axis, Create, Ensemble, Many, OnFull, Point, Scalar, member_seed};
+use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::limits::{AXES, ENSEMBLE_MEMBERS, ID_CHARS};
 
@@ -38,7 +39,10 @@ const OF_MEMBERS: [(&str, &str); 2] = [
 const TRIED: u64 = 48;
 
 /// The ensemble that a body asks for; its name beside it.
-pub(super) fn new_ensemble(body: Value) -> Result<(Ensemble, NewEnsemble, Vec<String>), ErrorBody> {
+pub(super) fn new_ensemble(
+    body: Value,
+    limits: &ChassisLimits,
+) -> Result<(Ensemble, NewEnsemble, Vec<String>), ErrorBody> {
     if let Value::Map(fields) = &body
         && let Some((name, why)) =
             OF_MEMBERS.iter().find(|(name, _)| fields.iter().any(|(field, _)| field == name))
@@ -56,7 +60,7 @@ pub(super) fn new_ensemble(body: Value) -> Result<(Ensemble, NewEnsemble, Vec<St
     let apart = (members / TRIED).max(1);
     let tried = (1..=members).step_by(usize::try_from(apart).unwrap_or(1)).chain([members]);
     for number in tried {
-        let (new, more) = member_of(&filled, number).map_err(|error| of_member(number, error))?;
+        let (new, more) = member_of(&filled, number, limits).map_err(|error| of_member(number, error))?;
         fleet::within_most(new.order.allocation, new.most)
             .map_err(|rejection| of_member(number, errors::error(&rejection, "")))?;
         warnings = more;
@@ -66,9 +70,13 @@ pub(super) fn new_ensemble(body: Value) -> Result<(Ensemble, NewEnsemble, Vec<St
 }
 
 /// Member `number` of an ensemble that the fleet has, or why it cannot be.
-pub(crate) fn make_member(ensemble: &fleet::ensemble::Ensemble, number: u64) -> Result<NewVm, String> {
+pub(crate) fn make_member(
+    ensemble: &fleet::ensemble::Ensemble,
+    number: u64,
+    limits: &ChassisLimits,
+) -> Result<NewVm, String> {
     let body = read(&ensemble.body)?;
-    let (new, _) = member_of(&body, number).map_err(|error| error.message)?;
+    let (new, _) = member_of(&body, number, limits).map_err(|error| error.message)?;
     fleet::within_most(new.order.allocation, new.most)
         .map_err(|rejection| errors::error(&rejection, "").message)?;
     Ok(new)
@@ -96,11 +104,15 @@ pub(crate) fn member_body(ensemble: &Ensemble, number: u64) -> Result<serde_json
     Ok(body)
 }
 
-fn member_of(ensemble: &Ensemble, number: u64) -> Result<(NewVm, Vec<String>), ErrorBody> {
+fn member_of(
+    ensemble: &Ensemble,
+    number: u64,
+    limits: &ChassisLimits,
+) -> Result<(NewVm, Vec<String>), ErrorBody> {
     let body = member_body(ensemble, number)?;
     let bytes = serde_json::to_vec(&body).map_err(|error| field("", &error.to_string()))?;
     let create: Create = codec::decode(Encoding::Json, &bytes, &codec::DecodeLimits::default())?;
-    new_vm(create)
+    new_vm(create, limits)
 }
 
 fn of_member(number: u64, error: ErrorBody) -> ErrorBody {

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, Message, Subject as NatsSubject, Subscriber};
 use bioxen_protocol::codec::Encoding;
 use bioxen_protocol::command::{SetQuota, Verb};
+use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, WorkerId};
 use bioxen_protocol::limits::RETRY_AFTER_MS;
@@ -148,6 +149,7 @@ impl Lanes {
 pub(crate) struct Commands {
     queues: Mutex<FairQueues<Incoming>>,
     pub(crate) bell: Notify,
+    limits: ChassisLimits,
 }
 
 impl Commands {
@@ -159,8 +161,9 @@ impl Commands {
 /// Subscribes to everything that a leader hears. Ends with an error only where the connection is gone for good.
 pub(crate) async fn start(
     client: &Client,
+    limits: ChassisLimits,
 ) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
-    let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new() });
+    let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new(), limits });
     let queue = subject::COORDINATOR_QUEUE.to_owned();
     let (close, closing) = watch::channel(false);
     let mut open = JoinSet::new();
@@ -236,7 +239,7 @@ async fn take(commands: &Commands, client: &Client, message: Message) {
         Ok(reply) => reply,
         Err(ReservedReply) => return,
     };
-    let incoming = decode::command(&message, reply_to);
+    let incoming = decode::command(&message, reply_to, &commands.limits);
     let user = incoming.user.clone();
     let pushed = commands.lock().push(&user, incoming);
     match pushed {

@@ -7,6 +7,7 @@ use bioxen_hypervisor::CellSpec;
 use bioxen_protocol::command::{
     AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig, VmType,
 };
+use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
 use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
@@ -18,9 +19,9 @@ use crate::cell;
 use crate::fleet::command::NewVm;
 
 /// The new VM, and what of the body has no effect.
-pub(crate) fn new_vm(create: Create) -> Result<(NewVm, Vec<String>), ErrorBody> {
-    let chassis =
-        chassis::find(&create.biological_type).ok_or_else(|| unknown_chassis(&create.biological_type))?;
+pub(crate) fn new_vm(create: Create, limits: &ChassisLimits) -> Result<(NewVm, Vec<String>), ErrorBody> {
+    let chassis = chassis::find(&create.biological_type, limits)
+        .ok_or_else(|| unknown_chassis(&create.biological_type))?;
     refuse_later_features(&create)?;
     check_ranges(&create)?;
     not_zero("allocation.", &create.allocation)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, consumer, stream};
+use bioxen_protocol::config::ChassisLimits;
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
@@ -51,10 +52,15 @@ pub(crate) async fn cursor(
 }
 
 /// Reads until the driver is gone. After a break it continues behind what it handed over last.
-pub(crate) async fn run(js: jetstream::Context, after: u64, sender: mpsc::Sender<Incoming>) {
+pub(crate) async fn run(
+    js: jetstream::Context,
+    after: u64,
+    sender: mpsc::Sender<Incoming>,
+    limits: ChassisLimits,
+) {
     let mut last = after;
     while !sender.is_closed() {
-        if let Err(error) = read(&js, &mut last, &sender).await {
+        if let Err(error) = read(&js, &mut last, &sender, &limits).await {
             tracing::warn!(%error, "the submit stream cannot be read; trying again");
         }
         tokio::time::sleep(PAUSE).await;
@@ -65,6 +71,7 @@ async fn read(
     js: &jetstream::Context,
     last: &mut u64,
     sender: &mpsc::Sender<Incoming>,
+    limits: &ChassisLimits,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let stream = js.get_stream(SUBMIT).await?;
     let config = consumer::pull::OrderedConfig {
@@ -75,8 +82,8 @@ async fn read(
     while let Some(message) = messages.next().await {
         let message = message?;
         let sequence = message.info()?.stream_sequence;
-        let incoming =
-            decode::submitted(&message.subject, message.headers.as_ref(), &message.payload, sequence);
+        let (subject, headers) = (&message.subject, message.headers.as_ref());
+        let incoming = decode::submitted(subject, headers, &message.payload, sequence, limits);
         if sender.send(incoming).await.is_err() {
             return Ok(());
         }

@@ -6,6 +6,8 @@
 mod bits;
 mod moments;
 mod refusals;
+#[path = "../rows/mod.rs"]
+mod rows;
 mod selector;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use bioxen_hypervisor::rng::Rng;
 use bioxen_hypervisor::ssa::{
     Direct, DirectState, Reaction, ReactionModel, Rejection, RejectionState, Species, SsaError,
 };
+use rows::show;
 
 /// What both methods can, so that each test runs with both.
 trait Method: Sized + Clone {

@@ -3,16 +3,16 @@
 
 use bioxen_hypervisor::GeneCounts;
 
-const TICK_MIN: f64 = 0.1;
-const GENERATION_TICKS: u64 = 1_050;
+pub(crate) const TICK_MIN: f64 = 0.1;
+pub(crate) const GENERATION_TICKS: u64 = 1_050;
 
 /// Rates of one gene, per minute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gene {
     /// At birth; it grows with the volume.
-    transcription: f64,
-    decay: f64,
-    translation: f64,
+    pub(crate) transcription: f64,
+    pub(crate) decay: f64,
+    pub(crate) translation: f64,
 }
 
 impl Gene {

@@ -11,11 +11,53 @@ pub(crate) fn variance(values: &[f64]) -> f64 {
     values.iter().map(|value| (value - middle) * (value - middle)).sum::<f64>() / (values.len() as f64 - 1.0)
 }
 
+/// Mean, variance and fourth central moment of a sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moments {
+    count: f64,
+    mean: f64,
+    variance: f64,
+    fourth: f64,
+}
+
+impl Moments {
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let middle = mean(values);
+        let fourth = values.iter().map(|value| (value - middle).powi(4)).sum::<f64>() / values.len() as f64;
+        Self { count: values.len() as f64, mean: middle, variance: variance(values), fourth }
+    }
+
+    /// Variance over the mean to a power, with its standard error by that of the variance.
+    pub(crate) fn variance_over_mean(self, power: i32) -> (f64, f64) {
+        let scale = self.mean.max(f64::MIN_POSITIVE).powi(power);
+        let of_variance = ((self.fourth - self.variance * self.variance).max(0.0) / self.count).sqrt();
+        (self.variance / scale, of_variance / scale)
+    }
+}
+
 /// Pearson's r.
 pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let (middle_a, middle_b) = (mean(a), mean(b));
     let shared: f64 = a.iter().zip(b).map(|(x, y)| (x - middle_a) * (y - middle_b)).sum();
     shared / (a.len() as f64 - 1.0) / (variance(a) * variance(b)).sqrt()
+}
+
+/// Pearson's r and its standard error by the jackknife: counts are no normal distribution.
+pub(crate) fn correlation_with_error(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let all = a.iter().zip(b).fold([0.0; 6], |sums, (x, y)| added(sums, *x, *y, 1.0));
+    let without: Vec<f64> = a.iter().zip(b).map(|(x, y)| r_of(added(all, *x, *y, -1.0))).collect();
+    let count = a.len() as f64;
+    (r_of(all), ((count - 1.0).powi(2) / count * variance(&without)).sqrt())
+}
+
+/// Count, sums, squares, product.
+fn added(sums: [f64; 6], x: f64, y: f64, sign: f64) -> [f64; 6] {
+    let terms = [1.0, x, y, x * x, y * y, x * y];
+    std::array::from_fn(|at| sums[at] + sign * terms[at])
+}
+
+fn r_of([n, x, y, xx, yy, xy]: [f64; 6]) -> f64 {
+    (n * xy - x * y) / ((n * xx - x * x) * (n * yy - y * y)).sqrt()
 }
 
 /// p of the two-sample Kolmogorov-Smirnov test; with ties, as counts have, it is on the safe side.
