@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
+use bioxen_protocol::client::{PackageStore, PackageStoreError};
 use bioxen_protocol::id::random_token;
 use bioxen_telemetry::{Health, Readiness};
 use tokio::sync::{mpsc, watch};
@@ -74,6 +75,8 @@ pub enum RunError {
     Stream(#[from] streams::StreamError),
     #[error(transparent)]
     Bucket(#[from] recordings::BucketError),
+    #[error(transparent)]
+    Packages(#[from] PackageStoreError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("nothing can be subscribed to: {0}")]
@@ -129,6 +132,7 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
         tracing::info!(stream, ?ensured, "stream");
     }
     recordings::ensure(client, config.streams.replicas).await?;
+    PackageStore::ensure(client, config.streams.replicas).await?;
     Ok(())
 }
 
@@ -171,7 +175,7 @@ async fn lead(
 
     let (lanes, submits) = intake::start(&client).await?;
     let (decided_sender, decided) = watch::channel(fleet.submit_sequence);
-    tokio::spawn(intake::submit::run(js.clone(), fleet.submit_sequence, submits));
+    tokio::spawn(intake::submit::run(client.clone(), js.clone(), fleet.submit_sequence, submits));
     tokio::spawn(intake::submit::purge(js, decided));
     intake::services::run(client.clone(), config.name.clone(), stats.clone(), SystemTime::now()).await?;
 

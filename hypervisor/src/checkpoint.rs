@@ -20,6 +20,8 @@ const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
 /// the bits that it promises.
 pub(crate) const VERSION: u8 = 2;
+/// Written and read where packages are installed, so that all other cells keep their bytes.
+const VERSION_WITH_PACKAGES: u8 = 3;
 /// Read as well: without genes, operons and plasmids; of what it has, every bit goes on as it did.
 const VERSION_WITHOUT_ORGANISM: u8 = 1;
 const CHECKSUM_BYTES: usize = 8;
@@ -32,7 +34,7 @@ pub enum CheckpointError {
     NotACheckpoint,
     /// From another version.
     #[error(
-        "the checkpoint has format {found}, this program reads {VERSION_WITHOUT_ORGANISM} and {VERSION}; restore it with the version that wrote it"
+        "the checkpoint has format {found}, this program reads {VERSION_WITHOUT_ORGANISM} to {VERSION_WITH_PACKAGES}; restore it with the version that wrote it"
     )]
     Version {
         /// Its format.
@@ -70,7 +72,8 @@ impl OdeCell {
     pub fn checkpoint(&self) -> Vec<u8> {
         let mut out = Writer(Vec::with_capacity(640));
         out.0.extend_from_slice(&MAGIC);
-        out.byte(VERSION);
+        let has_packages = self.organism.as_ref().is_some_and(|organism| !organism.packages.is_empty());
+        out.byte(if has_packages { VERSION_WITH_PACKAGES } else { VERSION });
         out.byte(self.regime.chassis as u8);
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
@@ -101,10 +104,11 @@ impl OdeCell {
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let version = bytes.get(MAGIC.len()).copied();
-        let format =
-            if version == Some(VERSION_WITHOUT_ORGANISM) { VERSION_WITHOUT_ORGANISM } else { VERSION };
+        let known = [VERSION_WITHOUT_ORGANISM, VERSION_WITH_PACKAGES];
+        let format = version.filter(|version| known.contains(version)).unwrap_or(VERSION);
         let mut input = open(bytes, MAGIC, format)?;
-        input.with_organism = format == VERSION;
+        input.with_organism = format != VERSION_WITHOUT_ORGANISM;
+        input.with_packages = format == VERSION_WITH_PACKAGES;
         let cell = input.cell()?;
         if !input.rest.is_empty() {
             return Err(content("the length"));
@@ -132,7 +136,7 @@ pub(crate) fn open(bytes: &[u8], magic: [u8; 4], version: u8) -> Result<Reader<'
     if stored != checksum(body).to_le_bytes() {
         return Err(CheckpointError::Checksum);
     }
-    Ok(Reader { rest: &body[magic.len() + 1..], with_organism: true })
+    Ok(Reader { rest: &body[magic.len() + 1..], with_organism: true, with_packages: false })
 }
 
 /// FNV-1a, 64 bits: any single changed byte changes it.
@@ -212,6 +216,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
     /// Whether the format has genes, operons and plasmids.
     with_organism: bool,
+    /// Whether packages follow.
+    pub(crate) with_packages: bool,
 }
 
 impl Reader<'_> {

@@ -342,6 +342,12 @@ class Fold:
             vm.changes.append((fields["ordinal"], asked))
             vm.holds = highest(vm.holds, slot_and(asked))
 
+    def take_installed(self, fields, key, vm):
+        self.expect(vm, key, "install", "created", "starting", "running", "paused")
+        if fields["ordinal"]:
+            # It takes its turn among the changes and changes no allocation.
+            vm.changes.append((fields["ordinal"], vm.allocation))
+
     def take_observed(self, fields, key, vm):
         generation = (fields["generation"]["incarnation"], fields["generation"]["index"])
         if generation != vm.generation:

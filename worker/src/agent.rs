@@ -133,6 +133,12 @@ impl Agent {
         })
     }
 
+    /// The worker's connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Works until something makes that impossible. Dropping the future stops the worker.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod operator;
+pub(crate) mod package;
 pub(crate) mod plot;
 pub(crate) mod process;
 pub(crate) mod quota;
@@ -45,7 +46,7 @@ impl Session {
 /// Whether the command concerns the VMs or the account of whoever asks; otherwise no user need be named.
 fn names_its_own_account(command: &Command) -> bool {
     match command {
-        Command::Workers | Command::Ledger(_) => false,
+        Command::Workers | Command::Ledger(_) | Command::Package(_) => false,
         Command::Audit(args) => args.names_its_own_account(),
         Command::Quota(args) => args.names_its_own_account(),
         _ => true,
@@ -64,6 +65,11 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
     {
         return plot::of_file(args, file);
     }
+    if let Command::Package(args) = &command
+        && args.begin(connection.json)?
+    {
+        return Ok(());
+    }
     let session = Session::open(&connection, &command).await?;
     match command {
         Command::Create(args) => create::run(&session, *args).await,
@@ -80,6 +86,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Execute(args) => process::execute(&session, args).await,
         Command::Transcription(args) => process::transcription(&session, args).await,
         Command::Operons(args) => process::operons(&session, args).await,
+        Command::Install(args) => package::install(&session, args).await,
+        Command::Package(args) => package::run(&session, args).await,
         Command::Optimize(args) => advice::optimize(&session, args).await,
         Command::Recommendations(args) => read::of_vm(&session, Verb::Recommendations, &args).await,
         Command::Monitor(args) => advice::monitor(&session, args).await,

@@ -14,7 +14,7 @@ use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, QueryExtra, VmQueryReply, WorkerCommand};
 
 use super::Reply;
-use super::reads::{allocation, reservation};
+use super::reads::{allocation, package, reservation};
 use crate::cell;
 use crate::fleet::vm::{Placement, Vm};
 
@@ -174,7 +174,7 @@ pub(crate) async fn status(
         (_, None) => "unreachable",
     };
     let tick = live.as_ref().map_or(vm.tick, |live| live.tick);
-    let predicted = predictions.get(&vm.order, vm.allocation, wait).await;
+    let predicted = predictions.get(&cell::burdened(&vm), vm.allocation, wait).await;
     let shown = allocation(vm.allocation);
     Reply::Status(Box::new(Status {
         vm_id: vm.key.vm.clone(),
@@ -196,6 +196,7 @@ pub(crate) async fn status(
         queue_position,
         seed: vm.order.seed,
         predicted,
+        packages: vm.packages.iter().map(|installed| package(&(&*installed.package).into())).collect(),
         labels: vm.labels,
     }))
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bioxen_protocol::command::{AllocationRequest, OnComplete, OnFull, VmType};
 use bioxen_protocol::id::{BootId, OperatorId, UserId, VmId, WorkerId};
+use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation};
 
 use super::account::UserLimits;
 use super::entry::Cause;
+use super::package::{PackageOffer, PackageSummary};
 
 /// Something that asks the fleet to change.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +67,11 @@ pub enum Ask {
     Monitor {
         interval_seconds: u64,
     },
+    /// None where it could not be read.
+    Install {
+        package: PackageId,
+        offer: Option<PackageOffer>,
+    },
 }
 
 /// A VM to be made. `order.allocation` holds the amounts asked for, defaults filled in.
@@ -115,6 +122,10 @@ pub enum Answer {
         vm: VmId,
         state: VmState,
         interval_seconds: u64,
+    },
+    Installed {
+        vm: VmId,
+        installed: PackageSummary,
     },
     /// Wait until the process ends.
     Process {

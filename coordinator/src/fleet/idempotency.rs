@@ -9,6 +9,8 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 use serde::{Deserialize, Serialize};
 
+use super::package::PackageSummary;
+
 /// A request that took effect, with its first answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
@@ -27,6 +29,9 @@ pub struct Remembered {
     /// Of an ensemble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<u64>,
+    /// The package that it put in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<PackageSummary>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, Message};
 use bioxen_protocol::command::{
-    Allocate, Create, Execute, History, List, Monitor, Operons, Optimize, Plain, Records, Start,
+    Allocate, Create, Execute, History, Install, List, Monitor, Operons, Optimize, Plain, Records, Start,
     Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::id::VmId;
@@ -96,6 +96,7 @@ fn info(verb: Verb) -> Value {
         Verb::Transcription => schema_for!(Transcription),
         Verb::Operons => schema_for!(Operons),
         Verb::Optimize => schema_for!(Optimize),
+        Verb::Install => schema_for!(Install),
         Verb::Monitor => schema_for!(Monitor),
         Verb::History => schema_for!(History),
         _ => schema_for!(Plain),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, consumer, stream};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
-use super::{Incoming, decode};
+use super::{Incoming, decode, packages};
 use crate::journal::streams::SUBMIT;
 
 /// Between two attempts to reach the stream.
@@ -51,10 +52,10 @@ pub(crate) async fn cursor(
 }
 
 /// Reads until the driver is gone. After a break it continues behind what it handed over last.
-pub(crate) async fn run(js: jetstream::Context, after: u64, sender: mpsc::Sender<Incoming>) {
+pub(crate) async fn run(client: Client, js: jetstream::Context, after: u64, sender: mpsc::Sender<Incoming>) {
     let mut last = after;
     while !sender.is_closed() {
-        if let Err(error) = read(&js, &mut last, &sender).await {
+        if let Err(error) = read(&client, &js, &mut last, &sender).await {
             tracing::warn!(%error, "the submit stream cannot be read; trying again");
         }
         tokio::time::sleep(PAUSE).await;
@@ -62,6 +63,7 @@ pub(crate) async fn run(js: jetstream::Context, after: u64, sender: mpsc::Sender
 }
 
 async fn read(
+    client: &Client,
     js: &jetstream::Context,
     last: &mut u64,
     sender: &mpsc::Sender<Incoming>,
@@ -77,6 +79,7 @@ async fn read(
         let sequence = message.info()?.stream_sequence;
         let incoming =
             decode::submitted(&message.subject, message.headers.as_ref(), &message.payload, sequence);
+        let incoming = packages::resolved(client, incoming).await;
         if sender.send(incoming).await.is_err() {
             return Ok(());
         }

@@ -9,9 +9,9 @@ use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
     Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, Executed, FleetTotals,
-    History, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota,
-    Recommendation, Recommendations, Reservation, Resources, ResultsChunk, Sample, StateReached, Status,
-    TriedAllocation, Usage, Verified, VmList, WorkerInfo,
+    History, Installed, Listed, MemberBody, Monitored, OperationStatistics, Optimized, PackageReply,
+    Performance, Predicted, Quota, Recommendation, Recommendations, Reservation, Resources, ResultsChunk,
+    Sample, StateReached, Status, TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use serde_json::json;
@@ -44,6 +44,8 @@ pub(crate) fn check(golden: &mut Golden) {
 }
 
 fn vms(golden: &mut Golden) {
+    let PackageReply { package, digest, load } = package();
+    golden.message("installed", &Installed { vm_id: id("cell-1"), package, digest, load });
     golden.message(
         "created",
         &Created {
@@ -122,6 +124,11 @@ fn ensemble() -> EnsembleStatus {
     }
 }
 
+fn package() -> PackageReply {
+    let digest = "sha256:00ff".to_owned();
+    PackageReply { package: id("reporter-plasmid@1.2.3"), digest, load: 26.4 }
+}
+
 fn status() -> Status {
     Status {
         vm_id: id("cell-1"),
@@ -144,6 +151,7 @@ fn status() -> Status {
         seed: u64::MAX,
         predicted: Some(Predicted { doubling_time_min: None, ..PREDICTED }),
         labels: [("sweep".to_owned(), "7".to_owned())].into(),
+        packages: vec![package()],
     }
 }
 

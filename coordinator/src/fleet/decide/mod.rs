@@ -6,6 +6,7 @@
 mod allocate;
 mod create;
 mod ensemble;
+mod install;
 mod lifecycle;
 mod process;
 mod start;
@@ -86,6 +87,7 @@ impl Fleet {
             Ask::Allocate(request) => self.decide_allocate(cause, vm, *request),
             Ask::Execute { digest, timeout_ms } => decide_execute(cause, vm, digest, *timeout_ms),
             Ask::Monitor { interval_seconds } => decide_monitor(cause, vm, *interval_seconds),
+            Ask::Install { package, offer } => self.decide_install(cause, vm, package, offer.as_ref()),
         }
     }
 
@@ -105,6 +107,9 @@ impl Fleet {
         let Some(vm) = vm else {
             return Err(Rejection::RequestConflict { request: request.id.clone() });
         };
+        if let Some(installed) = known.installed.clone() {
+            return Ok(Some(Answer::Installed { vm, installed }));
+        }
         Ok(Some(match (known.verb, known.allocation) {
             (Verb::Create, _) => {
                 Answer::Created { vm, state: known.state, queue_position: known.queue_position }
