@@ -1,6 +1,7 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
 mod ensembles;
+mod packages;
 mod process;
 mod random;
 
