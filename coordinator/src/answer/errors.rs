@@ -151,7 +151,7 @@ fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
         Verb::Start => "created, stopped or failed",
         Verb::Pause => "starting or running",
         Verb::Resume => "paused",
-        Verb::Allocate => "created, starting, running or paused",
+        Verb::Allocate | Verb::Install => "created, starting, running or paused",
         _ => "queued, starting, running, paused or unknown",
     };
     ErrorBody::new(Code::VmState, format!("VM {vm} is {state}: {verb} needs it {from}")).with(|details| {

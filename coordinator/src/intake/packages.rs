@@ -18,6 +18,8 @@ use crate::fleet::package::PackageOffer;
 
 /// Packages that are read at once; bounds memory.
 pub(super) const READ_AT_ONCE: usize = 32;
+/// Of what is wrong with an archive.
+const SHOWN_CHARS: usize = 400;
 /// Names that are suggested.
 const NEAREST: usize = 5;
 
@@ -74,7 +76,10 @@ fn judge(asked: &PackageId, bytes: &[u8]) -> Result<PackageOffer, ErrorBody> {
 }
 
 fn refused(package: &PackageId, error: &PackageError) -> ErrorBody {
-    let message = format!("{package} cannot be installed: {error}");
+    // It may quote what somebody has written.
+    let told: Vec<String> = error.to_string().lines().map(|line| line.trim().to_owned()).collect();
+    let told: String = told.join(" ").chars().take(SHOWN_CHARS).collect();
+    let message = format!("{package} cannot be installed: {told}");
     ErrorBody::new(Code::Package, message)
         .with(|details| details.nearest.extend(error.nearest().map(str::to_owned)))
 }
