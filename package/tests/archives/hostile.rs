@@ -3,7 +3,7 @@
 use tar::{Builder, EntryType, Header};
 
 /// A manifest of a package `hostile@1.0.0` with these further lines.
-pub fn manifest(more: &str) -> String {
+pub(crate) fn manifest(more: &str) -> String {
     format!(
         "format = 1\nname = \"hostile\"\nversion = \"1.0.0\"\ndescription = \"d\"\nlicence = \"Apache-2.0\"\n{more}\n"
     )
@@ -14,7 +14,7 @@ fn good() -> String {
 }
 
 /// A tar of these entries, in order; nothing is checked.
-pub fn tar(entries: &[(&[u8], EntryType, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[(&[u8], EntryType, &[u8])]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (path, kind, bytes) in entries {
         let mut header = Header::new_ustar();
@@ -43,7 +43,7 @@ fn lying(size: u64) -> Vec<u8> {
 }
 
 /// Each: what it is, its bytes, and a part of what is said of it.
-pub fn archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+pub(crate) fn archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     const FILE: EntryType = EntryType::Regular;
     const MANIFEST: &[u8] = b"package.toml";
     const MODULE: &[u8] = b"modules/m.luau";
@@ -54,7 +54,7 @@ pub fn archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let many: String = (0..33).map(|number| format!("\"m{number}\",")).collect();
     let construct = "[[constructs]]\nname = \"c\"\nlength_aa = 10\nsource = \"s\"\n[sources]\ns = \"t\"\n";
     let wp = |value: &str| {
-        manifest(&construct.replace("source", &format!("transcription_per_min = {value}\nsource")))
+        manifest(&construct.replace("source =", &format!("transcription_per_min = {value}\nsource =")))
     };
     vec![
         ("nothing", Vec::new(), "no package.toml"),
