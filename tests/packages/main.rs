@@ -1,6 +1,6 @@
 //! Packages on whole fleets: published, installed, felt by the cell, used by scripts, refused where they are none.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 #![expect(clippy::print_stdout, reason = "figures for whoever reads along")]
 
 mod crashes;
@@ -25,6 +25,10 @@ const MINUTES: f64 = 3_000.0;
 
 pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/packages")
+}
+
+pub(crate) fn show(figures: &str) {
+    println!("{figures}");
 }
 
 /// `bioxen package ..` in JSON.
@@ -115,7 +119,7 @@ async fn a_package_slows_a_running_cell_as_the_burden_row_says_to_the_bit_of_sim
     let unlimited = unlimited().simulated(0.0);
     let growth = |of: &Value| of["growth_rate_per_min"].as_f64().unwrap();
     let ratio = growth(&metrics) / growth(&unlimited);
-    println!("wp = 100 by a package: growth {ratio:.4} of the unlimited; row 12 says .4626");
+    show(&format!("wp = 100 by a package: growth {ratio:.4} of the unlimited; row 12 says .4626"));
     assert!((ratio / 0.4626 - 1.0).abs() < 0.005, "{ratio}");
     let predicted = status["predicted"]["doubling_time_min"].as_f64().unwrap();
     let doubling = metrics["doubling_time_min"].as_f64().unwrap();
@@ -168,7 +172,7 @@ async fn the_reporter_plasmid_settles_in_ecoli_and_is_there_from_minute_0_where_
         let metrics = ask(&client, &subject("metrics", vm), &Value::Null).await;
         doubling.insert(vm, metrics["doubling_time_min"].as_f64().unwrap());
     }
-    println!("reporter plasmid: {copies:.2} copies, doubling times {doubling:?} min, {carried}");
+    show(&format!("reporter plasmid: {copies:.2} copies, doubling times {doubling:?} min, {carried}"));
     assert!(doubling["reports"] > 1.05 * doubling["plain"], "{doubling:?}");
     is_clean(&fleet).await;
 }

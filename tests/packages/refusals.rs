@@ -7,7 +7,7 @@ use bioxen_tests::cells::{is_clean, subject};
 use bioxen_tests::{Options, TestFleet, ask, ask_until, code};
 use serde_json::{Value, json};
 
-use super::{burden, cli, hostile, install, publish, publish_example};
+use super::{burden, cli, hostile, install, publish, publish_example, show};
 
 /// As anybody with rights on the bucket can: without a look at what stands there.
 async fn put(client: &Client, name: &str, bytes: &[u8]) {
@@ -43,7 +43,7 @@ async fn hostile_archives_are_refused_and_nothing_is_lost() {
     put(&client, "hostile@1.0.0", &burden("burden", 1.0).archive().unwrap()).await;
     let refused = install(&client, "c1", "hostile@1.0.0").await;
     assert!(code(&refused) == "BX017" && said(&refused).contains("burden@1.0.0"), "{refused}");
-    println!("{refused_count} hostile archives refused");
+    show(&format!("{refused_count} hostile archives refused"));
     let status = ask(&client, &subject("status", "c1"), &Value::Null).await;
     assert_eq!((&status["state"], &status["packages"]), (&json!("running"), &json!([])), "{status}");
     publish(&client, &burden("burden", 1.0)).await;
