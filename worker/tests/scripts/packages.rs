@@ -48,7 +48,7 @@ fn modules_that_are_wrong_end_the_job_in_words_or_by_its_limits() {
         ("return package('p')", "return package('p')", "asks for itself"),
         ("return {a = {b = 1}}", "package('p').m.a.b = 2", "readonly"),
         ("return {a = 1}", "package('p').m = nil", "readonly"),
-        ("return {a = 1}", "rawset(package('p').m, 'a', 2)", "readonly"),
+        ("return {a = 1}", "return rawset(package('p').m, 'a', 2)", "readonly"),
         ("return {}", "return package('q')", "the nearest: p"),
         ("return {}", "return package('p/n')", "the nearest: m"),
         ("return {}", "return package()", ""),
