@@ -4,8 +4,8 @@ use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    advice, allocate, audit, chassis, checkpoint, create, lifecycle, list, operator, plot, process, quota,
-    read, results, sweep, watch,
+    advice, allocate, audit, chassis, checkpoint, create, lifecycle, list, operator, package, plot, process,
+    quota, read, results, sweep, watch,
 };
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
@@ -96,6 +96,10 @@ pub(crate) enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     /// Put a stopped VM back to one of its checkpoints
     Restore(checkpoint::RestoreArgs),
+    /// Put a published package into a VM
+    Install(package::InstallArgs),
+    /// Begin, publish, list and show packages: constructs, plasmids and modules for VMs
+    Package(package::PackageArgs),
     /// Search the allocation with the best growth per ATP
     Optimize(advice::OptimizeArgs),
     /// Warnings, and the better allocation that the model finds

@@ -1,6 +1,8 @@
 //! What the edge asks of the cell library: whether an order is sound, what a steady state predicts, how a cell that no
 //! worker has stands. The fleet core never does.
 
+use std::sync::Arc;
+
 use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, Change, Metrics, OrganismError, RibosomeCap, Tolerance, minutes_of,
     steady_state,
@@ -11,6 +13,8 @@ use bioxen_protocol::id::VmKey;
 use bioxen_protocol::reply::Predicted;
 use bioxen_protocol::worker::{CellAllocation, CellOrder};
 use serde_json::{Map, Value};
+
+use crate::fleet::vm::Vm;
 
 /// The specification that an order stands for.
 pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
@@ -34,6 +38,12 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
             ..Change::default()
         })
     });
+    // There from minute 0.
+    let installed = order.packages.iter().filter(|package| package.has_load()).map(|package| Change {
+        organism: vec![bioxen_package::install_action(package)],
+        ..Change::default()
+    });
+    let schedule = installed.map(Ok).chain(schedule);
     Ok(CellSpec {
         chassis,
         parameters: order.parameters.clone(),
@@ -71,6 +81,17 @@ pub(crate) fn spec_at(order: &CellOrder, tick: u64) -> Result<CellSpec, ErrorBod
     Ok(spec)
 }
 
+/// The order with what the VM's packages cost in balance as a parameter, for questions about steady states.
+pub(crate) fn burdened(vm: &Vm) -> Arc<CellOrder> {
+    if vm.packages.is_empty() {
+        return Arc::clone(&vm.order);
+    }
+    let mut order = CellOrder { packages: Vec::new(), ..CellOrder::clone(&vm.order) };
+    let load = bioxen_package::per_min(vm.packages_load_micro_per_min());
+    *order.parameters.entry("wp".to_owned()).or_default() += load;
+    Arc::new(order)
+}
+
 /// The doubling times that the model predicts at this allocation and without one; None where it finds no steady state.
 pub(crate) fn predict(order: &CellOrder, now: CellAllocation) -> Option<Predicted> {
     let mut limited = spec(order).ok()?;
@@ -106,6 +127,11 @@ pub(crate) fn plasmids(
     let plasmids = cell.plasmids().map(serde_json::to_value);
     let mut map = named(key, "plasmids", plasmids)?;
     map.insert("simulated_minutes".to_owned(), minutes.into());
+    let packages = serde_json::to_value(cell.packages());
+    map.insert(
+        "packages".to_owned(),
+        packages.map_err(|error| ErrorBody::new(Code::Timeout, error.to_string()))?,
+    );
     Ok(map)
 }
 

@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
+use bioxen_protocol::client::{PackageStore, PackageStoreError};
 use bioxen_protocol::id::random_token;
 use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
 use bioxen_protocol::worker::RESULTS_BUCKET;
@@ -79,6 +80,8 @@ pub enum RunError {
     Stream(#[from] streams::StreamError),
     #[error(transparent)]
     Bucket(#[from] recordings::BucketError),
+    #[error(transparent)]
+    Packages(#[from] PackageStoreError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("nothing can be subscribed to: {0}")]
@@ -140,6 +143,7 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     let replicas = config.streams.replicas;
     recordings::ensure(client, RESULTS_BUCKET, "what VMs recorded", replicas).await?;
     recordings::ensure(client, CHECKPOINTS_BUCKET, "what workers packed of their VMs", replicas).await?;
+    PackageStore::ensure(client, replicas).await?;
     Ok(())
 }
 
@@ -183,7 +187,7 @@ async fn lead(
     let (lanes, submits) = intake::start(&client, config.resources.chassis.clone()).await?;
     let (decided_sender, decided) = watch::channel(fleet.submit_sequence);
     let limits = config.resources.chassis.clone();
-    tokio::spawn(intake::submit::run(js.clone(), fleet.submit_sequence, submits, limits));
+    tokio::spawn(intake::submit::run(client.clone(), js.clone(), fleet.submit_sequence, submits, limits));
     tokio::spawn(intake::submit::purge(js, decided));
     intake::services::run(client.clone(), config.name.clone(), stats.clone(), SystemTime::now()).await?;
 

@@ -1,5 +1,7 @@
 //! A job and its outcome, as they travel.
 
+use std::collections::BTreeMap;
+
 use bioxen_hypervisor::Change;
 use bioxen_hypervisor::process::effects::Reservation;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,18 @@ pub struct Job {
     pub limits: Limits,
     /// What the VM holds, which a script may use less of.
     pub reservation: Reservation,
+    /// The packages that a script finds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<JobPackage>,
+}
+
+/// A package's modules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobPackage {
+    /// By which a script asks for it.
+    pub name: String,
+    /// Luau sources, by name.
+    pub modules: BTreeMap<String, String>,
 }
 
 /// What a job may use. Each limit ends it, whatever the script catches.

@@ -27,7 +27,7 @@ fn result_of(session: &Rc<Session>, job: &Job) -> Result<Done, Failure> {
     let ran = if call::looks_like_call(&job.code) {
         plain::run(session, &job.code)
     } else {
-        script::run(session, &job.code, seed(&job.checkpoint))
+        script::run(session, &job.code, &job.packages, seed(&job.checkpoint))
     };
     // A limit that was reached ends the job even where the script caught it.
     if let Some(stop) = session.meter.stop() {

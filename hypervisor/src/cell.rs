@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::model::core::Vector;
 use crate::ode::OdeCell;
 use crate::organism::action::OrganismError;
-use crate::organism::readout::{GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout};
+use crate::organism::readout::{GeneReadout, OperonReadout, OrganismReadout, PackageReadout, PlasmidReadout};
 use crate::solver::steady;
 use crate::spec::{CellSpec, Change, Engine, Regime, SpecError};
 use crate::stochastic::{Lineage, StochasticCell, saved};
@@ -275,6 +275,15 @@ impl Cell {
         match self {
             Self::Ode(cell) => cell.genes(named),
             Self::Stochastic(cell) => cell.listed_genes(named),
+        }
+    }
+
+    /// What was installed; a stochastic cell takes nothing that it would carry.
+    #[must_use]
+    pub fn packages(&self) -> Vec<PackageReadout> {
+        match self {
+            Self::Ode(cell) => cell.packages(),
+            Self::Stochastic(_) => Vec::new(),
         }
     }
 

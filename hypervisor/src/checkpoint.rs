@@ -22,6 +22,8 @@ const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
 /// the bits that it promises.
 const VERSION: u8 = 3;
+/// Written where packages are installed, so that all other cells keep their bytes.
+const WITH_PACKAGES: u8 = 4;
 /// Read as well, each with what it has; of that, every bit goes on as it did: 1 has no genes, operons and plasmids,
 /// 2 has no load of what is installed.
 const OLDEST: u8 = 1;
@@ -91,7 +93,8 @@ impl OdeCell {
     pub fn checkpoint(&self) -> Vec<u8> {
         let mut out = Writer(Vec::with_capacity(640));
         out.0.extend_from_slice(&MAGIC);
-        out.byte(VERSION);
+        let has_packages = self.organism.as_ref().is_some_and(|organism| !organism.packages.is_empty());
+        out.byte(if has_packages { WITH_PACKAGES } else { VERSION });
         out.chassis(self.regime.chassis);
         out.settings(self.regime.settings.iter());
         out.integer(u64::from(self.regime.allocation.atp_milli_percent));
@@ -122,7 +125,7 @@ impl OdeCell {
     /// # Errors
     /// Bytes that are none of this version's, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let mut input = open(bytes, MAGIC, OLDEST..=VERSION)?;
+        let mut input = open(bytes, MAGIC, OLDEST..=WITH_PACKAGES)?;
         let cell = input.cell()?;
         if !input.rest.is_empty() {
             return Err(content("the length"));
@@ -242,6 +245,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Whether packages follow genes, operons and plasmids.
+    pub(crate) fn has_packages(&self) -> bool {
+        self.format >= WITH_PACKAGES
+    }
+
     pub(crate) fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], CheckpointError> {
         let (taken, rest) = self.rest.split_first_chunk::<COUNT>().ok_or_else(|| content("the length"))?;
         self.rest = rest;

@@ -67,8 +67,12 @@ pub use grid::{MAX_TICK, TICKS_PER_MINUTE, minutes_of, tick_at};
 pub use metrics::{EcoliOrganism, Function, FunctionStatus, GrowthPhase, Metrics, MinimalOrganism, Organism};
 pub use ode::OdeCell;
 pub use organism::action::{OperonAction, OrganismAction, OrganismError};
+pub use organism::package::{
+    LARGEST_PACKAGE_LOAD_WP, MAX_PACKAGE_PLASMIDS, MAX_PACKAGES, PackageParts, PackagePlasmid,
+};
 pub use organism::readout::{
-    CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout,
+    CistronReadout, EssentialGenes, GeneReadout, OperonReadout, OrganismReadout, PackagePlasmidReadout,
+    PackageReadout, PlasmidReadout,
 };
 pub use organism::state::Regulation;
 pub use parameters::known_symbols;

@@ -182,7 +182,7 @@ fn organism(regime: &Regime, y: &Vector, carried: Option<&OrganismState>) -> Org
             complete: pack.complete,
         }),
         (_, true) => Organism::Ecoli(EcoliOrganism {
-            plasmid_count: carried.map_or(0.0, |carried| carried.plasmids.values().sum()),
+            plasmid_count: carried.map_or(0.0, |carried| carried.plasmid_count()),
             growth_phase: growth_phase(regime, y),
             operon_status: operon_status(pack, carried),
             genome_size_bp,

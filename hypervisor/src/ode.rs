@@ -185,11 +185,13 @@ impl OdeCell {
     fn take(&mut self, change: &Change) -> Result<(), SpecError> {
         let mut regime = self.regime.after(change)?;
         if !change.organism.is_empty() {
-            let mut organism = self.organism.take().unwrap_or_default();
-            let acted = organism.act(&change.organism, &regime, &self.state);
-            regime.set_loads(organism.load(&regime), regime.installed);
-            self.organism = Some(organism).filter(|organism| !organism.is_empty());
-            acted.map_err(SpecError::from)?;
+            let mut organism = self.organism.as_deref().cloned().unwrap_or_default();
+            organism.act(&change.organism, &regime, &self.state)?;
+            // What is there already must not start the steps anew for a load that has only drifted.
+            if self.organism.as_deref() != Some(&organism) {
+                regime.set_loads(organism.load(&regime), regime.installed);
+                self.organism = Some(Box::new(organism)).filter(|organism| !organism.is_empty());
+            }
         }
         if regime.settings == self.regime.settings
             && regime.allocation == self.regime.allocation

@@ -17,6 +17,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod package;
 pub mod packed;
 pub mod quantity;
 pub mod reply;

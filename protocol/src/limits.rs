@@ -84,6 +84,15 @@ pub const AXES: usize = 16;
 pub const ENSEMBLES_PER_USER: usize = 100;
 /// The final figures of a VM that completed, as they stand in the journal.
 pub const SUMMARY_BYTES: usize = 4 * 1024;
+/// Packages in one VM: bounds what a checkpoint, an order and a job of process code carry.
+pub const PACKAGES_PER_VM: usize = 16;
+/// What all packages of one VM may cost, in balance, in millionths of the model's transcription a minute: 10,000 a
+/// minute, some ten times what any chassis transcribes itself; no cell grows under it.
+pub const PACKAGES_LOAD_MICRO_PER_MIN: u64 = 10_000_000_000;
+/// A package's archive: sixteen of them fit a frame to bioxen-guest.
+pub const PACKAGE_BYTES: usize = 256 * 1024;
+/// Packages that a listing of the store reads.
+pub const PACKAGES_LISTED: usize = 10_000;
 /// Bytes of recorded rows in one message of a worker.
 pub const TRACE_BYTES: usize = 256 * 1024;
 /// Rows in one answer of `results`, by default and at most.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::VmType;
 use crate::id::{BootId, Generation, UserId, VmId, WorkerId};
+use crate::package::PackageId;
 use crate::quantity::AtpPercent;
 use crate::state::VmState;
 
@@ -57,6 +58,27 @@ pub struct Allocated {
     pub vm_id: VmId,
     pub state: VmState,
     pub allocation: AllocationReply,
+}
+
+/// A package in a VM: the answer of install names the VM too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PackageReply {
+    pub package: PackageId,
+    /// Of the archive's bytes.
+    pub digest: String,
+    /// What it costs in balance with the chassis' unlimited growth: heterologous transcription, 1/min.
+    pub load: f64,
+}
+
+/// The answer of install.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Installed {
+    pub vm_id: VmId,
+    pub package: PackageId,
+    /// Of the archive's bytes.
+    pub digest: String,
+    /// As in [`PackageReply`].
+    pub load: f64,
 }
 
 /// The answer of execute, transcription and operons: how the process ended.
@@ -168,6 +190,9 @@ pub struct Status {
     /// What it may be restored to, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<CheckpointInfo>,
+    /// Accepted, in order.
+    #[serde(default)]
+    pub packages: Vec<PackageReply>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

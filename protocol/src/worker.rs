@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Engine, VmType};
 use crate::id::{Generation, VmKey};
+use crate::package::{ModulesOf, VmPackage};
 use crate::quantity::Pace;
 use crate::reply::Sample;
 
@@ -102,6 +103,9 @@ pub struct ProcessOrder {
     pub timeout_ms: u64,
     /// What a script's `set_allocation` may not exceed.
     pub reservation: CellAllocation,
+    /// Whose modules a script may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<ModulesOf>,
 }
 
 /// How a process ended.
@@ -265,6 +269,9 @@ pub struct CellOrder {
     pub priority: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordOrder>,
+    /// Installed before it first started: there from minute 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<Arc<VmPackage>>,
 }
 
 /// What a VM records: a row at each multiple of `every_ticks`.
@@ -293,13 +300,16 @@ pub struct OrderedChange {
 }
 
 /// A change asked for while the VM existed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NumberedChange {
     /// Counts up from 1 in the life of a VM.
     pub ordinal: u64,
     pub allocation: CellAllocation,
     /// The grid point at which it took effect, once the worker has said so.
     pub tick: Option<u64>,
+    /// Where it puts a package in; `allocation` is then that before it, and not given to the cell again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Arc<VmPackage>>,
 }
 
 /// The answer to [`WorkerCommand::Query`].

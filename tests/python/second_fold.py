@@ -370,6 +370,11 @@ class Fold:
         if taken is not None:
             vm.at_start = vm.confirmed = vm.allocation_at(taken["applied"])
             vm.changes = [change for change in vm.changes if change[0] > taken["applied"]]
+    def take_installed(self, fields, key, vm):
+        self.expect(vm, key, "install", "created", "starting", "running", "paused")
+        if fields["ordinal"]:
+            # It takes its turn among the changes and changes no allocation.
+            vm.changes.append((fields["ordinal"], vm.allocation))
 
     def take_observed(self, fields, key, vm):
         generation = (fields["generation"]["incarnation"], fields["generation"]["index"])

@@ -141,6 +141,12 @@ impl Agent {
         })
     }
 
+    /// The worker's connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Works until `told` to stop, or until something makes that impossible. At the end it commits nothing more, and what
     /// its cells have come to is packed.
     ///

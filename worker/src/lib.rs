@@ -103,6 +103,7 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let guests = Arc::new(GuestPool::start(&pool)?);
     let backend = Arc::new(Basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?);
     let agent = Agent::connect(&settings, packs, backend, probes.clone()).await?;
+    guests.modules().connect(agent.client());
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
     tracing::info!("metrics and health on http://{address}");

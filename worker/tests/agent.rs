@@ -41,6 +41,7 @@ fn desired(state: DesiredState) -> Desired {
         pace: Pace::Ratio(600.0),
         priority: 3,
         record: None,
+        packages: Vec::new(),
     };
     Desired {
         key: key(),
@@ -59,7 +60,7 @@ fn desired(state: DesiredState) -> Desired {
 
 fn change(tick: Option<u64>) -> NumberedChange {
     let allocation = CellAllocation { atp_millipercent: 40_000, ribosomes: 8, memory_kb: 524_288 };
-    NumberedChange { ordinal: 1, allocation, tick }
+    NumberedChange { ordinal: 1, allocation, tick, package: None }
 }
 
 /// A fleet of one worker that runs c1.

@@ -9,6 +9,7 @@ pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod operator;
+pub(crate) mod package;
 pub(crate) mod plot;
 pub(crate) mod process;
 pub(crate) mod quota;
@@ -46,7 +47,7 @@ impl Session {
 /// Whether the command concerns the VMs or the account of whoever asks; otherwise no user need be named.
 fn names_its_own_account(command: &Command) -> bool {
     match command {
-        Command::Workers | Command::Ledger(_) => false,
+        Command::Workers | Command::Ledger(_) | Command::Package(_) => false,
         Command::Audit(args) => args.names_its_own_account(),
         Command::Quota(args) => args.names_its_own_account(),
         _ => true,
@@ -64,6 +65,11 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         && let Some(file) = args.file()
     {
         return plot::of_file(args, file);
+    }
+    if let Command::Package(args) = &command
+        && args.begin(connection.json)?
+    {
+        return Ok(());
     }
     let session = Session::open(&connection, &command).await?;
     match command {
@@ -83,6 +89,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Operons(args) => process::operons(&session, args).await,
         Command::Checkpoint(args) => checkpoint::checkpoint(&session, args).await,
         Command::Restore(args) => checkpoint::restore(&session, args).await,
+        Command::Install(args) => package::install(&session, args).await,
+        Command::Package(args) => package::run(&session, args).await,
         Command::Optimize(args) => advice::optimize(&session, args).await,
         Command::Recommendations(args) => read::of_vm(&session, Verb::Recommendations, &args).await,
         Command::Monitor(args) => advice::monitor(&session, args).await,

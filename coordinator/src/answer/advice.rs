@@ -138,7 +138,7 @@ async fn search(predictions: &Arc<Predictions>, asked: &Arc<Advised>) -> Result<
 }
 
 fn compute(asked: &Advised) -> Result<Search, ErrorBody> {
-    let spec = cell::spec_at(&asked.vm.order, asked.vm.tick)?;
+    let spec = cell::spec_at(&cell::burdened(&asked.vm), asked.vm.tick)?;
     let now = asked.vm.allocation;
     let current = tried(&spec, now)?.ok_or_else(|| {
         internal("the model finds no steady state under the present allocation: the cell does not grow")

@@ -1,11 +1,13 @@
 //! From the core's reasons to the errors that clients see: what happened, what was expected, what to do next.
 
+use bioxen_package::per_min;
 use bioxen_protocol::command::Verb;
 use bioxen_protocol::error::{Amount, Code, ErrorBody, WorkerRefusal};
 use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
 use bioxen_protocol::state::VmState;
 
+use super::package;
 use crate::fleet::rejection::{NoCheckpoint, NoRoom, Rejection, Resource};
 
 /// The error for a rejection of `user`'s command.
@@ -52,6 +54,7 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
                 "VM {vm} has a schedule that changes its allocation: `allocate` would contradict it; create a VM without one"
             ),
         ),
+        Rejection::Package(why) => package::error(why),
         Rejection::NoWorker { reasons } => no_worker(reasons),
         Rejection::AboveMost { resource, requested, most } => above_most(*resource, *requested, *most),
         Rejection::AboveAnyWorker { requested, most } => {
@@ -182,7 +185,7 @@ fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
         Verb::Resume => "paused",
         Verb::Checkpoint => "running, paused, stopped or failed",
         Verb::Restore => "stopped or failed",
-        Verb::Allocate => "created, starting, running or paused",
+        Verb::Allocate | Verb::Install => "created, starting, running or paused",
         _ => "queued, starting, running, paused or unknown",
     };
     ErrorBody::new(Code::VmState, format!("VM {vm} is {state}: {verb} needs it {from}")).with(|details| {
@@ -237,6 +240,7 @@ fn figures(error: ErrorBody, resource: Resource, limit: u64, used: Option<u64>, 
 fn amount(resource: Resource, value: u64) -> Amount {
     match resource {
         Resource::Atp => Amount::Percent(AtpPercent(value).percent()),
+        Resource::PackageLoad => Amount::Percent(per_min(value)),
         _ => Amount::Count(value),
     }
 }
@@ -244,6 +248,7 @@ fn amount(resource: Resource, value: u64) -> Amount {
 fn shown(resource: Resource, value: u64) -> String {
     match resource {
         Resource::Atp => format!("{} %", AtpPercent(value).percent()),
+        Resource::PackageLoad => format!("{} a minute", per_min(value)),
         Resource::MemoryKb => format!("{value} KiB"),
         _ => value.to_string(),
     }
@@ -257,6 +262,8 @@ fn name(resource: Resource) -> &'static str {
         Resource::Atp => "ATP",
         Resource::Ribosomes => "ribosome units",
         Resource::MemoryKb => "memory",
+        Resource::Packages => "packages",
+        Resource::PackageLoad => "heterologous transcription",
     }
 }
 
@@ -268,5 +275,7 @@ fn field(resource: Resource) -> &'static str {
         Resource::Atp => "atp_percentage",
         Resource::Ribosomes => "ribosomes",
         Resource::MemoryKb => "memory_kb",
+        Resource::Packages => "packages",
+        Resource::PackageLoad => "package_load",
     }
 }

@@ -15,7 +15,7 @@ use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, LiveVm, QueryExtra, VmQueryReply, WorkerCommand};
 
 use super::Reply;
-use super::reads::{allocation, checkpoint_info, reservation};
+use super::reads::{allocation, checkpoint_info, package, reservation};
 use crate::cell;
 use crate::fleet::checkpoint::{Live, Recovery, Taken};
 use crate::fleet::vm::{Placement, Vm};
@@ -184,7 +184,7 @@ pub(crate) async fn status(
         (_, None) => "unreachable",
     };
     let tick = live.as_ref().map_or(vm.tick, |live| live.tick);
-    let predicted = predictions.get(&vm.order, vm.allocation, wait).await;
+    let predicted = predictions.get(&cell::burdened(&vm), vm.allocation, wait).await;
     let shown = allocation(vm.allocation);
     Reply::Status(Box::new(Status {
         vm_id: vm.key.vm.clone(),
@@ -207,6 +207,7 @@ pub(crate) async fn status(
         seed: vm.order.seed,
         predicted,
         checkpoints: vm.checkpoints.iter().map(checkpoint_info).collect(),
+        packages: vm.packages.iter().map(|installed| package(&(&*installed.package).into())).collect(),
         labels: vm.labels,
     }))
 }

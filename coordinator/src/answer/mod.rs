@@ -9,6 +9,7 @@ pub(crate) mod advice;
 pub(crate) mod errors;
 pub(crate) mod live;
 pub(crate) mod outbox;
+mod package;
 mod parquet;
 pub(crate) mod reads;
 pub(crate) mod results;
@@ -40,6 +41,7 @@ pub(crate) enum Reply {
     Monitored(reply::Monitored),
     Checkpointed(reply::Checkpointed),
     Restored(reply::Restored),
+    Installed(Box<reply::Installed>),
     History(reply::History),
     /// What only some chassis have: genes, plasmids.
     Organism(serde_json::Map<String, serde_json::Value>),

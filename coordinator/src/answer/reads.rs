@@ -8,8 +8,8 @@ use bioxen_protocol::id::{UserId, VmId};
 use bioxen_protocol::limits::{LIST_VMS, LIST_VMS_DEFAULT};
 use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
 use bioxen_protocol::reply::{
-    AllocationReply, CheckpointInfo, EnsembleStatus, FleetTotals, Listed, Quota, Reservation, VmList,
-    WorkerInfo,
+    AllocationReply, CheckpointInfo, EnsembleStatus, FleetTotals, Listed, PackageReply, Quota, Reservation,
+    VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
@@ -19,6 +19,7 @@ use crate::fleet::account::Account;
 use crate::fleet::amounts::Amounts;
 use crate::fleet::checkpoint::{Named, TakenAs};
 use crate::fleet::ensemble::{Counts, Ensemble};
+use crate::fleet::package::PackageSummary;
 use crate::fleet::vm::{COMPLETED, Vm};
 
 /// A checkpoint kept by name, as `status` lists it.
@@ -37,6 +38,14 @@ pub(crate) fn allocation(amounts: CellAllocation) -> AllocationReply {
         atp_percentage: AtpPercent(amounts.atp_millipercent),
         ribosomes: amounts.ribosomes,
         memory_kb: amounts.memory_kb,
+    }
+}
+
+pub(crate) fn package(of: &PackageSummary) -> PackageReply {
+    PackageReply {
+        package: of.package.clone(),
+        digest: of.digest.clone(),
+        load: bioxen_package::per_min(of.load_micro_per_min),
     }
 }
 

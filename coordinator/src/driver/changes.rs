@@ -6,7 +6,9 @@ use bioxen_protocol::command::{SetQuota, Verb, VerbKind};
 use bioxen_protocol::error::{Amount, Code, ErrorBody};
 use bioxen_protocol::id::{UserId, VmId, VmKey};
 use bioxen_protocol::quantity::SimulatedTime;
-use bioxen_protocol::reply::{Allocated, Checkpointed, EnsembleAccepted, Monitored, Restored};
+use bioxen_protocol::reply::{
+    Allocated, Checkpointed, EnsembleAccepted, Installed, Monitored, PackageReply, Restored,
+};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::subject::Subject;
 
@@ -14,12 +16,12 @@ use super::processes::ProcessWaiter;
 use super::waiting::Waiter;
 use super::{Driver, DriverError, State};
 use crate::answer::outbox::{CreatedAnswer, Outgoing};
-use crate::answer::reads::{allocation, checkpoint_as, quota};
+use crate::answer::reads::{allocation, checkpoint_as, package, quota};
 use crate::answer::{Reply, errors};
 use crate::fleet::account::UserLimits;
 use crate::fleet::command::{Answer, Ask, Command};
 use crate::fleet::entry::{Cause, Entry, Rejected};
-use crate::fleet::rejection::Rejection;
+use crate::fleet::rejection::{PackageRefusal, Rejection};
 use crate::intake::{Asked, Incoming};
 use crate::journal::batch::MAX_ENTRY_BYTES;
 
@@ -51,18 +53,27 @@ impl Driver {
             }
             Asked::SetQuota { user, quota } => self.set_quota(state, incoming, user, &quota),
             Asked::Change { cause, vm, ask, wait, warnings } => {
-                self.change(state, incoming, Change { cause, vm, ask, wait, warnings, code: None })
+                self.change(state, incoming, Change { wait, warnings, ..Change::of(cause, vm, ask) })
+            }
+            Asked::Install { cause, vm, package, found } => {
+                let (offer, unread) = match found {
+                    Some(Ok(offer)) => (Some(offer), None),
+                    Some(Err(error)) => (None, Some(error)),
+                    None => (None, None),
+                };
+                let ask = Ask::Install { package, offer };
+                self.change(state, incoming, Change { unread, ..Change::of(cause, vm, ask) })
             }
             Asked::Execute { cause, vm, digest, code, timeout_ms } => {
                 let ask = Ask::Execute { digest, timeout_ms };
-                let (wait, warnings, code) = (Duration::ZERO, Vec::new(), Some((code, timeout_ms)));
-                self.change(state, incoming, Change { cause, vm, ask, wait, warnings, code })
+                let code = Some((code, timeout_ms));
+                self.change(state, incoming, Change { code, ..Change::of(cause, vm, ask) })
             }
         }
     }
 
     fn change(&mut self, state: &mut State, incoming: Incoming, change: Change) -> Result<(), DriverError> {
-        let Change { cause, vm, ask, wait, warnings, code } = change;
+        let Change { cause, vm, ask, wait, warnings, code, unread } = change;
         if !self.fleet.is_repeat(self.now_ms(), &cause)
             && let Err(error) = self.admits(state, &cause.user)
         {
@@ -73,7 +84,9 @@ impl Driver {
         let decided = match self.fleet.decide(self.now_ms(), &command) {
             Ok(decided) => decided,
             Err(rejection) => {
-                let error = errors::error(&rejection, user.as_str());
+                let told =
+                    unread.filter(|_| matches!(rejection, Rejection::Package(PackageRefusal::Unread { .. })));
+                let error = told.unwrap_or_else(|| errors::error(&rejection, user.as_str()));
                 return self.refuse(state, incoming, error);
             }
         };
@@ -199,6 +212,12 @@ impl Driver {
                 };
                 state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Restored(restored)));
             }
+            Answer::Installed { vm, installed } => {
+                self.stats.note(verb, received, None);
+                let PackageReply { package, digest, load } = package(&installed);
+                let installed = Installed { vm_id: vm, package, digest, load };
+                state.filling.effects.push(Outgoing::Reply(reply_to, Reply::Installed(Box::new(installed))));
+            }
             // Answered when it ends.
             Answer::Process { .. } | Answer::Nothing => {}
         }
@@ -275,4 +294,12 @@ struct Change {
     warnings: Vec<String>,
     /// Process code and its time.
     code: Option<(String, u64)>,
+    /// Why a package could not be read.
+    unread: Option<ErrorBody>,
+}
+
+impl Change {
+    fn of(cause: Cause, vm: VmId, ask: Ask) -> Self {
+        Self { cause, vm, ask, wait: Duration::ZERO, warnings: Vec::new(), code: None, unread: None }
+    }
 }

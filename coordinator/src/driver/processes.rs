@@ -9,6 +9,7 @@ use std::time::Instant;
 use bioxen_protocol::command::Verb;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{VmId, VmKey};
+use bioxen_protocol::package::ModulesOf;
 use bioxen_protocol::reply::Executed;
 use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus, WorkerCommand};
 
@@ -135,7 +136,15 @@ fn order(vm: &Vm, running: &Running) -> ProcessOrder {
         code: running.code.clone(),
         timeout_ms: running.timeout_ms,
         reservation: vm.allocation,
+        packages: modules(vm, running.number),
     }
+}
+
+/// The packages with modules that the VM had before the process, also where it is told again later.
+fn modules(vm: &Vm, number: u64) -> Vec<ModulesOf> {
+    let before = vm.packages.iter().filter(|installed| installed.ordinal < number);
+    let with_modules = before.map(|installed| &installed.package).filter(|package| package.has_modules);
+    with_modules.map(|of| ModulesOf { package: of.package.clone(), digest: of.digest.clone() }).collect()
 }
 
 fn reply(vm: &VmId, end: &ProcessEnd) -> Reply {

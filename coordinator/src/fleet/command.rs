@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bioxen_protocol::command::{AllocationRequest, CheckpointId, OnComplete, OnFull, VmType};
 use bioxen_protocol::id::{BootId, OperatorId, UserId, VmId, WorkerId};
+use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation};
 
 use super::account::UserLimits;
 use super::checkpoint::{Live, TakenAs};
 use super::entry::Cause;
+use super::package::{PackageOffer, PackageSummary};
 
 /// Something that asks the fleet to change.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +73,11 @@ pub enum Ask {
         live: Option<Box<Live>>,
     },
     Restore(CheckpointId),
+    /// None where it could not be read.
+    Install {
+        package: PackageId,
+        offer: Option<PackageOffer>,
+    },
 }
 
 /// A VM to be made. `order.allocation` holds the amounts asked for, defaults filled in.
@@ -133,6 +140,10 @@ pub enum Answer {
         checkpoint: CheckpointId,
         tick: u64,
         allocation: CellAllocation,
+    },
+    Installed {
+        vm: VmId,
+        installed: PackageSummary,
     },
     /// Wait until the process ends.
     Process {

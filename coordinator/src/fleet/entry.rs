@@ -8,6 +8,7 @@ use bioxen_protocol::command::{CheckpointId, OnComplete, Verb};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
 use bioxen_protocol::id::{BootId, Generation, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
+use bioxen_protocol::package::VmPackage;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState, ObservedState, ProcessEnd};
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,8 @@ pub enum Entry {
     ProcessStarted { cause: Cause, key: VmKey, number: u64, digest: String, timeout_ms: u64 },
     /// Nobody said in time how a process ended: whether it took effect is unknown, and it is never run again.
     ProcessLost { key: VmKey, number: u64 },
+    /// A package was accepted; `ordinal` 0 where the VM had not started and has it from minute 0.
+    Installed { cause: Cause, key: VmKey, ordinal: u64, package: Arc<VmPackage> },
     /// The VM is sampled every so many seconds, or not any more where 0.
     Monitored { cause: Cause, key: VmKey, interval_seconds: u64 },
     /// The cell is kept as it stands, under this entry's index.
@@ -184,6 +187,7 @@ impl Entry {
             | Self::ProcessLost { key, .. }
             | Self::Monitored { key, .. }
             | Self::Restored { key, .. }
+            | Self::Installed { key, .. }
             | Self::Allocated { key, .. } => Some(key),
             Self::Observed(observed) => Some(&observed.key),
             Self::Checkpointed(taken) => Some(&taken.key),
@@ -211,6 +215,7 @@ impl Entry {
             | Self::Desired { cause, .. }
             | Self::ProcessStarted { cause, .. }
             | Self::Monitored { cause, .. }
+            | Self::Installed { cause, .. }
             | Self::Allocated { cause, .. } => Some(cause),
             _ => None,
         }

@@ -68,7 +68,12 @@ impl Fleet {
                     std::sync::Arc::make_mut(&mut vm.order).allocation = *allocation;
                 } else {
                     vm.last_ordinal = *ordinal;
-                    let change = NumberedChange { ordinal: *ordinal, allocation: *allocation, tick: None };
+                    let change = NumberedChange {
+                        ordinal: *ordinal,
+                        allocation: *allocation,
+                        tick: None,
+                        package: None,
+                    };
                     vm.changes.push(change);
                 }
             }),
@@ -76,6 +81,9 @@ impl Fleet {
                 self.process_started(index, key, *number, digest, *timeout_ms);
             }
             Entry::ProcessLost { key, number } => self.edit(index, key, |vm| vm.end_process(&lost(*number))),
+            Entry::Installed { key, ordinal, package, .. } => {
+                self.edit(index, key, |vm| vm.install(*ordinal, package));
+            }
             Entry::Monitored { key, interval_seconds, .. } => {
                 self.edit(index, key, |vm| vm.monitor_seconds = *interval_seconds);
             }
@@ -147,6 +155,7 @@ impl Fleet {
             created_ms: self.time_ms,
             process: None,
             monitor_seconds: 0,
+            packages: Vec::new(),
             index,
         };
         self.book(&vm);
@@ -350,6 +359,10 @@ impl Fleet {
                 }
                 _ => None,
             },
+            installed: match entry {
+                Entry::Installed { package, .. } => Some((&**package).into()),
+                _ => None,
+            },
         };
         let (time_ms, user): (u64, UserId) = (self.time_ms, cause.user.clone());
         let account = self.accounts.entry(user.clone()).or_default();
@@ -369,6 +382,7 @@ fn changes_level(entry: &Entry) -> bool {
         | Entry::Desired { .. }
         | Entry::Allocated { .. }
         | Entry::Monitored { .. }
+        | Entry::Installed { .. }
         | Entry::ProcessLost { .. } => true,
         _ => false,
     }

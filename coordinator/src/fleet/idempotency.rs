@@ -10,6 +10,7 @@ use bioxen_protocol::worker::CellAllocation;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::TakenAs;
+use super::package::PackageSummary;
 
 /// A request that took effect, with its first answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct Remembered {
     /// Of a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<TakenAs>,
+    /// The package that it put in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<PackageSummary>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -20,6 +20,7 @@ mod evolve;
 pub mod idempotency;
 mod limits;
 mod observe;
+pub mod package;
 mod placement;
 mod process;
 mod queue;

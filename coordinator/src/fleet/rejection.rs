@@ -2,6 +2,7 @@
 
 use bioxen_protocol::command::{CheckpointId, Verb};
 use bioxen_protocol::id::{RequestId, VmId, WorkerId};
+use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Rejection {
     Scheduled { vm: VmId },
     /// BX002
     AboveMost { resource: Resource, requested: u64, most: u64 },
+    /// BX015, BX017, BX019
+    Package(PackageRefusal),
     /// BX002: more than any registered worker offers.
     AboveAnyWorker { requested: u64, most: u64 },
     /// BX004
@@ -57,6 +60,21 @@ pub enum NoCheckpoint {
     Unknown { checkpoint: CheckpointId, kept: Vec<CheckpointId> },
 }
 
+/// Why a package is not put into a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackageRefusal {
+    /// BX015: it has the package in another version, or with other bytes.
+    There { vm: VmId, asked: PackageId, known: PackageId },
+    /// BX017: the edge could not read it, and says why.
+    Unread { package: PackageId },
+    /// BX017: another VM has that version with other bytes.
+    Changed { package: PackageId, pinned: String, found: String },
+    /// BX019
+    Chassis { package: PackageId, chassis: String, fits: Vec<String> },
+    /// BX019: the engine carries no load.
+    Engine { package: PackageId },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     Vms,
@@ -66,6 +84,9 @@ pub enum Resource {
     Atp,
     Ribosomes,
     MemoryKb,
+    Packages,
+    /// In millionths of the model's transcription a minute.
+    PackageLoad,
 }
 
 /// Why a worker was not chosen.

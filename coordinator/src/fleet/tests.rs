@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod ensembles;
+mod packages;
 mod process;
 mod random;
 
@@ -155,6 +156,7 @@ fn new_vm(on_full: OnFull) -> NewVm {
         pace: Pace::Max,
         priority: 3,
         record: None,
+        packages: Vec::new(),
     };
     let auto_start = on_full == OnFull::Queue;
     let (most, on_complete, labels) = (SYN3A_MOST, OnComplete::Stop, BTreeMap::new());

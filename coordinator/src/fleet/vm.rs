@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
 use super::checkpoint::{Lost, Named, Recovery};
+use super::package::InstalledPackage;
 
 /// Why a VM is in its state, where the state alone does not say it.
 pub const COMPLETED: &str = "completed";
@@ -75,6 +76,9 @@ pub struct Vm {
     /// Seconds between samples; 0 where it is not monitored.
     #[serde(default)]
     pub monitor_seconds: u64,
+    /// In the order in which they were accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<InstalledPackage>,
     /// The index of the last entry about it.
     pub index: u64,
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use async_nats::Message;
 use bioxen_protocol::codec::{self, DecodeLimits, Encoding, Value};
 use bioxen_protocol::command::{
-    Allocate, Create, Execute, History, List, Monitor, OperatorVerb, Operons, Optimize, Plain, Records,
-    Restore, Results, Start, Transcription, Verb, VerbKind, Waiting,
+    Allocate, Create, Execute, History, Install, List, Monitor, OperatorVerb, Operons, Optimize, Plain,
+    Records, Restore, Results, Start, Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
@@ -268,6 +268,7 @@ fn by_verb(raw: Raw, limits: &ChassisLimits) -> Result<Asked, ErrorBody> {
             let restore: Restore = codec::from_value(body)?;
             waiting(raw, &restore, None, Ask::Restore(restore.checkpoint_id))
         }
+        Verb::Install => install(raw),
         _ => read(&raw).map(Asked::Read),
     }
 }
@@ -291,6 +292,15 @@ fn monitor(raw: Raw) -> Result<Asked, ErrorBody> {
         return Err(field("interval_seconds", &message));
     }
     waiting(raw, &monitor, None, Ask::Monitor { interval_seconds })
+}
+
+fn install(raw: Raw) -> Result<Asked, ErrorBody> {
+    let Install { package, .. } = codec::from_value(&raw.body)?;
+    let digest = digest(raw.verb, raw.vm.as_ref(), &package)?;
+    let Raw { caller: Caller { user, operator }, verb, vm, request_id, .. } = raw;
+    let vm = vm.ok_or_else(|| field("vm_id", "the verb needs a VM: name it in the subject"))?;
+    let request = request_id.map(|id| Request { id, digest });
+    Ok(Asked::Install { cause: Cause { user, operator, verb, request }, vm, package, found: None })
 }
 
 fn timeout_ms(asked: Option<u64>) -> Result<u64, ErrorBody> {

@@ -12,6 +12,7 @@ pub(crate) mod ensemble;
 mod fields;
 mod operator;
 mod order;
+mod packages;
 pub(crate) mod queues;
 mod recording;
 mod report;
@@ -28,6 +29,7 @@ use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, WorkerId};
 use bioxen_protocol::limits::RETRY_AFTER_MS;
+use bioxen_protocol::package::PackageId;
 use bioxen_protocol::subject;
 use bioxen_protocol::worker::WorkerReport;
 use futures::{FutureExt, StreamExt};
@@ -37,6 +39,7 @@ use tokio::task::JoinSet;
 use crate::answer::{Reply, ReplyTo};
 use crate::fleet::command::Ask;
 use crate::fleet::entry::Cause;
+use crate::fleet::package::PackageOffer;
 use queues::FairQueues;
 
 /// Reports that may wait; what finds it full is dropped, for reports tell levels and come again.
@@ -78,6 +81,13 @@ pub(crate) enum Asked {
         digest: String,
         code: String,
         timeout_ms: u64,
+    },
+    /// As a change, once the package is read: what it is, or why it cannot be installed.
+    Install {
+        cause: Cause,
+        vm: VmId,
+        package: PackageId,
+        found: Option<Result<PackageOffer, ErrorBody>>,
     },
     Read(Read),
     SetQuota {
@@ -202,12 +212,14 @@ async fn take_all(
     client: Client,
     mut closing: watch::Receiver<bool>,
 ) {
+    let mut reading = JoinSet::new();
     loop {
+        while reading.try_join_next().is_some() {}
         tokio::select! {
             biased;
             () = async { _ = closing.wait_for(|closing| *closing).await; } => break,
             message = messages.next() => match message {
-                Some(message) => take(&commands, &client, message).await,
+                Some(message) => take(&commands, &client, &mut reading, message).await,
                 None => return,
             }
         }
@@ -216,8 +228,9 @@ async fn take_all(
         tracing::warn!(%error, "nats-server does not answer: commands that it holds for this coordinator stay unanswered");
     }
     while let Some(Some(message)) = messages.next().now_or_never() {
-        take(&commands, &client, message).await;
+        take(&commands, &client, &mut reading, message).await;
     }
+    while reading.join_next().await.is_some() {}
 }
 
 /// Has nats-server hand over nothing more, and returns when what it handed over before has arrived.
@@ -234,12 +247,27 @@ async fn no_more(messages: &mut Subscriber, client: &Client) -> Result<(), async
 }
 
 /// Sorts one message into its user's queue; answers at once what cannot wait there.
-async fn take(commands: &Commands, client: &Client, message: Message) {
+async fn take(commands: &Arc<Commands>, client: &Client, reading: &mut JoinSet<()>, message: Message) {
     let reply_to = match reply_of(&message) {
         Ok(reply) => reply,
         Err(ReservedReply) => return,
     };
-    let incoming = decode::command(&message, reply_to, &commands.limits);
+    let mut incoming = decode::command(&message, reply_to, &commands.limits);
+    if packages::is_wanted(&incoming) {
+        if reading.len() < packages::READ_AT_ONCE {
+            let (commands, client) = (Arc::clone(commands), client.clone());
+            reading.spawn(async move {
+                let incoming = packages::resolved(&client, incoming).await;
+                queue(&commands, &client, incoming).await;
+            });
+            return;
+        }
+        incoming.asked = Asked::Refused(packages::crowded());
+    }
+    queue(commands, client, incoming).await;
+}
+
+async fn queue(commands: &Commands, client: &Client, incoming: Incoming) {
     let user = incoming.user.clone();
     let pushed = commands.lock().push(&user, incoming);
     match pushed {

@@ -44,6 +44,7 @@ pub(crate) fn new_vm(create: Create, limits: &ChassisLimits) -> Result<(NewVm, V
         pace: pace(create.pace, horizon_tick.is_some() || create.horizon_generations.is_some())?,
         priority: create.priority,
         record: create.record.map(|record| recording(record, allocation, horizon_tick)).transpose()?,
+        packages: Vec::new(),
     };
     try_cell(&order, most)?;
     let warnings = create.config.as_ref().map(warnings).unwrap_or_default();

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, Message};
 use bioxen_protocol::command::{
-    Allocate, Create, Execute, History, List, Monitor, Operons, Optimize, Plain, Records, Restore, Start,
-    Transcription, Verb, VerbKind, Waiting,
+    Allocate, Create, Execute, History, Install, List, Monitor, Operons, Optimize, Plain, Records, Restore,
+    Start, Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::id::VmId;
 use bioxen_protocol::subject::{COORDINATOR_QUEUE, commands_of};
@@ -96,6 +96,7 @@ fn info(verb: Verb) -> Value {
         Verb::Transcription => schema_for!(Transcription),
         Verb::Operons => schema_for!(Operons),
         Verb::Optimize => schema_for!(Optimize),
+        Verb::Install => schema_for!(Install),
         Verb::Monitor => schema_for!(Monitor),
         Verb::History => schema_for!(History),
         Verb::Restore => schema_for!(Restore),

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, consumer, stream};
 use bioxen_protocol::config::ChassisLimits;
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
-use super::{Incoming, decode};
+use super::{Incoming, decode, packages};
 use crate::journal::streams::SUBMIT;
 
 /// Between two attempts to reach the stream.
@@ -53,6 +54,7 @@ pub(crate) async fn cursor(
 
 /// Reads until the driver is gone. After a break it continues behind what it handed over last.
 pub(crate) async fn run(
+    client: Client,
     js: jetstream::Context,
     after: u64,
     sender: mpsc::Sender<Incoming>,
@@ -60,7 +62,7 @@ pub(crate) async fn run(
 ) {
     let mut last = after;
     while !sender.is_closed() {
-        if let Err(error) = read(&js, &mut last, &sender, &limits).await {
+        if let Err(error) = read(&client, &js, &mut last, &sender, &limits).await {
             tracing::warn!(%error, "the submit stream cannot be read; trying again");
         }
         tokio::time::sleep(PAUSE).await;
@@ -68,6 +70,7 @@ pub(crate) async fn run(
 }
 
 async fn read(
+    client: &Client,
     js: &jetstream::Context,
     last: &mut u64,
     sender: &mpsc::Sender<Incoming>,
@@ -84,6 +87,7 @@ async fn read(
         let sequence = message.info()?.stream_sequence;
         let (subject, headers) = (&message.subject, message.headers.as_ref());
         let incoming = decode::submitted(subject, headers, &message.payload, sequence, limits);
+        let incoming = packages::resolved(client, incoming).await;
         if sender.send(incoming).await.is_err() {
             return Ok(());
         }

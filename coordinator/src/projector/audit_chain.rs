@@ -122,6 +122,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         | Entry::Monitored { .. }
         | Entry::Checkpointed(_)
         | Entry::Restored { .. }
+        | Entry::Installed { .. }
         | Entry::Allocated { .. } => {
             step.entry.cause().map(|cause| accepted(step, cause)).into_iter().collect()
         }
@@ -178,6 +179,7 @@ fn accepted(step: &Step<'_>, cause: &Cause) -> AuditRecord {
         Entry::ProcessStarted { number, digest, timeout_ms, .. } => {
             format!("process {number}, at most {timeout_ms} ms, code of sha256 {digest}")
         }
+        Entry::Installed { ordinal, package, .. } => words::installed(*ordinal, package),
         Entry::Monitored { interval_seconds: 0, .. } => "no longer".to_owned(),
         Entry::Monitored { interval_seconds, .. } => format!("every {interval_seconds} s"),
         Entry::Checkpointed(entry) => {

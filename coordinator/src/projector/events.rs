@@ -12,8 +12,8 @@
 //!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
 //!              | destroyed)                        Rejected  rejected
 //!   Allocated  accepted (, allocated)              ProcessLost  result
-//!   ProcessStarted, Monitored,                     the rest  nothing
-//!   Checkpointed, Restored  accepted (, stopped)
+//!   ProcessStarted, Monitored,                     Installed  accepted (, result; else with Observed)
+//!   Checkpointed, Restored  accepted (, stopped)   the rest  nothing
 //! ```
 
 use bioxen_protocol::error::Code;
@@ -71,7 +71,7 @@ fn of_entry(step: &Step<'_>) -> Vec<Event> {
         (_, [change]) => {
             let accepted = step.entry.cause().map(|cause| accepted(step, cause, change));
             let state = state_event(step, change).map(|event| caused(event, step.entry.cause()));
-            accepted.into_iter().chain(state).chain(allocated_at_once(step, change)).collect()
+            accepted.into_iter().chain(state).chain(at_once(step, change)).collect()
         }
         _ => Vec::new(),
     }
@@ -81,7 +81,8 @@ fn observed(step: &Step<'_>, seen: &Observed, change: &Change) -> Vec<Event> {
     let allocated = step.confirmed().into_iter().map(|confirmed| {
         let from = confirmed.tick.map(|tick| format!(" from minute {}", words::minutes(tick)));
         let reason = in_effect(&from.unwrap_or_default(), &confirmed);
-        Event { reason: Some(reason), ..about(step, change, EventName::Allocated) }
+        let name = if confirmed.package.is_some() { EventName::Result } else { EventName::Allocated };
+        Event { reason: Some(reason), ..about(step, change, name) }
     });
     let Some(state) = state_event(step, change) else { return allocated.collect() };
     // A change takes effect in a cell that runs: after it starts to, before it ends.
@@ -140,17 +141,26 @@ fn accepted(step: &Step<'_>, cause: &Cause, change: &Change) -> Event {
 }
 
 /// A change of a VM that no worker has yet is in effect at once.
-fn allocated_at_once(step: &Step<'_>, change: &Change) -> Option<Event> {
-    let Entry::Allocated { cause, ordinal: 0, allocation, .. } = step.entry else { return None };
+fn at_once(step: &Step<'_>, change: &Change) -> Option<Event> {
     let tick = change.after.as_ref()?.tick;
-    let confirmed = Confirmed { ordinal: 0, allocation: *allocation, tick: Some(tick) };
-    let reason = in_effect(&format!(" from minute {}", words::minutes(tick)), &confirmed);
-    let event = Event { reason: Some(reason), ..about(step, change, EventName::Allocated) };
-    Some(caused(event, Some(cause)))
+    let from = format!(" from minute {}", words::minutes(tick));
+    let (cause, name, reason) = match step.entry {
+        Entry::Allocated { cause, ordinal: 0, allocation, .. } => {
+            (cause, EventName::Allocated, format!("in effect{from}: {}", words::amounts(*allocation)))
+        }
+        Entry::Installed { cause, ordinal: 0, package, .. } => {
+            (cause, EventName::Result, format!("in effect{from}: package {}", package.package))
+        }
+        _ => return None,
+    };
+    Some(caused(Event { reason: Some(reason), ..about(step, change, name) }, Some(cause)))
 }
 
 fn in_effect(from: &str, confirmed: &Confirmed) -> String {
-    format!("in effect{from}: {}", words::amounts(confirmed.allocation))
+    match &confirmed.package {
+        Some(package) => format!("in effect{from}: package {package}"),
+        None => format!("in effect{from}: {}", words::amounts(confirmed.allocation)),
+    }
 }
 
 fn refusal(step: &Step<'_>, rejected: &Rejected, vm: Option<&Change>) -> Event {

@@ -2,6 +2,7 @@
 //! Nothing here publishes.
 
 use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{CellAllocation, NumberedChange};
 
@@ -85,10 +86,12 @@ pub(super) struct Completed {
 }
 
 /// A change of a VM that its worker says is in effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Confirmed {
     pub(super) ordinal: u64,
     pub(super) allocation: CellAllocation,
+    /// The package that it put in; the allocation then stays.
+    pub(super) package: Option<PackageId>,
     /// The grid point, where the worker named it.
     pub(super) tick: Option<u64>,
 }
@@ -111,6 +114,7 @@ impl Step<'_> {
         let confirmed = before.changes.iter().filter(is_new).map(|change| Confirmed {
             ordinal: change.ordinal,
             allocation: change.allocation,
+            package: change.package.as_ref().map(|package| package.package.clone()),
             tick: tick_of(change.ordinal),
         });
         confirmed.collect()

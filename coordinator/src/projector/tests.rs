@@ -149,6 +149,7 @@ fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
         pace: Pace::Max,
         priority: 3,
         record: None,
+        packages: Vec::new(),
     };
     let labels = Default::default();
     NewVm { order: Arc::new(order), most: GIVEN, on_complete, labels, auto_start: true, on_full }

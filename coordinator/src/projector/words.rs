@@ -1,6 +1,7 @@
 //! Times and amounts in words, for events and audit records. Whole numbers only: every fold writes the same text.
 
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
+use bioxen_protocol::package::VmPackage;
 use bioxen_protocol::worker::{CellAllocation, ProcessEnd, ProcessStatus};
 
 const MS_PER_DAY: u64 = 24 * 3600 * 1000;
@@ -66,6 +67,16 @@ pub(super) fn percent(millipercent: u64) -> String {
         return whole.to_string();
     }
     format!("{whole}.{thousandths:03}").trim_end_matches('0').to_owned()
+}
+
+/// `change 2: package a@1.0.0 with digest sha256:.., load 12.5 a minute`
+pub(super) fn installed(ordinal: u64, package: &VmPackage) -> String {
+    let VmPackage { package, digest, load_micro_per_min, .. } = package;
+    let (whole, millionths) = (load_micro_per_min / 1_000_000, load_micro_per_min % 1_000_000);
+    let load = format!("{whole}.{millionths:06}");
+    let load = load.trim_end_matches('0').trim_end_matches('.');
+    let change = if ordinal == 0 { String::new() } else { format!("change {ordinal}: ") };
+    format!("{change}package {package} with digest {digest}, load {load} a minute")
 }
 
 /// `process 3 completed: {"growth":..}`; of a long output its beginning.

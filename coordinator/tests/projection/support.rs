@@ -239,6 +239,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
         pace: Pace::Max,
         priority: 3,
         record: None,
+        packages: Vec::new(),
     };
     let cause = |verb| Cause {
         user: key.user.clone(),

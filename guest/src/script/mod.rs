@@ -5,13 +5,14 @@
 
 mod api;
 mod globals;
+mod packages;
 mod values;
 
 use std::rc::Rc;
 
-use bioxen_guest::{Failure, Value};
+use bioxen_guest::{Failure, JobPackage, Value};
 use mlua::chunk::{ChunkMode, Compiler};
-use mlua::{Error, Lua, LuaOptions, MultiValue, StdLib, VmState};
+use mlua::{Error, Function, Lua, LuaOptions, MultiValue, StdLib, VmState};
 
 use crate::run::failure_of;
 use crate::session::{Halt, Session};
@@ -20,22 +21,28 @@ use crate::session::{Halt, Session};
 const CHUNK: &str = "=script";
 
 /// Runs `code`; its return values are the result.
-pub(crate) fn run(session: &Rc<Session>, code: &str, seed: u32) -> Result<Value, Failure> {
+pub(crate) fn run(
+    session: &Rc<Session>,
+    code: &str,
+    packages: &[JobPackage],
+    seed: u32,
+) -> Result<Value, Failure> {
     // Compiled code begins with its version's number or ESC, and no source does.
     if code.bytes().next().is_some_and(|first| first < b'\t' || first == 0x1b) {
         let message = "the code is no text but compiled; send its source".to_owned();
         return Err(Failure::Runtime { message, line: None });
     }
-    let lua = new_vm(session, seed).map_err(|error| failure(&error, session))?;
+    let lua = new_vm(session, packages, seed).map_err(|error| failure(&error, session))?;
     let result = execute(&lua, session, code).map_err(|error| failure(&error, session))?;
     values::result(&result, session.limits.result_bytes).map_err(|reason| Failure::Result { reason })
 }
 
-fn new_vm(session: &Rc<Session>, seed: u32) -> mlua::Result<Lua> {
+fn new_vm(session: &Rc<Session>, packages: &[JobPackage], seed: u32) -> mlua::Result<Lua> {
     let libraries = StdLib::MATH | StdLib::STRING | StdLib::TABLE | StdLib::BIT | StdLib::BUFFER;
     let lua = Lua::new_with(libraries, LuaOptions::new())?;
     globals::prepare(&lua, seed)?;
     lua.globals().raw_set("cell", api::table(&lua, session)?)?;
+    lua.globals().raw_set("package", packages::function(&lua, session, packages)?)?;
     lua.sandbox(true)?;
     let limit_bytes = session.limits.memory_kb.saturating_mul(1024);
     lua.set_memory_limit(usize::try_from(limit_bytes).unwrap_or(usize::MAX))?;
@@ -48,11 +55,14 @@ fn new_vm(session: &Rc<Session>, seed: u32) -> mlua::Result<Lua> {
 }
 
 fn execute(lua: &Lua, session: &Session, code: &str) -> mlua::Result<MultiValue> {
-    let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
-    let chunk = lua.load(code).set_name(CHUNK).set_mode(ChunkMode::Text).set_compiler(compiler);
-    let function = chunk.into_function()?;
+    let function = load(lua, code, CHUNK)?;
     session.meter.look().map_err(|stop| Error::external(Halt::Stop(stop)))?;
     function.call(())
+}
+
+fn load(lua: &Lua, source: &str, name: &str) -> mlua::Result<Function> {
+    let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
+    lua.load(source).set_name(name).set_mode(ChunkMode::Text).set_compiler(compiler).into_function()
 }
 
 /// What went wrong, by the error's root.

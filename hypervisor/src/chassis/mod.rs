@@ -65,6 +65,15 @@ impl ChassisName {
         pack::shipped::pack(self)
     }
 
+    /// The length of a protein of the heterologous class, in amino acids.
+    #[must_use]
+    pub fn heterologous_length_aa(self) -> f64 {
+        match self.figures() {
+            Some(figures) => figures.protein_length_aa,
+            None => 1.0 / weisse2015::baseline().constants(1.0, f64::INFINITY).per_protein,
+        }
+    }
+
     /// What it is calibrated to; the reference chassis is not.
     fn figures(self) -> Option<Figures> {
         self.pack().sheet.calibration.as_ref().map(Calibration::values)

@@ -8,6 +8,7 @@ use crate::chassis::pack::genes::{Gene, GeneTable};
 use crate::chassis::pack::operons::Operon;
 use crate::chassis::pack::plasmids::Plasmid;
 use crate::nearest::nearest;
+use crate::organism::package::PackageParts;
 
 /// Most actions of one change, and most names of one action: bound what a schedule holds.
 pub(crate) const MAX_ACTIONS: usize = 64;
@@ -16,7 +17,7 @@ pub(crate) const MAX_NAMES: usize = 256;
 pub(crate) const MAX_NAME_BYTES: usize = 100;
 
 /// Something done to what a cell carries, at a grid point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum OrganismAction {
     /// Regulates operons.
@@ -41,6 +42,11 @@ pub enum OrganismAction {
         /// By name.
         plasmid: String,
     },
+    /// Puts in what a package holds; nothing where the cell has a package of that name.
+    InstallPackage {
+        /// What it holds.
+        package: PackageParts,
+    },
 }
 
 /// How an operon is regulated.
@@ -58,6 +64,14 @@ pub enum OperonAction {
 /// Why an action or a question about genes, operons or plasmids is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrganismError {
+    /// The engine has none of it.
+    #[error(
+        "the engine stochastic does not serve {what} in this version; create the VM with the engine ode for them"
+    )]
+    Engine {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The chassis has none of it.
     #[error("{chassis} has no {what}; {has}")]
     Unsupported {
@@ -97,6 +111,18 @@ pub enum OrganismError {
     NotSimulated {
         /// As given.
         name: String,
+    },
+    /// A figure of a package that cannot be.
+    #[error("package {package:?}: {what} is {value}; expected {expected}")]
+    Package {
+        /// Its name.
+        package: String,
+        /// Which figure.
+        what: &'static str,
+        /// As given.
+        value: String,
+        /// The range.
+        expected: &'static str,
     },
     /// More than one change may hold.
     #[error("{count} {what}; expected at most {most}")]
@@ -141,6 +167,7 @@ impl Names {
                 OrganismAction::InsertPlasmid { plasmid } | OrganismAction::RemovePlasmid { plasmid } => {
                     self.plasmid(plasmid)?;
                 }
+                OrganismAction::InstallPackage { package } => package.check()?,
             }
         }
         Ok(())
@@ -231,10 +258,10 @@ impl Names {
     }
 }
 
-fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), OrganismError> {
+pub(super) fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), OrganismError> {
     if count <= most { Ok(()) } else { Err(OrganismError::TooMany { what, count, most }) }
 }
 
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().take(MAX_NAME_BYTES / 4).collect()
 }

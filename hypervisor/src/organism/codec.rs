@@ -2,6 +2,7 @@
 
 use super::action::{MAX_ACTIONS, MAX_NAME_BYTES, MAX_NAMES, OperonAction, OrganismAction};
 use super::expression::Expression;
+use super::package::{Carried, MAX_PACKAGE_PLASMIDS, MAX_PACKAGES, PackageParts, PackagePlasmid};
 use super::state::{Followed, OrganismState, Regulation};
 use crate::checkpoint::{CheckpointError, Reader, Writer, content};
 use crate::spec::Regime;
@@ -28,6 +29,25 @@ impl Writer {
             self.count(*at);
             self.number(*copies);
         }
+        if !organism.packages.is_empty() {
+            self.count(organism.packages.len());
+            for (name, carried) in &organism.packages {
+                self.name(name);
+                self.number(carried.load_wp);
+                self.count(carried.plasmids.len());
+                for (plasmid, copies) in &carried.plasmids {
+                    self.package_plasmid(plasmid);
+                    self.number(*copies);
+                }
+            }
+        }
+    }
+
+    fn package_plasmid(&mut self, plasmid: &PackagePlasmid) {
+        self.name(&plasmid.name);
+        self.number(plasmid.k0_per_min);
+        self.number(plasmid.half_copies);
+        self.number(plasmid.wp_per_copy);
     }
 
     pub(crate) fn actions(&mut self, actions: &[OrganismAction]) {
@@ -50,6 +70,13 @@ impl Writer {
                     self.byte(5);
                     self.names(std::slice::from_ref(plasmid));
                 }
+                OrganismAction::InstallPackage { package } => {
+                    self.byte(6);
+                    self.names(std::slice::from_ref(&package.name));
+                    self.number(package.load_wp);
+                    self.count(package.plasmids.len());
+                    package.plasmids.iter().for_each(|plasmid| self.package_plasmid(plasmid));
+                }
             }
         }
     }
@@ -61,10 +88,12 @@ impl Writer {
 
     fn names(&mut self, names: &[String]) {
         self.count(names.len());
-        for name in names {
-            self.count(name.len());
-            name.bytes().for_each(|byte| self.byte(byte));
-        }
+        names.iter().for_each(|name| self.name(name));
+    }
+
+    fn name(&mut self, name: &str) {
+        self.count(name.len());
+        name.bytes().for_each(|byte| self.byte(byte));
     }
 }
 
@@ -92,7 +121,38 @@ impl Reader<'_> {
             let copies = self.amount()?;
             organism.plasmids.insert(at, copies);
         }
+        if self.has_packages() {
+            self.packages(&mut organism)?;
+        }
         Ok((!organism.is_empty()).then(|| Box::new(organism)))
+    }
+
+    fn packages(&mut self, organism: &mut OrganismState) -> Result<(), CheckpointError> {
+        for _ in 0..self.count(MAX_PACKAGES)? {
+            let name = self.name()?;
+            let load_wp = self.amount()?;
+            let mut carried = Carried { load_wp, plasmids: Vec::new() };
+            for _ in 0..self.count(MAX_PACKAGE_PLASMIDS)? {
+                let plasmid = self.package_plasmid()?;
+                carried.plasmids.push((plasmid, self.amount()?));
+            }
+            let plasmids = carried.plasmids.iter().map(|(plasmid, _)| plasmid.clone()).collect();
+            checked(PackageParts { name: name.clone(), load_wp, plasmids })?;
+            if organism.packages.last_key_value().is_some_and(|(last, _)| *last >= name) {
+                return Err(content("the order of packages"));
+            }
+            organism.packages.insert(name, carried);
+        }
+        Ok(())
+    }
+
+    fn package_plasmid(&mut self) -> Result<PackagePlasmid, CheckpointError> {
+        Ok(PackagePlasmid {
+            name: self.name()?,
+            k0_per_min: self.amount()?,
+            half_copies: self.amount()?,
+            wp_per_copy: self.amount()?,
+        })
     }
 
     pub(crate) fn actions(&mut self) -> Result<Vec<OrganismAction>, CheckpointError> {
@@ -109,6 +169,13 @@ impl Reader<'_> {
             return Ok(OrganismAction::Transcription { genes: names });
         }
         match (code, names.pop(), names.is_empty()) {
+            (6, Some(name), true) => {
+                let load_wp = self.amount()?;
+                let count = self.count(MAX_PACKAGE_PLASMIDS)?;
+                let plasmids = (0..count).map(|_| self.package_plasmid()).collect::<Result<_, _>>()?;
+                let package = checked(PackageParts { name, load_wp, plasmids })?;
+                Ok(OrganismAction::InstallPackage { package })
+            }
             (4, Some(plasmid), true) => Ok(OrganismAction::InsertPlasmid { plasmid }),
             (5, Some(plasmid), true) => Ok(OrganismAction::RemovePlasmid { plasmid }),
             _ => Err(content("an action")),
@@ -127,12 +194,13 @@ impl Reader<'_> {
     }
 
     fn names(&mut self) -> Result<Vec<String>, CheckpointError> {
-        let name = |reader: &mut Self| {
-            let length = reader.count(MAX_NAME_BYTES)?;
-            let bytes = (0..length).map(|_| reader.byte()).collect::<Result<Vec<u8>, _>>()?;
-            String::from_utf8(bytes).map_err(|_| content("a name"))
-        };
-        (0..self.count(MAX_NAMES)?).map(|_| name(self)).collect()
+        (0..self.count(MAX_NAMES)?).map(|_| self.name()).collect()
+    }
+
+    fn name(&mut self) -> Result<String, CheckpointError> {
+        let length = self.count(MAX_NAME_BYTES)?;
+        let bytes = (0..length).map(|_| self.byte()).collect::<Result<Vec<u8>, _>>()?;
+        String::from_utf8(bytes).map_err(|_| content("a name"))
     }
 
     fn count(&mut self, most: usize) -> Result<usize, CheckpointError> {
@@ -154,4 +222,9 @@ impl Reader<'_> {
         let amount = self.number("a number of copies")?;
         if (0.0..=1e15).contains(&amount) { Ok(amount) } else { Err(content("a number of copies")) }
     }
+}
+
+fn checked(package: PackageParts) -> Result<PackageParts, CheckpointError> {
+    package.check().map_err(|_| content("a package"))?;
+    Ok(package)
 }

@@ -1,4 +1,4 @@
-//! A cell's genes, operons and plasmids beside its core: what may be done to them, and how they stand.
+//! A cell's genes, operons, plasmids and packages beside its core: what may be done to them, and how they stand.
 //!
 //! ```text
 //!   OrganismAction --check (Names)--> act --> OrganismState --advance, a tick at a time--> readout
@@ -12,5 +12,6 @@ pub(crate) mod action;
 pub(crate) mod codec;
 pub(crate) mod environment;
 pub(crate) mod expression;
+pub(crate) mod package;
 pub(crate) mod readout;
 pub(crate) mod state;

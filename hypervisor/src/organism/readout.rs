@@ -21,7 +21,9 @@ pub struct OrganismReadout {
     pub genes: Vec<GeneReadout>,
     /// All plasmids of the pack, also those that the cell does not carry.
     pub plasmids: Vec<PlasmidReadout>,
-    /// What the plasmids cost: heterologous transcription that the core carries, 1/min.
+    /// What was installed.
+    pub packages: Vec<PackageReadout>,
+    /// What plasmids and packages cost: heterologous transcription that the core carries, 1/min.
     pub plasmid_load_wp: f64,
 }
 
@@ -88,6 +90,30 @@ pub struct PlasmidReadout {
     pub wp_per_copy: f64,
 }
 
+/// An installed package.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PackageReadout {
+    /// Its name.
+    pub package: String,
+    /// What it costs now: heterologous transcription, 1/min.
+    pub load_wp: f64,
+    /// Its plasmids.
+    pub plasmids: Vec<PackagePlasmidReadout>,
+}
+
+/// A plasmid of an installed package.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PackagePlasmidReadout {
+    /// Its name.
+    pub plasmid: String,
+    /// Mean copies per cell.
+    pub copies: f64,
+    /// Copies at which replication keeps up with the present growth.
+    pub balanced_copies: f64,
+    /// What a copy costs: heterologous transcription, 1/min.
+    pub wp_per_copy: f64,
+}
+
 /// What is known of a chassis' essential genes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EssentialGenes {
@@ -134,8 +160,17 @@ impl OdeCell {
             operons: (0..pack.operon_table.len()).filter_map(|at| self.operon(at, &environment)).collect(),
             genes: followed.filter_map(|at| self.gene(*at, &environment)).collect(),
             plasmids: plasmids.filter_map(|at| self.plasmid(at, &environment)).collect(),
+            packages: self.packages(),
             plasmid_load_wp: self.regime.load,
         }
+    }
+
+    /// What was installed, by name.
+    #[must_use]
+    pub fn packages(&self) -> Vec<PackageReadout> {
+        let growth = self.environment().growth;
+        let carried = self.organism.iter().flat_map(|organism| &organism.packages);
+        carried.map(|(name, carried)| carried.readout(name, growth)).collect()
     }
 
     /// The operons named, or all of them where none is.

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::action::{Names, OperonAction, OrganismAction, OrganismError};
+use super::action::{Names, OperonAction, OrganismAction, OrganismError, at_most};
 use super::environment::{self, Environment, Tick};
 use super::expression::Expression;
+use super::package::{Carried, MAX_PACKAGES};
 use crate::model::core::Vector;
 use crate::spec::Regime;
 
@@ -57,11 +58,16 @@ pub(crate) struct OrganismState {
     pub(crate) genes: BTreeMap<usize, Followed>,
     /// Copies.
     pub(crate) plasmids: BTreeMap<usize, f64>,
+    /// What was installed, by name.
+    pub(crate) packages: BTreeMap<String, Carried>,
 }
 
 impl OrganismState {
     pub(crate) fn is_empty(&self) -> bool {
-        self.operons.is_empty() && self.genes.is_empty() && self.plasmids.is_empty()
+        self.operons.is_empty()
+            && self.genes.is_empty()
+            && self.plasmids.is_empty()
+            && self.packages.is_empty()
     }
 
     /// Carries `actions` out on a cell that stands at `y`.
@@ -99,6 +105,12 @@ impl OrganismState {
                 OrganismAction::RemovePlasmid { plasmid } => {
                     self.plasmids.remove(&names.plasmid(plasmid)?);
                 }
+                OrganismAction::InstallPackage { package } => {
+                    if !self.packages.contains_key(&package.name) {
+                        at_most("packages in one cell", self.packages.len() + 1, MAX_PACKAGES)?;
+                        self.packages.insert(package.name.clone(), Carried::of(package));
+                    }
+                }
             }
         }
         Ok(())
@@ -122,20 +134,28 @@ impl OrganismState {
                 *copies = environment::plasmids(*copies, k0, half, environment.growth);
             }
         }
+        self.packages.values_mut().for_each(|package| package.advance(&environment));
     }
 
-    /// The heterologous transcription that the plasmids cost, 1/min.
+    /// Copies of plasmids, all together.
+    pub(crate) fn plasmid_count(&self) -> f64 {
+        self.plasmids.values().sum::<f64>() + self.packages.values().map(Carried::copies).sum::<f64>()
+    }
+
+    /// The heterologous transcription that plasmids and packages cost, 1/min.
     pub(crate) fn load(&self, regime: &Regime) -> f64 {
         let pack = regime.chassis.pack();
         let genes = |(at, copies): (&usize, &f64)| {
             pack.plasmid_table.get(*at).map_or(0.0, |plasmid| plasmid.genes_expressed * copies)
         };
-        self.plasmids.iter().map(genes).sum::<f64>() * gene_load(regime)
+        let plasmids = self.plasmids.iter().map(genes).sum::<f64>() * gene_load(regime);
+        // Added to nothing, a constant load stays the number that it was stated as.
+        self.packages.values().fold(plasmids, |load, package| load + package.load())
     }
 
     /// The load where it left what the core's equations carry; none while it stays near.
     pub(crate) fn drifted_load(&self, regime: &Regime) -> Option<f64> {
-        if self.plasmids.is_empty() {
+        if self.plasmids.is_empty() && self.packages.values().all(|package| package.plasmids.is_empty()) {
             return None;
         }
         let load = self.load(regime);

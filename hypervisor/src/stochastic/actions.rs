@@ -19,6 +19,9 @@ use crate::spec::{Change, Regime, SpecError};
 pub(crate) fn served(chassis: ChassisName, change: &Change) -> Result<(), SpecError> {
     let names = Names::of(chassis);
     for action in &change.organism {
+        if matches!(action, OrganismAction::InstallPackage { .. }) {
+            return Err(OrganismError::Engine { what: "packages" }.into());
+        }
         let OrganismAction::Transcription { genes } = action else { continue };
         for name in genes {
             let at = names.measured_gene(name)?;
@@ -91,6 +94,9 @@ impl StochasticCell {
                 OrganismAction::RemovePlasmid { plasmid } => {
                     let at = names.plasmid(plasmid)?;
                     self.carried().plasmids.remove(&at);
+                }
+                OrganismAction::InstallPackage { .. } => {
+                    return Err(OrganismError::Engine { what: "packages" });
                 }
             }
         }

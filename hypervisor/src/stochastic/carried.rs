@@ -121,6 +121,7 @@ impl Carried {
             operons: self.operons.iter().map(|(at, counts)| (*at, followed(counts))).collect(),
             genes: BTreeMap::new(),
             plasmids: self.plasmids.iter().map(|(at, copies)| (*at, *copies as f64)).collect(),
+            packages: BTreeMap::new(),
         }
     }
 }

@@ -89,6 +89,7 @@ impl StochasticCell {
             operons: self.operons(&[]).unwrap_or_default(),
             genes: self.listed_genes(&[]).unwrap_or_default(),
             plasmids: self.plasmids().unwrap_or_default(),
+            packages: Vec::new(),
             plasmid_load_wp: self.regime.load,
         }
     }

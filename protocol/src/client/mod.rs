@@ -13,6 +13,7 @@
 mod audit;
 mod error;
 mod operator;
+mod packages;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 pub use audit::{AuditVerified, BrokenChain, read_audit, verify_audit};
 pub use error::ClientError;
 pub use operator::{OperatorClient, WorkerList};
+pub use packages::{Listed as ListedPackage, PackageStore, PackageStoreError};
 
 use crate::codec::{Encoding, encode};
 use crate::command::{Allocate, Create, List, Plain, Records, Start, Verb, VerbKind, Waiting};

@@ -5,6 +5,7 @@ mod allocate;
 mod checkpoint;
 mod create;
 mod ensemble;
+mod install;
 mod list;
 mod operator;
 mod process;
@@ -24,6 +25,7 @@ pub use create::{
     ResourceLimits, ScheduledChange, VmConfig, VmType,
 };
 pub use ensemble::{Axis, Ensemble, Many, Point, Range, Sample, Scalar, member_seed};
+pub use install::Install;
 pub use list::{List, Records};
 pub use operator::{OperatorVerb, SetQuota};
 pub use process::{Execute, OperonAction, Operons, Transcription};
@@ -84,7 +86,7 @@ verbs! {
     Resources "resources" Read,
     Metrics "metrics" Read,
     Execute "execute" Change,
-    Install "install" NotYet,
+    Install "install" Change,
     Transcription "transcription" Change,
     EssentialGenes "essential-genes" Read,
     Operons "operons" Change,

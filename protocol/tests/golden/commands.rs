@@ -2,9 +2,9 @@
 
 use bioxen_protocol::command::{
     Allocate, AllocationRequest, Axis, BiologicalSettings, CheckpointId, Create, Engine, Ensemble, Execute,
-    History, List, Many, Monitor, OnComplete, OnFull, OperonAction, Operons, Optimize, PerformanceSettings,
-    Plain, Range, Record, Records, ResourceLimits, Restore, Results, Sample, Scalar, ScheduledChange,
-    SetQuota, Start, TableFormat, Transcription, VmConfig, VmType, Waiting,
+    History, Install, List, Many, Monitor, OnComplete, OnFull, OperonAction, Operons, Optimize,
+    PerformanceSettings, Plain, Range, Record, Records, ResourceLimits, Restore, Results, Sample, Scalar,
+    ScheduledChange, SetQuota, Start, TableFormat, Transcription, VmConfig, VmType, Waiting,
 };
 use bioxen_protocol::quantity::{AtpPercent, Pace, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -50,6 +50,8 @@ pub(crate) fn check(golden: &mut Golden) {
         },
     );
     process(golden);
+    let package = id("growth-analysis@1.0.0");
+    golden.body("install", &Install { request_id: request_id.clone(), package });
     golden.body("optimize", &Optimize { request_id: request_id.clone(), apply: true });
     golden.body("monitor", &Monitor { request_id: request_id.clone(), interval_seconds: Some(30) });
     golden.body("history", &History { request_id: request_id.clone(), limit: Some(100) });

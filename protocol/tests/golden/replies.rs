@@ -9,10 +9,10 @@ use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
     Allocated, AllocationReply, CheckpointInfo, Checkpointed, Created, Difference, EnsembleAccepted,
-    EnsembleStatus, Executed, FleetTotals, History, Listed, MemberBody, Monitored, OperationStatistics,
-    Optimized, Performance, Predicted, Quota, Recommendation, Recommendations, Reservation, Resources,
-    Restored, ResultsChunk, Sample, StateReached, Status, TriedAllocation, Usage, Verified, VmList,
-    WorkerInfo,
+    EnsembleStatus, Executed, FleetTotals, History, Installed, Listed, MemberBody, Monitored,
+    OperationStatistics, Optimized, PackageReply, Performance, Predicted, Quota, Recommendation,
+    Recommendations, Reservation, Resources, Restored, ResultsChunk, Sample, StateReached, Status,
+    TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use serde_json::json;
@@ -45,6 +45,8 @@ pub(crate) fn check(golden: &mut Golden) {
 }
 
 fn vms(golden: &mut Golden) {
+    let PackageReply { package, digest, load } = package();
+    golden.message("installed", &Installed { vm_id: id("cell-1"), package, digest, load });
     golden.message(
         "created",
         &Created {
@@ -142,6 +144,11 @@ fn checkpoint() -> CheckpointInfo {
     }
 }
 
+fn package() -> PackageReply {
+    let digest = "sha256:00ff".to_owned();
+    PackageReply { package: id("reporter-plasmid@1.2.3"), digest, load: 26.4 }
+}
+
 fn status() -> Status {
     Status {
         vm_id: id("cell-1"),
@@ -165,6 +172,7 @@ fn status() -> Status {
         predicted: Some(Predicted { doubling_time_min: None, ..PREDICTED }),
         labels: [("sweep".to_owned(), "7".to_owned())].into(),
         checkpoints: vec![checkpoint()],
+        packages: vec![package()],
     }
 }
 

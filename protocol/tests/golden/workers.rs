@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
+use bioxen_protocol::package::{ModulesOf, VmPackage, VmPlasmid};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::reply::Sample;
 use bioxen_protocol::worker::{
@@ -125,6 +126,7 @@ fn commands(golden: &mut Golden) {
         code: "return cell.time()".to_owned(),
         timeout_ms: 5_000,
         reservation: ALLOCATION,
+        packages: vec![ModulesOf { package: id("growth-analysis@1.0.0"), digest: DIGEST.to_owned() }],
     };
     let (key, generation) = (key(), GENERATION);
     golden.internal("command_execute", &WorkerCommand::Execute { epoch: 3, key, generation, process });
@@ -142,6 +144,7 @@ fn desired(state: DesiredState) -> Desired {
         ordinal,
         allocation: ALLOCATION,
         tick,
+        package: (ordinal == 3).then(|| Arc::new(package())),
     });
     Desired {
         key: key(),
@@ -155,6 +158,24 @@ fn desired(state: DesiredState) -> Desired {
         horizon_tick: is_kept.then_some(6_000),
         process_confirmed: u64::from(is_kept),
         monitor_seconds: if is_kept { 30 } else { 0 },
+    }
+}
+
+const DIGEST: &str = "sha256:00ff";
+
+fn package() -> VmPackage {
+    VmPackage {
+        package: id("reporter-plasmid@1.2.3"),
+        digest: DIGEST.to_owned(),
+        load_micro_per_min: 26_400_000,
+        constant_micro_per_min: 400_000,
+        plasmids: vec![VmPlasmid {
+            name: "p15a".to_owned(),
+            k0_per_min: 0.125,
+            half_copies: 2.25,
+            wp_per_copy: 2.5,
+        }],
+        has_modules: true,
     }
 }
 
@@ -178,6 +199,7 @@ fn order() -> CellOrder {
         pace: Pace::Max,
         priority: 3,
         record: Some(RecordOrder { variables: vec!["atp".to_owned()], every_ticks: 10 }),
+        packages: vec![Arc::new(package())],
     }
 }
 

@@ -11,6 +11,7 @@
 //! it still may commit. A job is never run twice.
 
 mod child;
+mod packages;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use bioxen_guest::{Confinement, Failure, FrameError, Job, Limits, Outcome, Spent
 use tokio::sync::oneshot;
 
 use self::child::{Child, Lost, StartError};
+pub use self::packages::{Modules, ModulesError};
 
 /// Names the program where it does not stand beside the worker's own.
 pub const PROGRAM_VARIABLE: &str = "BIOXEN_GUEST";
@@ -92,6 +94,7 @@ pub struct GuestPool {
     ending: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     confinement: Confinement,
+    modules: Modules,
 }
 
 #[derive(Debug)]
@@ -114,8 +117,14 @@ impl GuestPool {
         let requests = Arc::new(Mutex::new(requests));
         let ending = Arc::new(AtomicBool::new(false));
         let (ready, started) = channel();
-        let mut pool =
-            Self { queue: Some(queue), waiting_most, ending, threads: Vec::new(), confinement: NONE };
+        let mut pool = Self {
+            queue: Some(queue),
+            waiting_most,
+            ending,
+            threads: Vec::new(),
+            confinement: NONE,
+            modules: Modules::default(),
+        };
         for number in 0..children {
             let keeper = Keeper {
                 program: settings.program.clone(),
@@ -181,6 +190,12 @@ impl GuestPool {
     /// Ends what runs, and takes nothing more: whoever waits is told so.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// The modules of packages, for jobs.
+    #[must_use]
+    pub fn modules(&self) -> &Modules {
+        &self.modules
     }
 
     /// How the children are shut off from this host.

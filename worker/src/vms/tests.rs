@@ -94,6 +94,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         pace: Pace::Max,
         priority: 3,
         record: None,
+        packages: Vec::new(),
     };
     Desired {
         key: key(vm),

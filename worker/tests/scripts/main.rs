@@ -6,6 +6,7 @@
 mod calls;
 mod cases;
 mod escapes;
+mod packages;
 mod pool;
 mod scripts;
 mod support;

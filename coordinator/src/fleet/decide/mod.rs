@@ -7,6 +7,7 @@ mod allocate;
 mod checkpoint;
 mod create;
 mod ensemble;
+mod install;
 mod lifecycle;
 mod process;
 mod start;
@@ -89,6 +90,7 @@ impl Fleet {
             Ask::Monitor { interval_seconds } => decide_monitor(cause, vm, *interval_seconds),
             Ask::Checkpoint { live } => self.decide_checkpoint(cause, vm, live.as_deref()),
             Ask::Restore(checkpoint) => decide_restore(cause, vm, *checkpoint),
+            Ask::Install { package, offer } => self.decide_install(cause, vm, package, offer.as_ref()),
         }
     }
 
@@ -108,6 +110,9 @@ impl Fleet {
         let Some(vm) = vm else {
             return Err(Rejection::RequestConflict { request: request.id.clone() });
         };
+        if let Some(installed) = known.installed.clone() {
+            return Ok(Some(Answer::Installed { vm, installed }));
+        }
         Ok(Some(match (known.verb, known.allocation) {
             (Verb::Create, _) => {
                 Answer::Created { vm, state: known.state, queue_position: known.queue_position }

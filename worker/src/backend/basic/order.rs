@@ -4,8 +4,10 @@ use bioxen_hypervisor::trace::{Recording, TraceError};
 use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, RibosomeCap, SpecError, Tolerance,
 };
+use bioxen_package::install_action;
 use bioxen_protocol::command::{Engine, VmType};
-use bioxen_protocol::limits::{CHECKPOINT_BYTES, PARAMETERS, SCHEDULE_CHANGES};
+use bioxen_protocol::limits::{CHECKPOINT_BYTES, PACKAGES_PER_VM, PARAMETERS, SCHEDULE_CHANGES};
+use bioxen_protocol::package::VmPackage;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, Desired, NumberedChange, OrderedChange};
 
 /// Why no cell can be made of an order.
@@ -57,7 +59,9 @@ fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
     if chassis.digest() != order.pack.as_deref() {
         return Err(BadOrder::Pack { chassis, wanted: order.pack.clone() });
     }
-    let schedule = order.schedule.iter().map(scheduled).collect::<Result<_, _>>()?;
+    at_most("the number of packages", order.packages.len(), PACKAGES_PER_VM)?;
+    let installed = order.packages.iter().map(|package| Ok(installed(package, 0)));
+    let schedule = installed.chain(order.schedule.iter().map(scheduled)).collect::<Result<_, _>>()?;
     let spec = CellSpec {
         chassis,
         parameters: order.parameters.clone(),
@@ -91,12 +95,21 @@ fn scheduled(change: &OrderedChange) -> Result<Change, BadOrder> {
 
 /// The change that a command asked for, at the grid point where the cell stands.
 pub(super) fn change(change: &NumberedChange, tick: u64) -> Result<Change, BadOrder> {
+    if let Some(package) = &change.package {
+        return Ok(installed(package, tick));
+    }
     Ok(Change {
         tick,
         atp_milli_percent: Some(atp(&change.allocation)?),
         ribosomes: Some(ribosomes(&change.allocation)?),
         ..Change::default()
     })
+}
+
+fn installed(package: &VmPackage, tick: u64) -> Change {
+    // Without a load it is its modules alone, which no cell knows of.
+    let organism = if package.has_load() { vec![install_action(package)] } else { Vec::new() };
+    Change { tick, organism, ..Change::default() }
 }
 
 fn atp(allocation: &CellAllocation) -> Result<u32, BadOrder> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bioxen_guest::{Done, Failure, Job, Limits};
+use bioxen_guest::{Done, Failure, Job, JobPackage, Limits};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::effects::Reservation;
 use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
@@ -43,7 +43,9 @@ impl ProcessWork {
     pub(super) fn run(self, guests: Option<&GuestPool>) -> ProcessEnded {
         let begun = Instant::now();
         let outcome = match guests {
-            Some(guests) => guests.run_blocking(&self.job()).map_err(|refused| refused.to_string()),
+            Some(guests) => self.packages(guests).and_then(|packages| {
+                guests.run_blocking(&self.job(packages)).map_err(|refused| refused.to_string())
+            }),
             None => Err(NO_GUESTS.to_owned()),
         };
         let mut end = ProcessEnd {
@@ -69,7 +71,15 @@ impl ProcessWork {
         }
     }
 
-    fn job(&self) -> Job {
+    /// What a script finds; a plain call needs none.
+    fn packages(&self, guests: &GuestPool) -> Result<Vec<JobPackage>, String> {
+        if self.order.packages.is_empty() || execution_type(&self.order.code) == "call" {
+            return Ok(Vec::new());
+        }
+        guests.modules().fetch_blocking(&self.order.packages).map_err(|error| error.to_string())
+    }
+
+    fn job(&self, packages: Vec<JobPackage>) -> Job {
         let left = self.horizon_tick.map_or(u64::MAX, |horizon| horizon.saturating_sub(self.cell.tick()));
         let reserved = self.order.reservation;
         let narrow = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
@@ -88,6 +98,7 @@ impl ProcessWork {
                 atp_milli_percent: narrow(reserved.atp_millipercent),
                 ribosome_units: narrow(reserved.ribosomes),
             },
+            packages,
         }
     }
 

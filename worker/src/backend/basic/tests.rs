@@ -47,6 +47,7 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         pace,
         priority: 3,
         record: None,
+        packages: Vec::new(),
     };
     Desired {
         key: key(vm),
@@ -64,7 +65,7 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
 }
 
 fn change(ordinal: u64, atp_percent: u64, tick: Option<u64>) -> NumberedChange {
-    NumberedChange { ordinal, allocation: allocation(atp_percent, 12), tick }
+    NumberedChange { ordinal, allocation: allocation(atp_percent, 12), tick, package: None }
 }
 
 /// The same cell without any worker.
