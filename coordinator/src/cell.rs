@@ -17,7 +17,9 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
     let chassis = order.biological_type.parse().map_err(|error: bioxen_hypervisor::SpecError| {
         ErrorBody::new(Code::ChassisInitialization, error.to_string())
     })?;
-    let schedule = order.schedule.iter().map(|change| {
+    // Calls are the worker's to run.
+    let changes = order.schedule.iter().filter(|change| change.changes_cell());
+    let schedule = changes.map(|change| {
         let allocation = change.allocation.map(allocation).transpose()?;
         Ok(Change {
             tick: change.tick,

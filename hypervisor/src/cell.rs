@@ -9,12 +9,12 @@ use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::GeneTable;
 use crate::checkpoint::CheckpointError;
 use crate::metrics::Metrics;
-use crate::model::core::Vector;
+use crate::model::core::{A, Vector};
 use crate::ode::OdeCell;
 use crate::organism::action::OrganismError;
 use crate::organism::readout::{GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout};
 use crate::solver::steady;
-use crate::spec::{CellSpec, Change, Engine, Regime, SpecError};
+use crate::spec::{Allocation, CellSpec, Change, Engine, Regime, SpecError};
 use crate::stochastic::{Lineage, StochasticCell, saved};
 
 /// One simulated cell. Cloning it is cheap; the clone runs on by itself, with the same bits.
@@ -221,6 +221,18 @@ impl Cell {
                 Ok(Self::Stochastic(Box::new(cell)))
             }
         }
+    }
+
+    /// Energy over that of the chassis' unlimited steady state: the same figure as in [`Cell::metrics`], for less.
+    #[must_use]
+    pub fn atp_level(&self) -> f64 {
+        self.core()[A] / self.regime().reference.atp
+    }
+
+    /// What the cell is given now.
+    #[must_use]
+    pub fn allocation(&self) -> Allocation {
+        self.regime().allocation
     }
 
     /// What holds now.

@@ -219,7 +219,7 @@ class Fold:
     def take_nothing(self, _):
         pass
 
-    take_leader = take_tick = take_nothing
+    take_leader = take_tick = take_alerted = take_nothing
 
     def take_configured(self, fields):
         self.config = fields["config"]

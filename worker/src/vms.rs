@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{
     Desired, DesiredState, LiveVm, Observation, ObservedState, QueryExtra, VmQueryReply, inventory_digest,
@@ -133,7 +134,7 @@ impl Vms {
 
     /// The digest of [`Self::inventory`].
     pub fn digest(&self) -> u64 {
-        inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied)))
+        inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied, vm.atp)))
     }
 
     /// A VM as it stands, or as it ended until the leader knows; none where it is not held in that generation.
@@ -189,6 +190,8 @@ fn absent(key: VmKey, generation: Generation) -> Observation {
         reason: None,
         process: None,
         summary: None,
+        atp: AtpWatch::default(),
+        call_due: None,
     }
 }
 

@@ -176,6 +176,7 @@ pub(crate) async fn status(
     let tick = live.as_ref().map_or(vm.tick, |live| live.tick);
     let predicted = predictions.get(&vm.order, vm.allocation, wait).await;
     let shown = allocation(vm.allocation);
+    let effective = live.as_ref().and_then(|live| live.effective);
     Reply::Status(Box::new(Status {
         vm_id: vm.key.vm.clone(),
         state: vm.state,
@@ -196,14 +197,15 @@ pub(crate) async fn status(
         queue_position,
         seed: vm.order.seed,
         predicted,
+        effective,
         labels: vm.labels,
     }))
 }
 
 pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
-    let (memory_kb, figures) = match ask_worker(client, &vm).await {
-        Some(live) => (live.memory_kb, Some(live.metrics)),
-        None => (0, figures(client, &vm).await.ok()),
+    let (memory_kb, effective, figures) = match ask_worker(client, &vm).await {
+        Some(live) => (live.memory_kb, live.effective, Some(live.metrics)),
+        None => (0, None, figures(client, &vm).await.ok()),
     };
     let figure =
         |name: &str| figures.as_ref().and_then(|map| map.get(name)).and_then(serde_json::Value::as_f64);
@@ -211,6 +213,7 @@ pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
         vm_id: vm.key.vm.clone(),
         allocation: allocation(vm.allocation),
         most: allocation(vm.most),
+        effective,
         usage: Usage {
             ribosomes_active: figure("ribosomes_active"),
             ribosomes_total: figure("ribosomes_total"),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{OnComplete, Verb};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
@@ -13,6 +14,7 @@ use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState,
 use serde::{Deserialize, Serialize};
 
 use super::account::UserLimits;
+use super::alerts::Alerted;
 use super::amounts::Amounts;
 
 /// Who asked for what, on every entry that a command caused.
@@ -61,8 +63,12 @@ pub enum Entry {
     Allocated { cause: Cause, key: VmKey, ordinal: u64, allocation: CellAllocation, held: Amounts },
     /// Process code was accepted; of the code itself the journal keeps the digest.
     ProcessStarted { cause: Cause, key: VmKey, number: u64, digest: String, timeout_ms: u64 },
+    /// The minute of a scheduled call has come: its code, which stands in the VM's order, runs from here on.
+    CallStarted { key: VmKey, call: u64, tick: u64, number: u64, digest: String, timeout_ms: u64 },
     /// Nobody said in time how a process ended: whether it took effect is unknown, and it is never run again.
     ProcessLost { key: VmKey, number: u64 },
+    /// Use of something limited rose above its threshold, or has recovered from that.
+    Alerted(Box<Alerted>),
     /// The VM is sampled every so many seconds, or not any more where 0.
     Monitored { cause: Cause, key: VmKey, interval_seconds: u64 },
     /// A worker said how the VM stands.
@@ -125,6 +131,9 @@ pub struct Observed {
     /// A process that ended with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessEnd>,
+    /// How its energy fares, where that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atp: Option<AtpWatch>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +162,7 @@ impl Entry {
             | Self::Placed { key, .. }
             | Self::Desired { key, .. }
             | Self::ProcessStarted { key, .. }
+            | Self::CallStarted { key, .. }
             | Self::ProcessLost { key, .. }
             | Self::Monitored { key, .. }
             | Self::Allocated { key, .. } => Some(key),
@@ -163,6 +173,7 @@ impl Entry {
             | Self::Registered { .. }
             | Self::Expired { .. }
             | Self::LimitsSet { .. }
+            | Self::Alerted(_)
             | Self::Rejected(_) => None,
         }
     }

@@ -1,5 +1,6 @@
 //! `evolve`: what follows from one entry. Total: it never refuses, and an entry about what is not there changes nothing.
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{BootId, Generation, UserId, VmKey, WorkerId};
 use bioxen_protocol::limits::PROCESS_GRACE_MS;
 use bioxen_protocol::state::VmState;
@@ -75,6 +76,11 @@ impl Fleet {
                 self.process_started(index, key, *number, digest, *timeout_ms);
             }
             Entry::ProcessLost { key, number } => self.edit(index, key, |vm| vm.end_process(&lost(*number))),
+            Entry::CallStarted { key, call, number, digest, timeout_ms, .. } => {
+                self.process_started(index, key, *number, digest, *timeout_ms);
+                self.edit(index, key, |vm| vm.call_started(*call));
+            }
+            Entry::Alerted(alerted) => self.alerted(index, alerted),
             Entry::Monitored { key, interval_seconds, .. } => {
                 self.edit(index, key, |vm| vm.monitor_seconds = *interval_seconds);
             }
@@ -92,7 +98,9 @@ impl Fleet {
         let deadline_ms = self.time_ms.saturating_add(timeout_ms).saturating_add(PROCESS_GRACE_MS);
         self.edit(index, key, |vm| {
             vm.last_ordinal = number;
-            vm.process = Some(Process { number, digest: digest.to_owned(), deadline_ms, end: None });
+            let generation = vm.placement.as_ref().map(|at| at.generation);
+            let digest = digest.to_owned();
+            vm.process = Some(Process { number, digest, deadline_ms, generation, call: None, end: None });
         });
     }
 
@@ -100,7 +108,8 @@ impl Fleet {
         // Not always nothing: a boot that was out of reach may come back with its VMs.
         let placed = self.placed_on(worker, boot).map(|vm| vm.held);
         let used = placed.fold(Amounts::NOTHING, Amounts::plus);
-        let now = Worker { boot: boot.clone(), capacity: capacity.clone(), live: true, index, used };
+        let (boot, capacity) = (boot.clone(), capacity.clone());
+        let now = Worker { boot, capacity, live: true, index, alerted: false, used };
         self.workers.insert(worker.clone(), now);
         self.touched.workers.insert(worker.clone());
         self.room_may_have_appeared = true;
@@ -137,6 +146,8 @@ impl Fleet {
             queued_at: created.queued.then_some(index),
             created_ms: self.time_ms,
             process: None,
+            calls_started: 0,
+            atp: AtpWatch::default(),
             monitor_seconds: 0,
             index,
         };

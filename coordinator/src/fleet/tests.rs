@@ -12,6 +12,7 @@ use super::amounts::Amounts;
 use super::command::{Answer, Ask, Command, NewVm};
 use super::entry::{Cause, Request};
 use super::rejection::{Rejection, Resource};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
@@ -83,6 +84,7 @@ impl Bench {
             max_vms: 16,
             total_ribosomes: 80,
             usable_ribosomes: 68,
+            warning_permille: 850,
             vm_types: vec![VmType::Basic],
         };
         let command =
@@ -170,6 +172,8 @@ fn observation(key: VmKey, generation: Generation, state: ObservedState, applied
         reason: None,
         process: None,
         summary: None,
+        atp: AtpWatch::default(),
+        call_due: None,
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) struct Glance {
     pub(super) applied: u64,
     pub(super) changes: Vec<NumberedChange>,
     pub(super) tick: u64,
+    pub(super) alerts: u64,
 }
 
 impl Glance {
@@ -31,6 +32,7 @@ impl Glance {
             applied: vm.placement.as_ref().map_or(0, |at| at.applied),
             changes: vm.changes.clone(),
             tick: vm.tick,
+            alerts: vm.atp.crossings,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Answers, errors, events and audit records.
 
+use bioxen_protocol::alert::{Alert, AlertKind};
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::client::WorkerList;
 use bioxen_protocol::command::{TableFormat, Verb, VmType};
@@ -7,7 +8,7 @@ use bioxen_protocol::config::{Placement, ResourceConfig};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal};
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
-use bioxen_protocol::reply::{
+use bioxen_protocol::reply::{EffectiveAllocation, 
     Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, Executed, FleetTotals,
     History, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota,
     Recommendation, Recommendations, Reservation, Resources, ResultsChunk, Sample, StateReached, Status,
@@ -40,6 +41,17 @@ pub(crate) fn check(golden: &mut Golden) {
         ..event()
     };
     golden.message("event_rejected", &rejected);
+    let alert = Alert {
+        kind: AlertKind::AtpLevel,
+        value: 0.187,
+        threshold: 0.2,
+        times: 1,
+        minute: Some(60.0),
+        used: None,
+        limit: None,
+        worker: None,
+    };
+    golden.message("event_alert", &Event { event: EventName::Alert, alert: Some(alert), ..event() });
     golden.message("audit_record", &audit_record().sealed(NO_HASH).unwrap());
 }
 
@@ -69,6 +81,7 @@ fn vms(golden: &mut Golden) {
             vm_id: id("cell-1"),
             allocation: ALLOCATION,
             most: AllocationReply { ribosomes: 15, ..ALLOCATION },
+            effective: None,
             usage: Usage {
                 ribosomes_active: Some(335.3),
                 ribosomes_total: Some(612.5),
@@ -143,6 +156,7 @@ fn status() -> Status {
         queue_position: None,
         seed: u64::MAX,
         predicted: Some(Predicted { doubling_time_min: None, ..PREDICTED }),
+        effective: Some(EffectiveAllocation { atp_percentage: AtpPercent(55_250), ribosomes: Some(8) }),
         labels: [("sweep".to_owned(), "7".to_owned())].into(),
     }
 }
@@ -265,6 +279,7 @@ fn event() -> Event {
         generation: Some(GENERATION),
         code: None,
         count: None,
+        alert: None,
     }
 }
 

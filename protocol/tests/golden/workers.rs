@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
-use bioxen_protocol::quantity::Pace;
-use bioxen_protocol::reply::Sample;
+use bioxen_protocol::quantity::{AtpPercent, Pace};
+use bioxen_protocol::reply::{EffectiveAllocation, Sample};
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
     Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra,
@@ -34,6 +35,7 @@ pub(crate) fn check(golden: &mut Golden) {
         ]
         .into_iter()
         .collect(),
+        effective: Some(EffectiveAllocation { atp_percentage: AtpPercent(55_250), ribosomes: None }),
         checkpoint: Some(vec![0, 127, 128, 255]),
         history: vec![Sample { time_ms: 1_700_000_000_123, metrics: serde_json::Map::new() }],
     };
@@ -63,6 +65,7 @@ fn reports(golden: &mut Golden) {
         max_vms: 4,
         total_ribosomes: 80,
         usable_ribosomes: 68,
+        warning_permille: 850,
         vm_types: vec![VmType::Basic, VmType::Xcpng],
     };
     let register = Register { capacity, version: "0.1.0".to_owned(), number: 1 };
@@ -103,6 +106,8 @@ fn observation(state: ObservedState) -> Observation {
             execution_us: 4_200,
         }),
         summary: (state == ObservedState::Completed).then(|| r#"{"atp":1.5}"#.to_owned()),
+        atp: atp(),
+        call_due: (state == ObservedState::Running).then_some(1),
     }
 }
 
@@ -123,6 +128,7 @@ fn commands(golden: &mut Golden) {
         code: "return cell.time()".to_owned(),
         timeout_ms: 5_000,
         reservation: ALLOCATION,
+        call: Some(1),
     };
     let (key, generation) = (key(), GENERATION);
     golden.internal("command_execute", &WorkerCommand::Execute { epoch: 3, key, generation, process });
@@ -152,6 +158,8 @@ fn desired(state: DesiredState) -> Desired {
         reached_tick: 601,
         horizon_tick: is_kept.then_some(6_000),
         process_confirmed: u64::from(is_kept),
+        calls_done: u64::from(is_kept),
+        atp: if is_kept { atp() } else { AtpWatch::default() },
         monitor_seconds: if is_kept { 30 } else { 0 },
     }
 }
@@ -169,6 +177,7 @@ fn order() -> CellOrder {
             tick: 123,
             parameters: [("cl".to_owned(), 4.0)].into(),
             allocation: Some(CellAllocation { ribosomes: 5, ..ALLOCATION }),
+            call: Some("advance(1)".to_owned()),
         }],
         horizon_tick: Some(6_000),
         horizon_generations: Some(3),
@@ -176,6 +185,10 @@ fn order() -> CellOrder {
         priority: 3,
         record: Some(RecordOrder { variables: vec!["atp".to_owned()], every_ticks: 10 }),
     }
+}
+
+fn atp() -> AtpWatch {
+    AtpWatch { is_low: true, crossings: 2, tick: 600, level_permille: 187 }
 }
 
 fn key() -> VmKey {

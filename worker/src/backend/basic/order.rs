@@ -51,7 +51,8 @@ fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
     }
     at_most("the number of parameters", order.parameters.len(), PARAMETERS)?;
     at_most("the number of scheduled changes", order.schedule.len(), SCHEDULE_CHANGES)?;
-    let schedule = order.schedule.iter().map(scheduled).collect::<Result<_, _>>()?;
+    let changes = order.schedule.iter().filter(|change| change.changes_cell());
+    let schedule = changes.map(scheduled).collect::<Result<_, _>>()?;
     let spec = CellSpec {
         chassis: order.biological_type.parse()?,
         parameters: order.parameters.clone(),

@@ -132,6 +132,9 @@ impl Pool {
                 vm.pacing.skip(before_ns, now_ns);
             }
         }
+        // With each renewal: the word before may have been lost.
+        let waiting = self.vms.iter().filter(|(_, vm)| vm.waits_for_call()).map(|(number, _)| *number);
+        self.changed.extend(waiting);
         has_lapsed
     }
 
@@ -188,7 +191,7 @@ impl Pool {
         };
         vm.commit(&outcome, now_ns);
         self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
-        if !outcome.applied_ticks.is_empty() {
+        if !outcome.applied_ticks.is_empty() || vm.is_energy_news(now_ns) {
             self.changed.insert(number);
         }
         if outcome.recorded.as_ref().is_some_and(|recorded| recorded.is_full) {
@@ -268,6 +271,9 @@ impl Pool {
         {
             self.processes.push_back((number, work));
             return self.scheduler.idle(number);
+        }
+        if vm.is_call_news() {
+            self.changed.insert(number);
         }
         match vm.need(now_ns) {
             Need::Urgent => self.scheduler.urgent(number, now_ns),

@@ -29,19 +29,21 @@ pub(super) struct ProcessWork {
 pub(super) struct ProcessEnded {
     pub(super) end: ProcessEnd,
     pub(super) cell: Option<Cell>,
+    /// Which scheduled call it was, where it was one.
+    pub(super) call: Option<u64>,
 }
 
 impl ProcessEnded {
     /// The same, not committed.
     pub(super) fn discarded(self) -> Self {
-        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None }
+        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None, call: self.call }
     }
 }
 
 impl ProcessWork {
     /// Runs it; takes as long as it takes, at most its time.
     pub(super) fn run(self, guests: Option<&GuestPool>) -> ProcessEnded {
-        let begun = Instant::now();
+        let (begun, call) = (Instant::now(), self.order.call);
         let outcome = match guests {
             Some(guests) => guests.run_blocking(&self.job()).map_err(|refused| refused.to_string()),
             None => Err(NO_GUESTS.to_owned()),
@@ -57,15 +59,15 @@ impl ProcessWork {
         };
         let taken = match outcome.map(|outcome| outcome.result) {
             Ok(Ok(done)) => self.take(done),
-            Ok(Err(failure)) => return ProcessEnded { end: told(end, failure), cell: None },
+            Ok(Err(failure)) => return ProcessEnded { end: told(end, failure), cell: None, call },
             Err(refused) => Err(refused),
         };
         match taken {
             Ok((output, cell)) => {
                 end.output = output;
-                ProcessEnded { end, cell }
+                ProcessEnded { end, cell, call }
             }
-            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None },
+            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None, call },
         }
     }
 

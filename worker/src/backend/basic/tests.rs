@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, ChassisName, RibosomeCap};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
@@ -58,6 +59,8 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         horizon_tick,
         reached_tick: 0,
         process_confirmed: 0,
+        calls_done: 0,
+        atp: AtpWatch::default(),
         monitor_seconds: 0,
     }
 }

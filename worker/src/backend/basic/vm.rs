@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::trace::{Recording, Trace};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
     Desired, DesiredState, NumberedChange, Observation, ObservedState, ProcessEnd, ProcessOrder,
 };
 
+use super::calls::Calls;
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
+use super::watch::QUIET_NS;
 use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint, has_divided};
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
@@ -49,6 +52,11 @@ pub(super) struct Vm {
     pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
     pub(super) cpu_ns: u64,
+    calls: Calls,
+    /// How its energy fares; what of that was told, and when.
+    atp: AtpWatch,
+    atp_told: AtpWatch,
+    atp_told_ns: Option<u64>,
     /// Process code to run when the changes before it are in effect.
     process: Option<ProcessOrder>,
     /// The highest number of a process that was told.
@@ -95,6 +103,10 @@ impl Vm {
             biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
             placed_at_ns: now_ns,
             cpu_ns: 0,
+            calls: Calls::of(order),
+            atp: desired.atp,
+            atp_told: desired.atp,
+            atp_told_ns: None,
             process: None,
             last_process: desired.process_confirmed,
             process_end: None,
@@ -104,6 +116,7 @@ impl Vm {
             memory_kb: order.map_or(0, |order| order.allocation.memory_kb),
             origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
         };
+        vm.calls.ended(desired.calls_done);
         vm.take_changes(&desired.changes);
         vm
     }
@@ -115,6 +128,7 @@ impl Vm {
         self.applied_at.retain(|(ordinal, _)| *ordinal > desired.checkpoint_applied);
         self.process_end.take_if(|end| end.number <= desired.process_confirmed);
         self.process.take_if(|process| process.number <= desired.process_confirmed);
+        self.calls.ended(desired.calls_done);
         self.monitoring.set_interval(desired.monitor_seconds);
         self.take_changes(&desired.changes);
         if let Some(order) = &desired.order
@@ -168,6 +182,9 @@ impl Vm {
             self.origin = Origin::Cell(Arc::new(cell));
             self.pacing.restart(now_ns, self.tick);
         }
+        if let Some(call) = ended.call {
+            self.calls.ended(call + 1);
+        }
         self.applied = self.applied.max(ended.end.number);
         self.process_end = Some(ended.end);
     }
@@ -177,6 +194,7 @@ impl Vm {
         match (self.state, self.desired) {
             (None, _) | (_, DesiredState::Stopped) => Need::Urgent,
             _ if self.is_change_due() => Need::Urgent,
+            _ if self.calls.due(self.tick).is_some() => Need::Nothing,
             (_, DesiredState::Running) if self.is_at_horizon() => Need::Urgent,
             (_, DesiredState::Running) if self.tick < self.replay_tick => Need::At(now_ns),
             (_, DesiredState::Running) => Need::At(self.pacing.next_due_ns(now_ns, self.tick)),
@@ -192,6 +210,7 @@ impl Vm {
             _ if self.tick < self.replay_tick => self.replay_tick,
             (_, DesiredState::Running) => self.pacing.target(now_ns, self.tick),
         };
+        let target_tick = target_tick.min(self.calls.next_tick()).max(self.tick);
         Assignment {
             origin: self.origin.clone(),
             changes: self.changes.clone(),
@@ -202,6 +221,8 @@ impl Vm {
             desired: self.desired,
             recording: self.recording.clone(),
             memory_kb: self.memory_kb,
+            atp: self.atp,
+            watch_from_tick: self.floor_tick,
             time,
         }
     }
@@ -217,6 +238,7 @@ impl Vm {
             self.pacing.advanced(now_ns, self.tick.saturating_sub(outcome.from_tick));
         }
         self.memory_kb = outcome.memory_kb;
+        self.atp = outcome.atp;
         if let Some(recorded) = &outcome.recorded {
             self.keep(recorded);
         }
@@ -253,6 +275,7 @@ impl Vm {
     pub(super) fn ending(&self) -> Option<ObservedState> {
         match self.desired {
             _ if self.is_change_due() => None,
+            DesiredState::Running if self.calls.due(self.tick).is_some() => None,
             DesiredState::Stopped => Some(ObservedState::Stopped),
             DesiredState::Running if self.is_at_horizon() => Some(ObservedState::Completed),
             _ => None,
@@ -269,6 +292,33 @@ impl Vm {
             Origin::Order(_) => false,
         };
         has_divided || self.horizon_tick.is_some_and(|horizon| self.tick >= horizon)
+    }
+
+    /// The scheduled call that only the leader's word is missing for.
+    fn call_due(&self) -> Option<u64> {
+        let waits = self.state.is_some() && self.process.is_none() && !self.is_in_work && !self.is_change_due();
+        self.calls.due(self.tick).filter(|_| waits)
+    }
+
+    /// Whether it stands at a scheduled call, and has not told.
+    pub(super) fn is_call_news(&mut self) -> bool {
+        let due = self.call_due();
+        self.calls.is_news(due)
+    }
+
+    /// Whether it stands at a scheduled call: told again until the leader has it started.
+    pub(super) fn waits_for_call(&self) -> bool {
+        self.call_due().is_some()
+    }
+
+    /// Whether its energy is to be told of: at once, and then not again for a while.
+    pub(super) fn is_energy_news(&mut self, now_ns: u64) -> bool {
+        let is_quiet = self.atp_told_ns.is_some_and(|told_ns| now_ns < told_ns.saturating_add(QUIET_NS));
+        if self.atp == self.atp_told || is_quiet {
+            return false;
+        }
+        (self.atp_told, self.atp_told_ns) = (self.atp, Some(now_ns));
+        true
     }
 
     /// Becomes running or paused, as desired; whether that is new.
@@ -313,6 +363,8 @@ impl Vm {
             reason: None,
             process: self.process_end.clone(),
             summary: None,
+            atp: self.atp,
+            call_due: self.call_due(),
         }
     }
 
