@@ -19,5 +19,7 @@ mod value;
 
 pub use failure::Failure;
 pub use frame::{FRAME_BYTES, FrameError, decode, encode, length_of, read_frame, write_frame};
-pub use job::{Checkpoint, Confinement, Done, Hello, Job, Limits, Outcome, Record, Spent};
+pub use job::{
+    Checkpoint, Confinement, Done, Hello, Job, Limits, Outcome, Record, RecordingOrder, Rows, Spent,
+};
 pub use value::{MAX_DEPTH, Value};

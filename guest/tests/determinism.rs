@@ -66,6 +66,7 @@ fn job(chassis: ChassisName, code: &str) -> Job {
         code: code.to_owned(),
         limits: Limits::default(),
         reservation: Reservation { atp_milli_percent: 60_000, ribosome_units: 10 },
+        recording: None,
     }
 }
 

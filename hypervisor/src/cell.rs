@@ -5,6 +5,8 @@
 //!                        Stochastic: molecules, reaction by reaction (stochastic)
 //! ```
 
+use std::collections::BTreeMap;
+
 use crate::chassis::ChassisName;
 use crate::chassis::pack::genes::GeneTable;
 use crate::checkpoint::CheckpointError;
@@ -13,6 +15,7 @@ use crate::model::core::{A, Vector};
 use crate::ode::OdeCell;
 use crate::organism::action::OrganismError;
 use crate::organism::readout::{GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout};
+use crate::parameters::Symbol;
 use crate::solver::steady;
 use crate::spec::{Allocation, CellSpec, Change, Engine, Regime, SpecError};
 use crate::stochastic::{Lineage, StochasticCell, saved};
@@ -233,6 +236,19 @@ impl Cell {
     #[must_use]
     pub fn allocation(&self) -> Allocation {
         self.regime().allocation
+    }
+
+    /// A specification with what holds in the cell now, and nothing to come: its parameters as they have been set and
+    /// changed, what its plasmids cost included.
+    #[must_use]
+    pub fn spec_now(&self) -> CellSpec {
+        let regime = self.regime();
+        let mut parameters: BTreeMap<String, f64> =
+            regime.settings.iter().map(|(symbol, value)| (symbol.name().to_owned(), value)).collect();
+        if regime.load > 0.0 {
+            *parameters.entry(Symbol::Wp.name().to_owned()).or_default() += regime.load;
+        }
+        CellSpec { parameters, allocation: regime.allocation, ..CellSpec::unlimited(regime.chassis) }
     }
 
     /// What holds now.

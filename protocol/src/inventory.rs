@@ -6,7 +6,9 @@ use crate::worker::ObservedState;
 
 /// A digest of what a worker holds, equal on both sides when they agree: the sum over the VMs of a hash of (user, VM,
 /// generation, state, applied, energy). Independent of order.
-pub fn inventory_digest<'a>(vms: impl Iterator<Item = (&'a VmKey, Generation, ObservedState, u64, AtpWatch)>) -> u64 {
+pub fn inventory_digest<'a>(
+    vms: impl Iterator<Item = (&'a VmKey, Generation, ObservedState, u64, AtpWatch)>,
+) -> u64 {
     vms.fold(0u64, |sum, (key, generation, state, applied, atp)| {
         let mut hash = Fnv::new();
         hash.write(key.user.as_str().as_bytes());

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::alert::AtpWatch;
 use crate::command::{Engine, VmType};
 use crate::id::{Generation, VmKey};
-use crate::quantity::Pace;
 pub use crate::inventory::inventory_digest;
+use crate::quantity::Pace;
 use crate::reply::{EffectiveAllocation, Sample};
 
 /// What a worker can hold.

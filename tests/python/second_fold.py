@@ -342,6 +342,11 @@ class Fold:
             vm.changes.append((fields["ordinal"], asked))
             vm.holds = highest(vm.holds, slot_and(asked))
 
+    def take_of_process(self, fields, key, vm):
+        pass
+
+    take_processstarted = take_processlost = take_callstarted = take_monitored = take_of_process
+
     def take_observed(self, fields, key, vm):
         generation = (fields["generation"]["incarnation"], fields["generation"]["index"])
         if generation != vm.generation:

@@ -237,6 +237,12 @@ pub(crate) async fn history(client: &Client, vm: Vm, limit: u64) -> Reply {
     })
 }
 
+/// The cell as it stands: at its worker, or as it was left; none where it never ran or nobody answers.
+pub(super) async fn checkpoint(client: &Client, vm: &Vm) -> Option<Vec<u8>> {
+    let live = ask_worker_with(client, vm, QueryExtra::Checkpoint).await;
+    live.and_then(|live| live.checkpoint).or_else(|| vm.checkpoint.as_deref().map(<[u8]>::to_vec))
+}
+
 /// The plasmids that the cell may carry, and how many copies it does.
 pub(crate) async fn plasmids(client: &Client, vm: Vm) -> Reply {
     let live = ask_worker_with(client, &vm, QueryExtra::Checkpoint).await;

@@ -73,12 +73,11 @@ impl Fleet {
                 }
             }),
             Entry::ProcessStarted { key, number, digest, timeout_ms, .. } => {
-                self.process_started(index, key, *number, digest, *timeout_ms);
+                self.process_started(index, key, (*number, None), digest, *timeout_ms);
             }
             Entry::ProcessLost { key, number } => self.edit(index, key, |vm| vm.end_process(&lost(*number))),
             Entry::CallStarted { key, call, number, digest, timeout_ms, .. } => {
-                self.process_started(index, key, *number, digest, *timeout_ms);
-                self.edit(index, key, |vm| vm.call_started(*call));
+                self.process_started(index, key, (*number, Some(*call)), digest, *timeout_ms);
             }
             Entry::Alerted(alerted) => self.alerted(index, alerted),
             Entry::Monitored { key, interval_seconds, .. } => {
@@ -94,13 +93,22 @@ impl Fleet {
         }
     }
 
-    fn process_started(&mut self, index: u64, key: &VmKey, number: u64, digest: &str, timeout_ms: u64) {
+    /// `call` where it is a scheduled one.
+    fn process_started(
+        &mut self,
+        index: u64,
+        key: &VmKey,
+        (number, call): (u64, Option<u64>),
+        digest: &str,
+        timeout_ms: u64,
+    ) {
         let deadline_ms = self.time_ms.saturating_add(timeout_ms).saturating_add(PROCESS_GRACE_MS);
         self.edit(index, key, |vm| {
             vm.last_ordinal = number;
             let generation = vm.placement.as_ref().map(|at| at.generation);
             let digest = digest.to_owned();
-            vm.process = Some(Process { number, digest, deadline_ms, generation, call: None, end: None });
+            vm.process = Some(Process { number, digest, deadline_ms, generation, call, end: None });
+            vm.calls_started = vm.calls_started.max(call.map_or(0, |call| call + 1));
         });
     }
 

@@ -126,7 +126,7 @@ impl Fleet {
                 ObservedState::Stopped | ObservedState::Completed | ObservedState::Failed
             );
             // What process code let pass was stored before its end was told.
-            let left = seen.process.is_some() && seen.checkpoint.is_some();
+            let left = seen.checkpoint.is_some();
             let is_known = vm.recorded.last() == Some(&seen.generation);
             if (stores || left) && vm.order.record.is_some() && !is_known {
                 vm.recorded.push(seen.generation);

@@ -31,14 +31,6 @@ impl Vm {
         self.calls_started - u64::from(runs)
     }
 
-    /// The process that has just been started is the scheduled call `call`.
-    pub(super) fn call_started(&mut self, call: u64) {
-        self.calls_started = self.calls_started.max(call + 1);
-        if let Some(process) = &mut self.process {
-            process.call = Some(call);
-        }
-    }
-
     /// The code of the process that runs, where it is a scheduled call.
     pub(crate) fn running_call(&self) -> Option<&str> {
         let call = usize::try_from(self.running_process()?.call?).ok()?;

@@ -101,11 +101,8 @@ impl Fleet {
             ..Self::default()
         };
         for (user, row) in &rows.accounts {
-            let account = Account {
-                limits: row.limits.clone(),
-                alerted: row.alerted.clone(),
-                ..Account::default()
-            };
+            let account =
+                Account { limits: row.limits.clone(), alerted: row.alerted.clone(), ..Account::default() };
             fleet.accounts.insert(user.clone(), account);
         }
         let mut vms = rows.vms;

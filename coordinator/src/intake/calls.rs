@@ -39,11 +39,14 @@ fn check_code(code: &str) -> Result<(), ErrorBody> {
     if !looks_like_call(code) {
         return Ok(());
     }
-    let call = parse(code).map_err(|error| {
-        invalid(Code::ApiValidation, format!("a scheduled call cannot be read: {error}"))
-    })?;
+    let call = parse(code)
+        .map_err(|error| invalid(Code::ApiValidation, format!("a scheduled call cannot be read: {error}")))?;
     Function::find(&call.name).map(drop).map_err(|error| {
-        let near = if let ProcessError::UnknownFunction { nearest, .. } = &error { nearest.clone() } else { Vec::new() };
+        let near = if let ProcessError::UnknownFunction { nearest, .. } = &error {
+            nearest.clone()
+        } else {
+            Vec::new()
+        };
         invalid(Code::ProcessFailed, format!("a scheduled call would fail: {error}")).with(|details| {
             details.nearest = near;
         })

@@ -104,12 +104,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         Entry::ProcessLost { number, .. } => {
             process_end(step, &crate::fleet::lost_process(*number)).into_iter().collect()
         }
-        Entry::CallStarted { key, call, tick, number, digest, .. } => {
-            let (call, minute) = (call + 1, words::minutes(*tick));
-            let note = format!("process {number} started: scheduled call {call} at minute {minute}, code of sha256 {digest}");
-            let bare = bare(step, &key.user, "process", Outcome::Observed, note);
-            vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
-        }
+        Entry::CallStarted { .. } => call_started(step).into_iter().collect(),
         Entry::Placed { key, worker, boot, .. } => {
             let generation = format!("{}.{}", step.incarnation, step.index);
             let note = format!("on worker {worker}, boot {boot}, generation {generation}");
@@ -145,6 +140,16 @@ fn refused(step: &Step<'_>, rejected: &Rejected) -> AuditRecord {
         count: rejected.count,
         ..bare(step, &rejected.user, action, Outcome::Rejected, rejected.message.clone())
     }
+}
+
+fn call_started(step: &Step<'_>) -> Option<AuditRecord> {
+    let Entry::CallStarted { key, call, tick, number, digest, .. } = step.entry else { return None };
+    let (call, minute) = (call + 1, words::minutes(*tick));
+    let note = format!(
+        "process {number} started: scheduled call {call} at minute {minute}, code of sha256 {digest}"
+    );
+    let bare = bare(step, &key.user, "process", Outcome::Observed, note);
+    Some(AuditRecord { vm_id: Some(key.vm.clone()), ..bare })
 }
 
 fn process_end(step: &Step<'_>, end: &ProcessEnd) -> Option<AuditRecord> {

@@ -87,8 +87,13 @@ impl Bench {
     }
 
     fn sign_in(&mut self, worker: &str, boot: &str) {
-        let capacity =
-            Capacity { max_vms: 4, total_ribosomes: 80, usable_ribosomes: 68, warning_permille: 850, vm_types: vec![VmType::Basic] };
+        let capacity = Capacity {
+            max_vms: 4,
+            total_ribosomes: 80,
+            usable_ribosomes: 68,
+            warning_permille: 850,
+            vm_types: vec![VmType::Basic],
+        };
         let (worker, boot) = (worker.parse().unwrap(), boot.parse().unwrap());
         self.run(&Command::Register { worker, boot, capacity });
     }

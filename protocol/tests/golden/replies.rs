@@ -8,11 +8,11 @@ use bioxen_protocol::config::{Placement, ResourceConfig};
 use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal};
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
-use bioxen_protocol::reply::{EffectiveAllocation, 
-    Allocated, AllocationReply, Created, Difference, EnsembleAccepted, EnsembleStatus, Executed, FleetTotals,
-    History, Listed, MemberBody, Monitored, OperationStatistics, Optimized, Performance, Predicted, Quota,
-    Recommendation, Recommendations, Reservation, Resources, ResultsChunk, Sample, StateReached, Status,
-    TriedAllocation, Usage, Verified, VmList, WorkerInfo,
+use bioxen_protocol::reply::{
+    Allocated, AllocationReply, Created, Difference, EffectiveAllocation, EnsembleAccepted, EnsembleStatus,
+    Executed, FleetTotals, History, Listed, MemberBody, Monitored, OperationStatistics, Optimized,
+    Performance, Predicted, Quota, Recommendation, Recommendations, Reservation, Resources, ResultsChunk,
+    Sample, StateReached, Status, TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use serde_json::json;

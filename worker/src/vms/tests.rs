@@ -194,7 +194,10 @@ fn a_stopped_vm_stays_with_its_checkpoint_until_it_is_desired_absent() {
         assert_eq!(vms.desire(desired("c1", 5, state)), Some(stopped.clone()));
     }
     assert_eq!(vms.inventory().collect::<Vec<_>>(), [&stopped]);
-    assert_eq!(vms.digest(), inventory_digest([(&key("c1"), generation(5), stopped.state, 0, AtpWatch::default())].into_iter()));
+    assert_eq!(
+        vms.digest(),
+        inventory_digest([(&key("c1"), generation(5), stopped.state, 0, AtpWatch::default())].into_iter())
+    );
     assert_eq!(vms.live(), 0);
     vms.desire(desired("c1", 5, DesiredState::Absent));
     assert_eq!((vms.inventory().count(), vms.digest()), (0, 0));

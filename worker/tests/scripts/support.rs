@@ -71,5 +71,6 @@ pub(crate) fn job(cell: &Cell, code: &str) -> Job {
         code: code.to_owned(),
         limits: Limits::default(),
         reservation: RESERVATION,
+        recording: None,
     }
 }

@@ -32,8 +32,8 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bioxen_hypervisor::{Cell, RibosomeCap};
 use bioxen_hypervisor::trace::Trace;
+use bioxen_hypervisor::{Cell, RibosomeCap};
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::{TICKS_PER_MINUTE, TRACE_BYTES};
@@ -158,7 +158,7 @@ impl Backend for Basic {
     }
 
     fn stored(&self, key: &VmKey, generation: Generation) {
-        self.shared.change(|pool, _| pool.stored(key, generation));
+        self.shared.change(|pool, now_ns| pool.stored(key, generation, now_ns));
     }
 
     fn rows(&self, key: &VmKey, row: usize) -> Option<(usize, Trace)> {

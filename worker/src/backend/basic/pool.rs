@@ -41,6 +41,8 @@ pub(super) struct Pool {
     processes: VecDeque<(Number, ProcessWork)>,
     /// Ended, and told of once their recordings are stored.
     storing: HashMap<VmKey, Storing>,
+    /// In work until what process code let them record is stored: only then does its end commit.
+    saving: HashMap<VmKey, Saving>,
     totals: Figures,
 }
 
@@ -60,6 +62,16 @@ pub(super) struct Seen {
 #[derive(Debug)]
 struct Storing {
     observation: Observation,
+    trace: Arc<Trace>,
+    is_taken: bool,
+}
+
+/// Process code that has ended in a VM that records.
+#[derive(Debug)]
+struct Saving {
+    number: Number,
+    generation: Generation,
+    ended: ProcessEnded,
     trace: Arc<Trace>,
     is_taken: bool,
 }
@@ -85,6 +97,7 @@ impl Pool {
             ended: Vec::new(),
             processes: VecDeque::new(),
             storing: HashMap::new(),
+            saving: HashMap::new(),
             totals: Figures::default(),
         }
     }
@@ -121,6 +134,7 @@ impl Pool {
         }
         self.ended.retain(|observation| observation.key != *key);
         self.storing.remove(key);
+        self.saving.remove(key);
     }
 
     /// The lease stands until `until_ns`; whether threads that waited for it have to be woken.
@@ -236,6 +250,17 @@ impl Pool {
 
     /// A process has ended.
     pub(super) fn commit_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
+        let Some(vm) = self.vms.get_mut(&number) else { return };
+        if let Some(trace) = vm.trace_with(&ended) {
+            let (generation, trace) = (vm.generation, Arc::new(trace));
+            let saving = Saving { number, generation, ended, trace, is_taken: false };
+            self.saving.insert(vm.key.clone(), saving);
+            return;
+        }
+        self.finish_process(number, ended, now_ns);
+    }
+
+    fn finish_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
         let stands = self.lease_stands(now_ns);
         let Some(vm) = self.vms.get_mut(&number) else { return };
         vm.is_in_work = false;
@@ -315,6 +340,7 @@ impl Pool {
         !self.ended.is_empty()
             || !self.changed.is_empty()
             || self.storing.values().any(|storing| !storing.is_taken)
+            || self.saving.values().any(|saving| !saving.is_taken)
     }
 
     pub(super) fn see(&self, key: &VmKey, now_ns: u64) -> Option<Seen> {
@@ -331,19 +357,31 @@ impl Pool {
         })
     }
 
-    /// Recordings of VMs that have ended, each once.
+    /// Recordings that are to be stored, each once: of VMs that have ended, and of those in which process code has.
     pub(super) fn recordings(&mut self) -> Vec<Recording> {
+        let live = self.saving.iter_mut().filter(|(_, saving)| !saving.is_taken);
+        let live = live.map(|(key, saving)| {
+            saving.is_taken = true;
+            Recording { key: key.clone(), generation: saving.generation, trace: Arc::clone(&saving.trace) }
+        });
+        let live: Vec<Recording> = live.collect();
         let new = self.storing.values_mut().filter(|storing| !storing.is_taken);
         new.map(|storing| {
             storing.is_taken = true;
             let Observation { key, generation, .. } = &storing.observation;
             Recording { key: key.clone(), generation: *generation, trace: Arc::clone(&storing.trace) }
         })
+        .chain(live)
         .collect()
     }
 
     /// The recording is safe: the end may be told.
-    pub(super) fn stored(&mut self, key: &VmKey, generation: Generation) {
+    pub(super) fn stored(&mut self, key: &VmKey, generation: Generation, now_ns: u64) {
+        if self.saving.get(key).is_some_and(|saving| saving.generation == generation)
+            && let Some(saving) = self.saving.remove(key)
+        {
+            return self.finish_process(saving.number, saving.ended, now_ns);
+        }
         if self.storing.get(key).is_some_and(|storing| storing.observation.generation == generation)
             && let Some(storing) = self.storing.remove(key)
         {

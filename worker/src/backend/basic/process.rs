@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bioxen_guest::{Done, Failure, Job, Limits};
+use bioxen_guest::{Done, Failure, Job, Limits, RecordingOrder};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::effects::Reservation;
+use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
 use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus};
 
@@ -22,6 +23,9 @@ pub(super) struct ProcessWork {
     pub(super) order: ProcessOrder,
     pub(super) cell: Arc<Cell>,
     pub(super) horizon_tick: Option<u64>,
+    /// What the VM records, and the ceiling on that.
+    pub(super) recording: Option<Arc<Recording>>,
+    pub(super) memory_kb: u64,
 }
 
 /// How it ended, and the cell that it left; none where nothing changed.
@@ -31,12 +35,14 @@ pub(super) struct ProcessEnded {
     pub(super) cell: Option<Cell>,
     /// Which scheduled call it was, where it was one.
     pub(super) call: Option<u64>,
+    /// What the VM records, of the time that it let pass.
+    pub(super) rows: Option<Trace>,
 }
 
 impl ProcessEnded {
     /// The same, not committed.
     pub(super) fn discarded(self) -> Self {
-        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None, call: self.call }
+        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None, call: self.call, rows: None }
     }
 }
 
@@ -59,15 +65,17 @@ impl ProcessWork {
         };
         let taken = match outcome.map(|outcome| outcome.result) {
             Ok(Ok(done)) => self.take(done),
-            Ok(Err(failure)) => return ProcessEnded { end: told(end, failure), cell: None, call },
+            Ok(Err(failure)) => {
+                return ProcessEnded { end: told(end, failure), cell: None, call, rows: None };
+            }
             Err(refused) => Err(refused),
         };
         match taken {
-            Ok((output, cell)) => {
+            Ok((output, cell, rows)) => {
                 end.output = output;
-                ProcessEnded { end, cell, call }
+                ProcessEnded { end, cell, call, rows }
             }
-            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None, call },
+            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None, call, rows: None },
         }
     }
 
@@ -90,11 +98,16 @@ impl ProcessWork {
                 atp_milli_percent: narrow(reserved.atp_millipercent),
                 ribosome_units: narrow(reserved.ribosomes),
             },
+            recording: self.recording.as_ref().map(|recording| RecordingOrder {
+                variables: recording.variables().to_vec(),
+                every_ticks: recording.every_ticks(),
+                last_tick: recording.last_tick_within(self.memory_kb.saturating_mul(1024)),
+            }),
         }
     }
 
-    /// The result as JSON text, and the cell afterwards.
-    fn take(&self, done: Done) -> Result<(String, Option<Cell>), String> {
+    /// The result as JSON text, the cell afterwards, and what the VM recorded on the way.
+    fn take(&self, done: Done) -> Result<(String, Option<Cell>, Option<Trace>), String> {
         let output = serde_json::to_string(&done.value).map_err(|error| error.to_string())?;
         if output.len() > PROCESS_RESULT_BYTES {
             return Err(format!(
@@ -102,7 +115,7 @@ impl ProcessWork {
                 output.len()
             ));
         }
-        let Some(left) = done.checkpoint else { return Ok((output, None)) };
+        let Some(left) = done.checkpoint else { return Ok((output, None, None)) };
         let cell = Cell::restore(&left.0).map_err(|error| error.to_string())?;
         if cell.tick() < self.cell.tick() {
             return Err(
@@ -111,7 +124,9 @@ impl ProcessWork {
             );
         }
         checkpoint(&cell)?;
-        Ok((output, Some(cell)))
+        let rows = done.rows.map(|rows| Trace::decode(&rows.0)).transpose();
+        let rows = rows.map_err(|error| format!("what the VM recorded meanwhile is lost: {error}"))?;
+        Ok((output, Some(cell), rows))
     }
 }
 

@@ -16,8 +16,8 @@ use super::calls::Calls;
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
-use super::watch::QUIET_NS;
 use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint, has_divided};
+use super::watch::QUIET_NS;
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
 /// a start replays, stays small.
@@ -61,8 +61,9 @@ pub(super) struct Vm {
     process: Option<ProcessOrder>,
     /// The highest number of a process that was told.
     last_process: u64,
-    /// How the last one ended, until the leader has confirmed that.
+    /// How the last one ended, until the leader has confirmed that; and whether it changed anything.
     process_end: Option<ProcessEnd>,
+    process_left_a_cell: bool,
     pub(super) monitoring: Monitoring,
     recording: Option<Arc<Recording>>,
     /// What was recorded in this placement; none where nothing is to be.
@@ -110,6 +111,7 @@ impl Vm {
             process: None,
             last_process: desired.process_confirmed,
             process_end: None,
+            process_left_a_cell: false,
             monitoring: Monitoring::every(desired.monitor_seconds),
             recording: None,
             trace: None,
@@ -172,11 +174,14 @@ impl Vm {
         };
         let order = self.process.take_if(is_due)?;
         self.is_in_work = true;
-        Some(ProcessWork { order, cell: Arc::clone(cell), horizon_tick: self.horizon_tick })
+        let (cell, horizon_tick) = (Arc::clone(cell), self.horizon_tick);
+        let (recording, memory_kb) = (self.recording.clone(), self.memory_kb);
+        Some(ProcessWork { order, cell, horizon_tick, recording, memory_kb })
     }
 
     /// Takes over what a process left; without a cell nothing of it changed.
     pub(super) fn commit_process(&mut self, ended: ProcessEnded, now_ns: u64) {
+        self.process_left_a_cell = ended.cell.is_some();
         if let Some(cell) = ended.cell {
             self.tick = cell.tick();
             self.origin = Origin::Cell(Arc::new(cell));
@@ -185,6 +190,9 @@ impl Vm {
         if let Some(call) = ended.call {
             self.calls.ended(call + 1);
         }
+        if let Some(rows) = &ended.rows {
+            self.extend_trace(rows);
+        }
         self.applied = self.applied.max(ended.end.number);
         self.process_end = Some(ended.end);
     }
@@ -192,6 +200,8 @@ impl Vm {
     /// What it needs, seen from between two quanta.
     pub(super) fn need(&self, now_ns: u64) -> Need {
         match (self.state, self.desired) {
+            // Its checkpoint may be told with the rows that stand in the store, and no others.
+            _ if self.awaits_confirmation() => Need::Nothing,
             (None, _) | (_, DesiredState::Stopped) => Need::Urgent,
             _ if self.is_change_due() => Need::Urgent,
             _ if self.calls.due(self.tick).is_some() => Need::Nothing,
@@ -254,11 +264,15 @@ impl Vm {
 
     fn keep(&mut self, recorded: &Recorded) {
         self.recording = Some(Arc::clone(&recorded.recording));
+        self.extend_trace(&recorded.rows);
+    }
+
+    fn extend_trace(&mut self, rows: &Trace) {
         match &mut self.trace {
-            None => self.trace = Some(recorded.rows.clone()),
+            None => self.trace = Some(rows.clone()),
             Some(trace) => {
-                // A quantum goes on where the one before committed, so there is no hole.
-                let joined = trace.continue_with(&recorded.rows);
+                // Quanta and process code go on where the one before committed, so there is no hole.
+                let joined = trace.continue_with(rows);
                 debug_assert!(joined.is_ok(), "{joined:?}");
             }
         }
@@ -296,7 +310,8 @@ impl Vm {
 
     /// The scheduled call that only the leader's word is missing for.
     fn call_due(&self) -> Option<u64> {
-        let waits = self.state.is_some() && self.process.is_none() && !self.is_in_work && !self.is_change_due();
+        let waits =
+            self.state.is_some() && self.process.is_none() && !self.is_in_work && !self.is_change_due();
         self.calls.due(self.tick).filter(|_| waits)
     }
 
@@ -368,11 +383,30 @@ impl Vm {
         }
     }
 
+    fn may_tell_checkpoint(&self) -> bool {
+        self.trace.is_none() || self.process_left_a_cell
+    }
+
+    /// Whether a VM that records has to stand still until the leader knows what process code left.
+    fn awaits_confirmation(&self) -> bool {
+        self.trace.is_some() && self.process_end.is_some() && self.process_left_a_cell
+    }
+
+    /// The whole recording with the rows of process code, where those have to be stored before its end may be told.
+    pub(super) fn trace_with(&self, ended: &ProcessEnded) -> Option<Trace> {
+        let (mut trace, rows) = (self.trace.clone()?, ended.rows.as_ref()?);
+        ended.cell.as_ref()?;
+        trace.continue_with(rows).ok()?;
+        Some(trace)
+    }
+
     /// A checkpoint that contains every change: where the leader carries many, it may forget them then; where a process
     /// has ended, nothing else tells what it left.
     fn relieving_checkpoint(&self) -> Option<Vec<u8>> {
         match &self.origin {
-            Origin::Cell(cell) if self.process_end.is_some() => checkpoint(cell).ok(),
+            Origin::Cell(cell) if self.process_end.is_some() && self.may_tell_checkpoint() => {
+                checkpoint(cell).ok()
+            }
             // A recording has to be stored before a checkpoint stands that goes on behind it: only where the VM ends.
             _ if self.trace.is_some() => None,
             Origin::Cell(cell) if self.carried > CHANGES_CARRIED && self.changes.is_empty() => {

@@ -22,7 +22,11 @@ pub(super) fn look(watch: &mut AtpWatch, cell: &Cell) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as saturates, and NaN is nothing")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as saturates, and NaN is nothing"
+)]
 fn permille(level: f64) -> u64 {
     (level * 1000.0).round() as u64
 }
