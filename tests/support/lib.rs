@@ -180,6 +180,12 @@ impl TestFleet {
         self.workers.retain(|(known, _)| known != name);
     }
 
+    /// The address of a worker's metrics and health, `127.0.0.1:port`.
+    pub fn worker_http(&mut self, name: &str) -> String {
+        let found = self.workers.iter_mut().find(|(known, _)| known == name);
+        found.and_then(|(_, process)| process.as_mut()).expect("the worker runs").http()
+    }
+
     pub fn worker_pid(&self, name: &str) -> u32 {
         let found = self.workers.iter().find(|(known, _)| known == name);
         found.and_then(|(_, process)| process.as_ref()).expect("the worker runs").id()

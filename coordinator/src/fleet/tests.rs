@@ -1,5 +1,6 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
+mod alerts;
 mod ensembles;
 mod process;
 mod random;

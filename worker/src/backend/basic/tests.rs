@@ -1,6 +1,7 @@
 //! The backend with real cells: the same bits however they are run, and commits under the lease alone.
 
 mod quanta;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
