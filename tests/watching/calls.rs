@@ -26,6 +26,8 @@ fn scheduled(more: &Value) -> Value {
             { "at_minute": 50, "call": "return nothing.at_all" },
         ],
     }));
+    // Room for a script's heap.
+    body["allocation"]["memory_kb"] = json!(4096);
     for (name, value) in more.as_object().expect("fields") {
         body[name] = value.clone();
     }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bioxen_protocol::worker::CellOrder;
 
+use super::vm::Vm;
+
 /// Each by its number, counted from 0, and its tick.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -38,5 +40,25 @@ impl Calls {
         let is_news = due.is_some() && due != self.told;
         self.told = due.or(self.told);
         is_news
+    }
+}
+
+impl Vm {
+    /// The scheduled call that only the leader's word is missing for.
+    pub(super) fn call_due(&self) -> Option<u64> {
+        let waits =
+            self.state.is_some() && self.process.is_none() && !self.is_in_work && !self.is_change_due();
+        self.calls.due(self.tick).filter(|_| waits)
+    }
+
+    /// Whether it stands at a scheduled call, and has not told.
+    pub(super) fn is_call_news(&mut self) -> bool {
+        let due = self.call_due();
+        self.calls.is_news(due)
+    }
+
+    /// Whether it stands at a scheduled call: told again until the leader has it started.
+    pub(super) fn waits_for_call(&self) -> bool {
+        self.call_due().is_some()
     }
 }

@@ -13,6 +13,7 @@
 //! | `quantum`, `order` | a stretch of simulated time; from the wire's order to a cell |
 //! | `process`, `calls` | process code on a cell; when a scheduled call is due |
 //! | `monitoring`, `watch` | samples of a cell; its energy, for alerts |
+//! | `storing` | what was recorded, on its way to the store |
 //! | `threads` | who computes, and who sleeps |
 
 mod calls;
@@ -23,6 +24,7 @@ mod pool;
 mod process;
 mod quantum;
 mod scheduler;
+mod storing;
 #[cfg(test)]
 mod tests;
 mod threads;

@@ -13,7 +13,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::worker::{Desired, Observation, ObservedState, ProcessOrder};
@@ -22,27 +21,28 @@ use super::monitoring::Monitoring;
 use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Failure, Origin, Outcome};
 use super::scheduler::{Number, Scheduler};
+use super::storing::{Saving, Storing};
 use super::vm::{Need, Vm};
-use crate::backend::{Figures, Recording};
+use crate::backend::Figures;
 
 /// All VMs.
 #[derive(Debug)]
 pub(super) struct Pool {
     quantum_ns: u64,
-    vms: HashMap<Number, Vm>,
-    numbers: HashMap<VmKey, Number>,
+    pub(super) vms: HashMap<Number, Vm>,
+    pub(super) numbers: HashMap<VmKey, Number>,
     next_number: u64,
     scheduler: Scheduler,
     lease_until_ns: u64,
     /// To be told of.
     changed: BTreeSet<Number>,
-    ended: Vec<Observation>,
+    pub(super) ended: Vec<Observation>,
     /// Process code that waits for a thread; its VMs are in work.
     processes: VecDeque<(Number, ProcessWork)>,
     /// Ended, and told of once their recordings are stored.
-    storing: HashMap<VmKey, Storing>,
+    pub(super) storing: HashMap<VmKey, Storing>,
     /// In work until what process code let them record is stored: only then does its end commit.
-    saving: HashMap<VmKey, Saving>,
+    pub(super) saving: HashMap<VmKey, Saving>,
     totals: Figures,
 }
 
@@ -56,24 +56,6 @@ pub(super) struct Seen {
     pub(super) uptime: Duration,
     pub(super) cpu: Duration,
     pub(super) trace_kb: u64,
-}
-
-/// A VM that has ended and whose recording is on its way to the store.
-#[derive(Debug)]
-struct Storing {
-    observation: Observation,
-    trace: Arc<Trace>,
-    is_taken: bool,
-}
-
-/// Process code that has ended in a VM that records.
-#[derive(Debug)]
-struct Saving {
-    number: Number,
-    generation: Generation,
-    ended: ProcessEnded,
-    trace: Arc<Trace>,
-    is_taken: bool,
 }
 
 /// What is told of a VM that ends.
@@ -260,7 +242,7 @@ impl Pool {
         self.finish_process(number, ended, now_ns);
     }
 
-    fn finish_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
+    pub(super) fn finish_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
         let stands = self.lease_stands(now_ns);
         let Some(vm) = self.vms.get_mut(&number) else { return };
         vm.is_in_work = false;
@@ -355,47 +337,6 @@ impl Pool {
             cpu: Duration::from_nanos(vm.cpu_ns),
             trace_kb: vm.trace_kb(),
         })
-    }
-
-    /// Recordings that are to be stored, each once: of VMs that have ended, and of those in which process code has.
-    pub(super) fn recordings(&mut self) -> Vec<Recording> {
-        let live = self.saving.iter_mut().filter(|(_, saving)| !saving.is_taken);
-        let live = live.map(|(key, saving)| {
-            saving.is_taken = true;
-            Recording { key: key.clone(), generation: saving.generation, trace: Arc::clone(&saving.trace) }
-        });
-        let live: Vec<Recording> = live.collect();
-        let new = self.storing.values_mut().filter(|storing| !storing.is_taken);
-        new.map(|storing| {
-            storing.is_taken = true;
-            let Observation { key, generation, .. } = &storing.observation;
-            Recording { key: key.clone(), generation: *generation, trace: Arc::clone(&storing.trace) }
-        })
-        .chain(live)
-        .collect()
-    }
-
-    /// The recording is safe: the end may be told.
-    pub(super) fn stored(&mut self, key: &VmKey, generation: Generation, now_ns: u64) {
-        if self.saving.get(key).is_some_and(|saving| saving.generation == generation)
-            && let Some(saving) = self.saving.remove(key)
-        {
-            return self.finish_process(saving.number, saving.ended, now_ns);
-        }
-        if self.storing.get(key).is_some_and(|storing| storing.observation.generation == generation)
-            && let Some(storing) = self.storing.remove(key)
-        {
-            self.ended.push(storing.observation);
-        }
-    }
-
-    /// Rows of what a VM has recorded in this placement, from `row` on, and how many there are in all.
-    pub(super) fn rows(&self, key: &VmKey, row: usize, bytes: usize) -> Option<(usize, Trace)> {
-        let vm = self.numbers.get(key).and_then(|number| self.vms.get(number));
-        let trace = vm.and_then(|vm| vm.trace.as_ref());
-        let trace = trace.or_else(|| Some(&*self.storing.get(key)?.trace))?;
-        let rows = bytes / (size_of::<f64>() * trace.columns.len().max(1));
-        Some((trace.rows(), trace.window(row, rows.max(1))))
     }
 
     pub(super) fn figures(&self, now_ns: u64) -> Figures {

@@ -17,7 +17,6 @@ use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint, has_divided};
-use super::watch::QUIET_NS;
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
 /// a start replays, stays small.
@@ -52,13 +51,13 @@ pub(super) struct Vm {
     pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
     pub(super) cpu_ns: u64,
-    calls: Calls,
+    pub(super) calls: Calls,
     /// How its energy fares; what of that was told, and when.
-    atp: AtpWatch,
-    atp_told: AtpWatch,
-    atp_told_ns: Option<u64>,
+    pub(super) atp: AtpWatch,
+    pub(super) atp_told: AtpWatch,
+    pub(super) atp_told_ns: Option<u64>,
     /// Process code to run when the changes before it are in effect.
-    process: Option<ProcessOrder>,
+    pub(super) process: Option<ProcessOrder>,
     /// The highest number of a process that was told.
     last_process: u64,
     /// How the last one ended, until the leader has confirmed that; and whether it changed anything.
@@ -296,7 +295,7 @@ impl Vm {
         }
     }
 
-    fn is_change_due(&self) -> bool {
+    pub(super) fn is_change_due(&self) -> bool {
         self.changes.front().is_some_and(|change| change.tick.unwrap_or(self.floor_tick) <= self.tick)
     }
 
@@ -306,34 +305,6 @@ impl Vm {
             Origin::Order(_) => false,
         };
         has_divided || self.horizon_tick.is_some_and(|horizon| self.tick >= horizon)
-    }
-
-    /// The scheduled call that only the leader's word is missing for.
-    fn call_due(&self) -> Option<u64> {
-        let waits =
-            self.state.is_some() && self.process.is_none() && !self.is_in_work && !self.is_change_due();
-        self.calls.due(self.tick).filter(|_| waits)
-    }
-
-    /// Whether it stands at a scheduled call, and has not told.
-    pub(super) fn is_call_news(&mut self) -> bool {
-        let due = self.call_due();
-        self.calls.is_news(due)
-    }
-
-    /// Whether it stands at a scheduled call: told again until the leader has it started.
-    pub(super) fn waits_for_call(&self) -> bool {
-        self.call_due().is_some()
-    }
-
-    /// Whether its energy is to be told of: at once, and then not again for a while.
-    pub(super) fn is_energy_news(&mut self, now_ns: u64) -> bool {
-        let is_quiet = self.atp_told_ns.is_some_and(|told_ns| now_ns < told_ns.saturating_add(QUIET_NS));
-        if self.atp == self.atp_told || is_quiet {
-            return false;
-        }
-        (self.atp_told, self.atp_told_ns) = (self.atp, Some(now_ns));
-        true
     }
 
     /// Becomes running or paused, as desired; whether that is new.
