@@ -83,7 +83,8 @@ impl Session {
             }
             (Function::InsertPlasmid | Function::RemovePlasmid, [Value::Text(plasmid)]) => {
                 let insert = function == Function::InsertPlasmid;
-                self.apply(effects::plasmid(&self.cell(), plasmid.clone(), insert))?;
+                let change = effects::plasmid(&self.cell(), plasmid.clone(), insert);
+                self.apply(change)?;
                 value_of(&self.cell().plasmids().map_err(ProcessError::from)?)
             }
             (Function::SetNutrient, [molecules]) => {

@@ -48,7 +48,8 @@ async fn attack(client: Client, number: usize, ended: Arc<AtomicBool>) -> usize 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_code_in_some_vms_leaves_the_progress_of_the_others_as_it_was() {
-    let mut fleet = TestFleet::start(&Options::default());
+    let resources = "global_atp_limit = 100000\nglobal_ribosome_limit = 10000\n".to_owned();
+    let mut fleet = TestFleet::start(&Options { resources, ..Options::default() });
     let client = fleet.connect().await;
     bioxen_tests::cells::raise_quota(&client).await;
     let worker = fleet.worker_pid("w1");

@@ -74,7 +74,7 @@ async fn execute_serves_vms_that_record_and_shows_what_a_script_allocated() {
     assert_eq!(seen["status"], "completed", "{seen}");
     for verb in ["status", "resources"] {
         let answer = ask(&client, &subject("alice", verb, "c1"), &Value::Null).await;
-        assert_eq!(answer["effective"]["atp_percentage"], 40, "{answer}");
+        assert_eq!(answer["effective"]["atp_percentage"], 40.0, "{answer}");
     }
     assert!(csv(&client, "c1").await.lines().count() >= 41);
     assert_eq!(metric("x 1\nxy 2", "xy"), 2.0);
