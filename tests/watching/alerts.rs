@@ -54,7 +54,8 @@ async fn low_energy_is_told_once_for_each_time_and_not_again_by_the_next_leader(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn units_near_a_limit_are_told_to_whom_the_limit_concerns() {
-    let worker = ("w1".to_owned(), "max_vms = 10\ntotal_ribosomes = 40\nemergency_ribosome_reserve = 5\n".to_owned());
+    let worker =
+        ("w1".to_owned(), "max_vms = 10\ntotal_ribosomes = 40\nemergency_ribosome_reserve = 5\n".to_owned());
     let resources = "global_ribosome_limit = 33\n".to_owned();
     let mut fleet = TestFleet::start(&Options { resources, workers: vec![worker] });
     let client = fleet.connect().await;

@@ -56,7 +56,8 @@ fn plasmids_come_and_go_by_calls_and_scripts_where_the_chassis_has_them() {
     let ecoli = |code: &str| guests.run_on(ChassisName::Ecoli, code);
     let inserted = ecoli("insert_plasmid('pBR322')").expect("it is taken");
     assert_eq!((inserted.changes.len(), inserted.checkpoint.is_some()), (1, true));
-    let script = "cell.insert_plasmid('pBR322') cell.advance(30) cell.remove_plasmid('pBR322') return cell.time()";
+    let script =
+        "cell.insert_plasmid('pBR322') cell.advance(30) cell.remove_plasmid('pBR322') return cell.time()";
     let scripted = ecoli(script).expect("it runs");
     assert_eq!((scripted.value, scripted.changes.len()), (Value::Whole(30), 2));
     let unknown = ecoli("insert_plasmid('pBR323')").expect_err("there is none of that name");
