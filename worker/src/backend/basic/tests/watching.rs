@@ -24,7 +24,8 @@ fn at(tick: u64, atp_percent: Option<u64>, call: Option<&str>) -> OrderedChange 
 
 #[tokio::test]
 async fn low_energy_is_found_at_the_same_tick_at_any_pace_and_not_counted_again_after_a_restart() {
-    let dips = || vec![at(103, Some(4), None), at(150, Some(70), None), at(300, Some(4), None)];
+    let fed = || OrderedChange { parameters: [("s0".to_owned(), 1e5)].into(), ..at(150, Some(70), None) };
+    let dips = || vec![at(103, Some(4), None), fed(), at(300, Some(4), None)];
     let mut found = Vec::new();
     for pace in [Pace::Max, Pace::Ratio(6000.0)] {
         let mut told = Told::with_threads(2);
