@@ -28,7 +28,9 @@ pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, ErrorBody> {
         );
         return Err(ErrorBody::new(Code::ChassisInitialization, message));
     }
-    let schedule = order.schedule.iter().map(|change| {
+    // Calls are the worker's to run.
+    let changes = order.schedule.iter().filter(|change| change.changes_cell());
+    let schedule = changes.map(|change| {
         let allocation = change.allocation.map(allocation).transpose()?;
         Ok(Change {
             tick: change.tick,

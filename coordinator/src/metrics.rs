@@ -17,6 +17,11 @@ pub(crate) const RESERVED: &str = "bioxen_reserved";
 pub(crate) const LIMIT: &str = "bioxen_limit";
 pub(crate) const WORKERS: &str = "bioxen_workers";
 pub(crate) const INDEX: &str = "bioxen_journal_index";
+pub(crate) const PROCESSES_STARTED: &str = "bioxen_processes_started_total";
+pub(crate) const PROCESSES_ENDED: &str = "bioxen_processes_ended_total";
+pub(crate) const PROCESSES_RUNNING: &str = "bioxen_processes_running";
+pub(crate) const PROCESS_SECONDS: &str = "bioxen_process_seconds";
+pub(crate) const ALERTS: &str = "bioxen_alerts_total";
 pub(crate) const RESERVED_REPLIES: &str = "bioxen_reserved_reply_subjects_total";
 
 pub(crate) const ALL: &[Metric] = &[
@@ -47,6 +52,19 @@ pub(crate) const ALL: &[Metric] = &[
     metric(LIMIT, MetricKind::Gauge, "The fleet's limit, by resource"),
     metric(WORKERS, MetricKind::Gauge, "Workers whose lease stands"),
     metric(INDEX, MetricKind::Gauge, "Index of the journal's last acknowledged entry"),
+    metric(
+        PROCESSES_STARTED,
+        MetricKind::Counter,
+        "Process code whose start is journaled, by kind (execute or scheduled)",
+    ),
+    metric(
+        PROCESSES_ENDED,
+        MetricKind::Counter,
+        "Process code whose end is journaled, by outcome (completed, failed, unsupported, unknown)",
+    ),
+    metric(PROCESSES_RUNNING, MetricKind::Gauge, "Process code whose end is not journaled yet"),
+    metric(PROCESS_SECONDS, MetricKind::Histogram, "How long process code took at its worker"),
+    metric(ALERTS, MetricKind::Counter, "Alerts raised, by kind"),
     metric(
         RESERVED_REPLIES,
         MetricKind::Counter,

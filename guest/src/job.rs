@@ -25,6 +25,9 @@ pub struct Job {
     /// The packages that a script finds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<JobPackage>,
+    /// What the VM records, where it records anything: rows of the time that the job lets pass come with the outcome.
+    #[serde(default)]
+    pub recording: Option<RecordingOrder>,
 }
 
 /// A package's modules.
@@ -34,6 +37,17 @@ pub struct JobPackage {
     pub name: String,
     /// Luau sources, by name.
     pub modules: BTreeMap<String, String>,
+}
+
+/// What a VM records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingOrder {
+    /// Variables, in order.
+    pub variables: Vec<String>,
+    /// Ticks between rows.
+    pub every_ticks: u64,
+    /// Beyond it rows no longer fit the VM's memory.
+    pub last_tick: u64,
 }
 
 /// What a job may use. Each limit ends it, whatever the script catches.
@@ -91,7 +105,13 @@ pub struct Done {
     pub changes: Vec<Change>,
     /// What the script recorded, in order.
     pub records: Vec<Record>,
+    /// Rows of the VM's recording, in the cell library's bytes.
+    pub rows: Option<Rows>,
 }
+
+/// Rows of a recording, as [`bioxen_hypervisor::trace::Trace::encode`] gives them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows(#[serde(with = "bytes")] pub Vec<u8>);
 
 /// A cell's checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

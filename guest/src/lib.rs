@@ -19,5 +19,8 @@ mod value;
 
 pub use failure::Failure;
 pub use frame::{FRAME_BYTES, FrameError, decode, encode, length_of, read_frame, write_frame};
-pub use job::{Checkpoint, Confinement, Done, Hello, Job, JobPackage, Limits, Outcome, Record, Spent};
+pub use job::{
+    Checkpoint, Confinement, Done, Hello, Job, JobPackage, Limits, Outcome, Record, RecordingOrder, Rows,
+    Spent,
+};
 pub use value::{MAX_DEPTH, Value};

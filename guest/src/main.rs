@@ -20,6 +20,7 @@ mod cmath;
 mod confine;
 mod meter;
 mod plain;
+mod recorder;
 mod run;
 mod script;
 mod session;

@@ -30,6 +30,8 @@ pub(crate) enum Stop {
     Records,
     #[error("too many changes")]
     Changes,
+    #[error("no more room for what the VM records")]
+    Rows,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,9 @@ impl Stop {
             },
             Self::Changes => Failure::TooMany {
                 message: "more than 256 changes were made in one job; change the cell less often".to_owned(),
+            },
+            Self::Rows => Failure::TooMany {
+                message: "the VM records more in this time than its memory_kb or one job has room for; advance less in one call, or create it with rows further apart".to_owned(),
             },
         }
     }

@@ -10,14 +10,18 @@ use crate::session::{Halt, Session};
 use crate::{plain, script};
 
 pub(crate) fn run(job: Job) -> Outcome {
-    match Cell::restore(&job.checkpoint) {
-        Ok(cell) => {
-            let session = Rc::new(Session::new(cell, &job));
+    let session = match Cell::restore(&job.checkpoint) {
+        Ok(cell) => Session::new(cell, &job).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match session {
+        Ok(session) => {
+            let session = Rc::new(session);
             let result = result_of(&session, &job);
             Outcome { id: job.id, spent: session.spent(), result }
         }
-        Err(error) => {
-            let failure = Failure::Cell { message: error.to_string() };
+        Err(message) => {
+            let failure = Failure::Cell { message };
             Outcome { id: job.id, spent: Spent::default(), result: Err(failure) }
         }
     }

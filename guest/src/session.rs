@@ -7,9 +7,11 @@ use bioxen_guest::{Done, Job, Limits, Record, Spent, Value};
 use bioxen_hypervisor::process::analyses::Analysis;
 use bioxen_hypervisor::process::effects::{self, Reservation};
 use bioxen_hypervisor::process::{Function, ProcessError};
+use bioxen_hypervisor::trace::TraceError;
 use bioxen_hypervisor::{Cell, Change, MAX_TICK, minutes_of, tick_at};
 
 use crate::meter::{FUEL_PER_CHANGE, FUEL_PER_FUNCTION, FUEL_PER_STEP, FUEL_PER_TICK, Meter, Stop};
+use crate::recorder::Recorder;
 
 /// Bounds what one job brings into the journal.
 const MAX_CHANGES: usize = 256;
@@ -42,11 +44,16 @@ pub(crate) struct Session {
     cell: RefCell<Cell>,
     changes: RefCell<Vec<Change>>,
     records: RefCell<Vec<Record>>,
+    /// Of the VM's own recording, where it has one.
+    recorder: Option<RefCell<Recorder>>,
 }
 
 impl Session {
-    pub(crate) fn new(cell: Cell, job: &Job) -> Self {
-        Self {
+    /// # Errors
+    /// A recording of what no cell has.
+    pub(crate) fn new(cell: Cell, job: &Job) -> Result<Self, TraceError> {
+        let recorder = job.recording.as_ref().map(|order| Recorder::new(order, &cell)).transpose()?;
+        Ok(Self {
             meter: Meter::new(&job.limits),
             limits: job.limits,
             reservation: job.reservation,
@@ -54,7 +61,8 @@ impl Session {
             cell: RefCell::new(cell),
             changes: RefCell::default(),
             records: RefCell::default(),
-        }
+            recorder: recorder.map(RefCell::new),
+        })
     }
 
     /// Calls `function` as plain calls and scripts do.
@@ -72,6 +80,12 @@ impl Session {
                 let change = effects::manage_operons(&self.cell(), operons.clone(), action)?;
                 self.apply(change)?;
                 value_of(&self.cell().operons(&operons).map_err(ProcessError::from)?)
+            }
+            (Function::InsertPlasmid | Function::RemovePlasmid, [Value::Text(plasmid)]) => {
+                let insert = function == Function::InsertPlasmid;
+                let change = effects::plasmid(&self.cell(), plasmid.clone(), insert);
+                self.apply(change)?;
+                value_of(&self.cell().plasmids().map_err(ProcessError::from)?)
             }
             (Function::SetNutrient, [molecules]) => {
                 let molecules = number(function, molecules)?;
@@ -149,12 +163,17 @@ impl Session {
         loop {
             let mut cell = self.cell.borrow_mut();
             let before = cell.tick();
-            let progress = cell.advance_for(tick, STEPS_AT_ONCE).map_err(ProcessError::from)?;
+            // Where a row is due it is stopped for; that changes no bit.
+            let row = self.recorder.as_ref().map_or(tick, |recorder| recorder.borrow().next_tick(before));
+            let progress = cell.advance_for(tick.min(row), STEPS_AT_ONCE).map_err(ProcessError::from)?;
+            if let Some(recorder) = self.recorder.as_ref().filter(|_| progress.tick > before) {
+                recorder.borrow_mut().arrive(&cell).map_err(|stop| self.meter.stopped(stop))?;
+            }
             drop(cell);
             let passed = FUEL_PER_TICK.saturating_mul(progress.tick - before);
             self.meter.charge(passed.saturating_add(FUEL_PER_STEP * u64::from(progress.steps)))?;
             self.meter.look()?;
-            if progress.reached {
+            if progress.tick == tick {
                 return Ok(());
             }
         }
@@ -172,6 +191,7 @@ impl Session {
             checkpoint: (after != before).then_some(bioxen_guest::Checkpoint(after)),
             changes: self.changes.take(),
             records: self.records.take(),
+            rows: self.recorder.as_ref().map(|recorder| recorder.borrow().rows()),
         }
     }
 

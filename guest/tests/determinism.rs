@@ -67,6 +67,7 @@ fn job(chassis: ChassisName, code: &str) -> Job {
         limits: Limits::default(),
         reservation: Reservation { atp_milli_percent: 60_000, ribosome_units: 10 },
         packages: Vec::new(),
+        recording: None,
     }
 }
 

@@ -5,14 +5,17 @@
 //!                        Stochastic: molecules, reaction by reaction (stochastic)
 //! ```
 
+use std::collections::BTreeMap;
+
 use crate::checkpoint::CheckpointError;
 use crate::metrics::Metrics;
-use crate::model::core::Vector;
+use crate::model::core::{A, Vector};
 use crate::ode::OdeCell;
 use crate::organism::action::OrganismError;
 use crate::organism::readout::{GeneReadout, OperonReadout, OrganismReadout, PackageReadout, PlasmidReadout};
+use crate::parameters::Symbol;
 use crate::solver::steady;
-use crate::spec::{CellSpec, Change, Engine, Regime, SpecError};
+use crate::spec::{Allocation, CellSpec, Change, Engine, Regime, SpecError};
 use crate::stochastic::{Lineage, StochasticCell, saved};
 
 /// One simulated cell. Cloning it is cheap; the clone runs on by itself, with the same bits.
@@ -229,6 +232,32 @@ impl Cell {
             return Ok(Self::Stochastic(Box::new(StochasticCell::restore_of_pack(bytes)?)));
         }
         Ok(Self::Ode(Box::new(OdeCell::restore(bytes)?)))
+    }
+
+    /// Energy over that of the chassis' unlimited steady state: the same figure as in [`Cell::metrics`], for less.
+    #[must_use]
+    pub fn atp_level(&self) -> f64 {
+        self.core()[A] / self.regime().reference.atp
+    }
+
+    /// What the cell is given now.
+    #[must_use]
+    pub fn allocation(&self) -> Allocation {
+        self.regime().allocation
+    }
+
+    /// A specification with what holds in the cell now, and nothing to come: its parameters as they have been set and
+    /// changed, what its plasmids cost included.
+    #[must_use]
+    pub fn spec_now(&self) -> CellSpec {
+        let regime = self.regime();
+        let mut parameters: BTreeMap<String, f64> =
+            regime.settings.iter().map(|(symbol, value)| (symbol.name().to_owned(), value)).collect();
+        let load = regime.load + regime.installed;
+        if load > 0.0 {
+            *parameters.entry(Symbol::Wp.name().to_owned()).or_default() += load;
+        }
+        CellSpec { parameters, allocation: regime.allocation, ..CellSpec::unlimited(regime.chassis) }
     }
 
     /// What holds now.

@@ -103,6 +103,18 @@ impl Recording {
         }
     }
 
+    /// What is recorded, in order.
+    #[must_use]
+    pub fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// Grid points between rows.
+    #[must_use]
+    pub fn every_ticks(&self) -> u64 {
+        self.every_ticks
+    }
+
     /// Whether a row stands at `tick`.
     #[must_use]
     pub fn is_due(&self, tick: u64) -> bool {
@@ -120,6 +132,13 @@ impl Recording {
     pub fn bytes_up_to(&self, tick: u64) -> u64 {
         let rows = tick / self.every_ticks + 1;
         rows.saturating_mul((self.variables.len() * NUMBER_BYTES) as u64)
+    }
+
+    /// The last tick up to which the rows take no more than `bytes`.
+    #[must_use]
+    pub fn last_tick_within(&self, bytes: u64) -> u64 {
+        let rows = bytes / (self.variables.len() * NUMBER_BYTES) as u64;
+        rows.saturating_mul(self.every_ticks).saturating_sub(1)
     }
 
     /// The values at the cell's tick, in the order of the variables.
@@ -342,6 +361,7 @@ mod tests {
         let trace = recorded(cell(), 0, 200);
         let bytes: usize = trace.columns.iter().map(|column| column.len() * 8).sum();
         assert_eq!(recording().bytes_up_to(200), bytes as u64);
+        assert_eq!(recording().last_tick_within(bytes as u64), 204, "up to the next row");
         assert_eq!(
             (recording().next_tick(0), recording().next_tick(4), recording().next_tick(5)),
             (5, 5, 10)

@@ -116,6 +116,12 @@ pub enum InvalidWorkerConfig {
 }
 
 impl WorkerConfig {
+    /// `resource_warning_threshold` in thousandths.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1")]
+    pub fn warning_permille(&self) -> u64 {
+        (self.resource_warning_threshold.clamp(0.0, 1.0) * 1000.0).round() as u64
+    }
+
     /// Units that placement may fill: floor(total * (1 - overhead)).
     pub fn usable_ribosomes(&self) -> Result<u64, InvalidWorkerConfig> {
         if !(0.0..1.0).contains(&self.hypervisor_overhead) {

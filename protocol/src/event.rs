@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Alert;
 use crate::command::Verb;
 use crate::error::Code;
 use crate::id::{Generation, RequestId, UserId, VmId};
@@ -91,4 +92,7 @@ pub struct Event {
     /// How many refusals this one stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// What an `alert` is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
 }

@@ -8,6 +8,7 @@
 //!         <--reply, Subject::Event, Subject::Audit--            <--Subject::WorkerReport---
 //! ```
 
+pub mod alert;
 pub mod audit;
 pub mod client;
 pub mod codec;
@@ -16,6 +17,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod inventory;
 pub mod limits;
 pub mod package;
 pub mod packed;

@@ -69,6 +69,10 @@ pub const PROCESS_TIMEOUT_MS_DEFAULT: u64 = 5_000;
 pub const PROCESS_TIMEOUT_MS: u64 = 60_000;
 /// Beyond its own time a process has this long to be told, started and reported; then its outcome is unknown.
 pub const PROCESS_GRACE_MS: u64 = 10_000;
+/// Scheduled calls of one VM, and bytes of their code together: both stand in the journal, once for each member of an
+/// ensemble.
+pub const SCHEDULED_CALLS: usize = 64;
+pub const SCHEDULED_CALLS_BYTES: usize = 8 * 1024;
 /// Samples that a worker keeps of a monitored VM.
 pub const HISTORY_SAMPLES: usize = 1_000;
 /// `history` answers so many where no limit is given.

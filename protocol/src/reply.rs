@@ -185,6 +185,9 @@ pub struct Status {
     pub queue_position: Option<u64>,
     pub seed: u64,
     pub predicted: Option<Predicted>,
+    /// What is in effect in the cell, where its worker was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveAllocation>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What it may be restored to, oldest first.
@@ -277,10 +280,21 @@ pub struct Resources {
     pub vm_id: VmId,
     pub allocation: AllocationReply,
     pub most: AllocationReply,
+    /// What is in effect in the cell, where its worker was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveAllocation>,
     /// What the cell uses now: active ribosomes (molecules), ATP level, KiB of trace.
     pub usage: Usage,
     /// What the ledger holds for the VM.
     pub reservation: Reservation,
+}
+
+/// What a cell is given now: below what its VM holds where a script's `set_allocation` took less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EffectiveAllocation {
+    pub atp_percentage: AtpPercent,
+    /// None where there is no cap.
+    pub ribosomes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AtpWatch;
 use crate::command::{Engine, VmType};
 use crate::id::{Generation, VmKey};
+pub use crate::inventory::inventory_digest;
 use crate::package::{ModulesOf, VmPackage};
 use crate::quantity::Pace;
-use crate::reply::Sample;
+use crate::reply::{EffectiveAllocation, Sample};
 
 /// What a worker can hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +25,17 @@ pub struct Capacity {
     pub total_ribosomes: u64,
     /// floor(total * (1 - hypervisor_overhead)): what placement may fill.
     pub usable_ribosomes: u64,
+    /// Thousandths of `usable_ribosomes` above which the leader raises an alert.
+    #[serde(default = "warning_permille")]
+    pub warning_permille: u64,
     pub vm_types: Vec<VmType>,
     /// Imported chassis packs that it has: name, and SHA-256 of the pack.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packs: BTreeMap<String, String>,
+}
+
+fn warning_permille() -> u64 {
+    crate::alert::WORKER_PERMILLE
 }
 
 /// From a worker.
@@ -90,6 +99,12 @@ pub struct Observation {
     /// [`crate::limits::SUMMARY_BYTES`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+    /// How its energy has fared.
+    #[serde(default)]
+    pub atp: AtpWatch,
+    /// The scheduled call whose minute has come: it stands still until the leader has it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_due: Option<u64>,
 }
 
 /// Process code for one VM, told once by the leader and again until the worker says how it ended.
@@ -106,6 +121,9 @@ pub struct ProcessOrder {
     /// Whose modules a script may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<ModulesOf>,
+    /// Which scheduled call of the VM it is, counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<u64>,
 }
 
 /// How a process ended.
@@ -231,6 +249,12 @@ pub struct Desired {
     pub reached_tick: u64,
     /// The highest number of a process whose end the journal has.
     pub process_confirmed: u64,
+    /// Scheduled calls that have ended, one way or another: none of them is run again.
+    #[serde(default)]
+    pub calls_done: u64,
+    /// How its energy had fared when the journal last heard of it.
+    #[serde(default)]
+    pub atp: AtpWatch,
     /// Seconds between samples for telemetry and history; 0 where nobody monitors it.
     pub monitor_seconds: u64,
 }
@@ -291,12 +315,29 @@ pub struct CellAllocation {
     pub memory_kb: u64,
 }
 
+impl CellOrder {
+    /// The scheduled calls in their order, each with its tick.
+    pub fn calls(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.schedule.iter().filter_map(|change| Some((change.tick, change.call.as_deref()?)))
+    }
+}
+
 /// A change known at creation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrderedChange {
     pub tick: u64,
     pub parameters: BTreeMap<String, f64>,
     pub allocation: Option<CellAllocation>,
+    /// Process code to run there, after the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+}
+
+impl OrderedChange {
+    /// Whether it holds anything but a call.
+    pub fn changes_cell(&self) -> bool {
+        !self.parameters.is_empty() || self.allocation.is_some()
+    }
 }
 
 /// A change asked for while the VM existed.
@@ -335,6 +376,9 @@ pub struct LiveVm {
     pub uptime_seconds: f64,
     pub cpu_seconds: f64,
     pub memory_kb: u64,
+    /// What is in effect in the cell, which a script may have set below what the VM holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveAllocation>,
     /// The metrics of CONTRACT section 4, keys and values, made by the hypervisor.
     pub metrics: serde_json::Map<String, serde_json::Value>,
     /// The highest ordinal of a change that is in effect.
@@ -371,35 +415,4 @@ pub struct TelemetryFrame {
     pub quanta_discarded: u64,
     pub worst_lag_minutes: f64,
     pub cpu_seconds: f64,
-}
-
-/// A digest of what a worker holds, equal on both sides when they agree: the sum over the VMs of a hash of (user, VM,
-/// generation, state, applied). Independent of order.
-pub fn inventory_digest<'a>(vms: impl Iterator<Item = (&'a VmKey, Generation, ObservedState, u64)>) -> u64 {
-    vms.fold(0u64, |sum, (key, generation, state, applied)| {
-        let mut hash = Fnv::new();
-        hash.write(key.user.as_str().as_bytes());
-        hash.write(&[0]);
-        hash.write(key.vm.as_str().as_bytes());
-        hash.write(&[0, state as u8]);
-        hash.write(&generation.incarnation.to_be_bytes());
-        hash.write(&generation.index.to_be_bytes());
-        hash.write(&applied.to_be_bytes());
-        sum.wrapping_add(hash.0)
-    })
-}
-
-/// FNV-1a: stable across versions, which std's hasher does not promise.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
 }

@@ -186,13 +186,13 @@ fn schedules() -> Vec<Case> {
 
 fn not_in_this_version() -> Vec<Case> {
     let record = json!({ "variables": ["atq"], "every_minutes": 1 });
-    let call = json!([{ "at_minute": 5, "call": "test_process()" }]);
+    let call = json!([{ "at_minute": 5, "call": "test_proces()" }]);
     vec![
         wrong("vm_type", json!("xcpng"), "BX005"),
         wrong("horizon_generations", json!(3), "BX005"),
         json(CREATE, &with("record", record), "BX005").field("record.variables").nearest("atp"),
         wrong("config.xcpng_config", json!({}), "BX005"),
-        json(CREATE, &with("schedule", call), "BX005").field("schedule.call"),
+        json(CREATE, &with("schedule", call), "BX016").field("schedule.call"),
     ]
 }
 

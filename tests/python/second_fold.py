@@ -225,7 +225,7 @@ class Fold:
     def take_nothing(self, _):
         pass
 
-    take_leader = take_tick = take_nothing
+    take_leader = take_tick = take_alerted = take_nothing
 
     def take_configured(self, fields):
         self.config = fields["config"]
@@ -370,11 +370,17 @@ class Fold:
         if taken is not None:
             vm.at_start = vm.confirmed = vm.allocation_at(taken["applied"])
             vm.changes = [change for change in vm.changes if change[0] > taken["applied"]]
+
     def take_installed(self, fields, key, vm):
         self.expect(vm, key, "install", "created", "starting", "running", "paused")
         if fields["ordinal"]:
             # It takes its turn among the changes and changes no allocation.
             vm.changes.append((fields["ordinal"], vm.allocation))
+
+    def take_of_process(self, fields, key, vm):
+        pass
+
+    take_processstarted = take_processlost = take_callstarted = take_monitored = take_of_process
 
     def take_observed(self, fields, key, vm):
         generation = (fields["generation"]["incarnation"], fields["generation"]["index"])

@@ -169,7 +169,7 @@ impl TestFleet {
 
     /// The address of the coordinator's metrics and health, `127.0.0.1:port`.
     pub fn coordinator_http(&mut self) -> String {
-        self.coordinator.as_mut().expect("a coordinator runs").http()
+        self.coordinator.as_mut().expect("a coordinator runs").http("bioxen-coordinator")
     }
 
     /// Starts a worker under a name, and waits until it is registered.
@@ -201,6 +201,12 @@ impl TestFleet {
         if let (_, Some(worker)) = self.workers.remove(at) {
             worker.stop(START_PATIENCE);
         }
+    }
+
+    /// The address of a worker's metrics and health, `127.0.0.1:port`.
+    pub fn worker_http(&mut self, name: &str) -> String {
+        let found = self.workers.iter_mut().find(|(known, _)| known == name);
+        found.and_then(|(_, process)| process.as_mut()).expect("the worker runs").http("bioxen-worker")
     }
 
     pub fn worker_pid(&self, name: &str) -> u32 {

@@ -77,9 +77,9 @@ impl Process {
         }
     }
 
-    /// The address in the line that tells where metrics are.
-    pub(crate) fn http(&mut self) -> String {
-        self.wait_for_line(&format!("bioxen-{} metrics=", self.name), START_PATIENCE);
+    /// The address in the line in which `program` tells where metrics are.
+    pub(crate) fn http(&mut self, program: &str) -> String {
+        self.wait_for_line(&format!("{program} metrics="), START_PATIENCE);
         let line = self.seen.iter().find_map(|line| line.split_once("metrics=http://"));
         let (_, address) = line.expect("the line was seen");
         address.trim_end_matches("/metrics").to_owned()

@@ -101,6 +101,7 @@ impl Agent {
             max_vms: settings.worker.max_vms,
             total_ribosomes: settings.worker.total_ribosomes,
             usable_ribosomes: settings.worker.usable_ribosomes()?,
+            warning_permille: settings.worker.warning_permille(),
             vm_types: vec![backend.vm_type()],
             packs,
         };

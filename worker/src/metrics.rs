@@ -52,7 +52,28 @@ pub const BAD_MESSAGES: Metric = Metric {
     help: "Messages from the bus that were dropped: not decodable, or of a leader that no longer leads",
 };
 
-const ALL: [Metric; 10] = [
+pub const GUESTS: Metric = Metric {
+    name: "bioxen_worker_guests",
+    kind: MetricKind::Gauge,
+    help: "Children that run process code, ready or at work",
+};
+pub const GUEST_JOBS: Metric = Metric {
+    name: "bioxen_worker_guest_jobs_total",
+    kind: MetricKind::Counter,
+    help: "Jobs of process code, by outcome: completed, failed, or the limit that ended one (fuel, memory, wall, advance, result, killed)",
+};
+pub const GUEST_FUEL: Metric = Metric {
+    name: "bioxen_worker_guest_fuel_total",
+    kind: MetricKind::Counter,
+    help: "Units of work that process code has used",
+};
+pub const GUESTS_LOST: Metric = Metric {
+    name: "bioxen_worker_guests_lost_total",
+    kind: MetricKind::Counter,
+    help: "Children that ended or were ended, and were replaced",
+};
+
+const ALL: [Metric; 14] = [
     SIMULATED_MINUTES,
     QUANTA,
     QUANTA_DISCARDED,
@@ -63,6 +84,10 @@ const ALL: [Metric; 10] = [
     RIBOSOMES,
     LEASE_REMAINING,
     BAD_MESSAGES,
+    GUESTS,
+    GUEST_JOBS,
+    GUEST_FUEL,
+    GUESTS_LOST,
 ];
 
 /// Tells `/metrics` what each means.

@@ -12,9 +12,10 @@
 //! desires it Absent or places it anew: a lost report costs a delay, not a checkpoint. Repeats change nothing. The
 //! agent owns this; it knows no bus and no clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{
     Desired, DesiredState, LiveVm, Observation, ObservedState, QueryExtra, VmQueryReply, inventory_digest,
@@ -26,6 +27,10 @@ use crate::backend::Backend;
 /// Orders are stale for seconds; the oldest are dropped first.
 const REMEMBERED_GENERATIONS: usize = 65_536;
 
+/// VMs that ended and of which figures are still given after the leader has had them forgotten: seconds' worth, a
+/// checkpoint each.
+const JUST_ENDED: usize = 64;
+
 /// The VMs of this boot.
 #[derive(Debug)]
 pub struct Vms {
@@ -34,6 +39,8 @@ pub struct Vms {
     held: BTreeMap<VmKey, Held>,
     gone: BTreeMap<VmKey, Generation>,
     gone_by_age: BTreeSet<(Generation, VmKey)>,
+    /// How those that were forgotten last had ended: somebody may ask on what the leader knew a moment ago.
+    just_ended: VecDeque<Observation>,
 }
 
 #[derive(Debug)]
@@ -48,7 +55,7 @@ struct Held {
 impl Vms {
     pub fn new(backend: Arc<dyn Backend>, max_vms: u64) -> Self {
         let (held, gone, gone_by_age) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { backend, max_vms, held, gone, gone_by_age }
+        Self { backend, max_vms, held, gone, gone_by_age, just_ended: VecDeque::new() }
     }
 
     /// Takes up what is desired of one VM; returns what can be told at once.
@@ -138,12 +145,16 @@ impl Vms {
 
     /// The digest of [`Self::inventory`].
     pub fn digest(&self) -> u64 {
-        inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied)))
+        inventory_digest(self.inventory().map(|vm| (&vm.key, vm.generation, vm.state, vm.applied, vm.atp)))
     }
 
     /// A VM as it stands, or as it ended until the leader knows; none where it is not held in that generation.
     pub fn query(&self, key: &VmKey, generation: Generation, with: QueryExtra) -> Option<LiveVm> {
-        let held = self.held.get(key).filter(|held| held.generation == generation)?;
+        let Some(held) = self.held.get(key).filter(|held| held.generation == generation) else {
+            let ended =
+                self.just_ended.iter().rfind(|last| last.key == *key && last.generation == generation);
+            return self.backend.ended(ended?);
+        };
         match &held.observation {
             Some(last) if !held.is_live => self.backend.ended(last),
             _ => self.backend.query(key, with),
@@ -166,6 +177,12 @@ impl Vms {
         if let Some(held) = self.held.remove(key) {
             self.backend.forget(key);
             self.remember(key.clone(), held.generation);
+            if let Some(last) = held.observation.filter(|last| !held.is_live && last.checkpoint.is_some()) {
+                if self.just_ended.len() >= JUST_ENDED {
+                    self.just_ended.pop_front();
+                }
+                self.just_ended.push_back(last);
+            }
         }
     }
 
@@ -194,6 +211,8 @@ fn absent(key: VmKey, generation: Generation) -> Observation {
         reason: None,
         process: None,
         summary: None,
+        atp: AtpWatch::default(),
+        call_due: None,
     }
 }
 

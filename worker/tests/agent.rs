@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
@@ -54,6 +55,8 @@ fn desired(state: DesiredState) -> Desired {
         horizon_tick: None,
         reached_tick: 0,
         process_confirmed: 0,
+        calls_done: 0,
+        atp: AtpWatch::default(),
         monitor_seconds: 0,
     }
 }
@@ -127,7 +130,7 @@ async fn a_worker_registers_and_serves_a_vm_from_start_to_absent() {
     let inventory = leader.inventory().await;
     assert_eq!(inventory, std::slice::from_ref(&paused));
     leader.heartbeat().await;
-    let held = [(&paused.key, paused.generation, paused.state, paused.applied)];
+    let held = [(&paused.key, paused.generation, paused.state, paused.applied, paused.atp)];
     assert_eq!(leader.heartbeat().await.inventory, inventory_digest(held.into_iter()));
 
     leader.desire(confirmed.clone()).await;

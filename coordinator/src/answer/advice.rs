@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use bioxen_hypervisor::{CellSpec, steady_state};
+use bioxen_hypervisor::{Cell, CellSpec, steady_state};
 use bioxen_protocol::command::Verb;
 use bioxen_protocol::error::{Code, ErrorBody, ErrorReply};
 use bioxen_protocol::id::OperatorId;
+use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{Optimized, Recommendation, Recommendations, TriedAllocation};
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::CellAllocation;
 
 use super::Reply;
-use super::live::Predictions;
+use super::live::{self, Predictions};
 use crate::cell;
 use crate::fleet::vm::Vm;
 
@@ -66,7 +67,7 @@ pub(crate) async fn optimize(
     apply: bool,
 ) -> Reply {
     let asked = Arc::new(asked);
-    let found = match search(predictions, &asked).await {
+    let found = match search(client, predictions, &asked).await {
         Ok(found) => found,
         Err(error) => return Reply::Error(error),
     };
@@ -86,9 +87,13 @@ pub(crate) async fn optimize(
     }))
 }
 
-pub(crate) async fn recommendations(predictions: &Arc<Predictions>, asked: Advised) -> Reply {
+pub(crate) async fn recommendations(
+    client: &Client,
+    predictions: &Arc<Predictions>,
+    asked: Advised,
+) -> Reply {
     let asked = Arc::new(asked);
-    let found = match search(predictions, &asked).await {
+    let found = match search(client, predictions, &asked).await {
         Ok(found) => found,
         Err(error) => return Reply::Error(error),
     };
@@ -97,6 +102,13 @@ pub(crate) async fn recommendations(predictions: &Arc<Predictions>, asked: Advis
     let mut recommendations = Vec::new();
     let atp = asked.vm.allocation.atp_millipercent;
     let warning = |text: String| Recommendation { kind: "warning".to_owned(), text, allocation: None };
+    if asked.vm.atp.is_low {
+        recommendations.push(warning(format!(
+            "atp_level fell to {} at minute {} and has not recovered: the cell is short of energy; allocate more ATP, give it more nutrient, or take load off it",
+            asked.vm.atp.level_permille as f64 / 1000.0,
+            asked.vm.atp.tick as f64 / TICKS_PER_MINUTE as f64
+        )));
+    }
     if atp < LOW_ATP {
         recommendations.push(warning(format!(
             "ATP is {} %, below 30 %: the cell is predicted to grow at {:.6} per minute; allocate more if it shall grow faster",
@@ -127,18 +139,28 @@ pub(crate) async fn recommendations(predictions: &Arc<Predictions>, asked: Advis
 /// The allocation with the best growth per ATP among those that cost no growth, found by asking the model for the
 /// steady state under each of a grid. (Without that condition the least energy would always win: growth falls less than
 /// in proportion.)
-async fn search(predictions: &Arc<Predictions>, asked: &Arc<Advised>) -> Result<Search, ErrorBody> {
+async fn search(
+    client: &Client,
+    predictions: &Arc<Predictions>,
+    asked: &Arc<Advised>,
+) -> Result<Search, ErrorBody> {
+    let checkpoint = live::checkpoint(client, &asked.vm).await;
     let turn = predictions.turn().await?;
     let asked = Arc::clone(asked);
     let computed = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        compute(&asked)
+        compute(&asked, checkpoint.as_deref())
     });
     computed.await.map_err(|error| internal(&format!("the model was not asked: {error}")))?
 }
 
-fn compute(asked: &Advised) -> Result<Search, ErrorBody> {
-    let spec = cell::spec_at(&cell::burdened(&asked.vm), asked.vm.tick)?;
+/// From the cell as it stands, whatever process code has done to it; without one from its order.
+fn compute(asked: &Advised, checkpoint: Option<&[u8]>) -> Result<Search, ErrorBody> {
+    let cell = checkpoint.and_then(|bytes| Cell::restore(bytes).ok());
+    let spec = match cell {
+        Some(cell) => cell.spec_now(),
+        None => cell::spec_at(&cell::burdened(&asked.vm), asked.vm.tick)?,
+    };
     let now = asked.vm.allocation;
     let current = tried(&spec, now)?.ok_or_else(|| {
         internal("the model finds no steady state under the present allocation: the cell does not grow")

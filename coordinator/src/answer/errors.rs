@@ -37,12 +37,6 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             format!("user {user} has no VM {vm}: `list` shows those that there are"),
         ),
         Rejection::State { vm, state, verb } => state_error(vm.as_str(), *state, *verb),
-        Rejection::Records { vm } => ErrorBody::new(
-            Code::InvalidConfiguration,
-            format!(
-                "VM {vm} records, and process code would leave gaps in that: create a VM without `record` for it"
-            ),
-        ),
         Rejection::Busy { vm, state } => busy(vm.as_str(), *state),
         Rejection::Checkpoint { vm, why } => no_checkpoint(vm.as_str(), why),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {

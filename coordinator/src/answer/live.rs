@@ -186,6 +186,7 @@ pub(crate) async fn status(
     let tick = live.as_ref().map_or(vm.tick, |live| live.tick);
     let predicted = predictions.get(&cell::burdened(&vm), vm.allocation, wait).await;
     let shown = allocation(vm.allocation);
+    let effective = live.as_ref().and_then(|live| live.effective);
     Reply::Status(Box::new(Status {
         vm_id: vm.key.vm.clone(),
         state: vm.state,
@@ -208,14 +209,15 @@ pub(crate) async fn status(
         predicted,
         checkpoints: vm.checkpoints.iter().map(checkpoint_info).collect(),
         packages: vm.packages.iter().map(|installed| package(&(&*installed.package).into())).collect(),
+        effective,
         labels: vm.labels,
     }))
 }
 
 pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
-    let (memory_kb, figures) = match ask_worker(client, &vm).await {
-        Some(live) => (live.memory_kb, Some(live.metrics)),
-        None => (0, figures(client, &vm).await.ok()),
+    let (memory_kb, effective, figures) = match ask_worker(client, &vm).await {
+        Some(live) => (live.memory_kb, live.effective, Some(live.metrics)),
+        None => (0, None, figures(client, &vm).await.ok()),
     };
     let figure =
         |name: &str| figures.as_ref().and_then(|map| map.get(name)).and_then(serde_json::Value::as_f64);
@@ -223,6 +225,7 @@ pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
         vm_id: vm.key.vm.clone(),
         allocation: allocation(vm.allocation),
         most: allocation(vm.most),
+        effective,
         usage: Usage {
             ribosomes_active: figure("ribosomes_active"),
             ribosomes_total: figure("ribosomes_total"),
@@ -244,6 +247,12 @@ pub(crate) async fn history(client: &Client, vm: Vm, limit: u64) -> Reply {
         interval_seconds: vm.monitor_seconds,
         samples: live.map(|live| live.history).unwrap_or_default(),
     })
+}
+
+/// The cell as it stands: at its worker, or as it was left; none where it never ran or nobody answers.
+pub(super) async fn checkpoint(client: &Client, vm: &Vm) -> Option<Vec<u8>> {
+    let live = ask_worker_with(client, vm, QueryExtra::Checkpoint).await;
+    live.and_then(|live| live.checkpoint).or_else(|| vm.checkpoint.as_deref().map(<[u8]>::to_vec))
 }
 
 /// The plasmids that the cell may carry, and how many copies it does.

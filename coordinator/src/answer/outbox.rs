@@ -178,7 +178,7 @@ async fn send(
         Outgoing::Recommendations(reply_to, asked) => {
             let predictions = Arc::clone(predictions);
             asking.spawn(async move {
-                reply_to.send(&client, &advice::recommendations(&predictions, asked).await).await;
+                reply_to.send(&client, &advice::recommendations(&client, &predictions, asked).await).await;
             });
         }
         Outgoing::Verify(reply_to) => {

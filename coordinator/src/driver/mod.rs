@@ -14,6 +14,7 @@
 mod batch;
 mod changes;
 mod checkpoints;
+mod counted;
 mod leases;
 mod processes;
 mod readings;
@@ -55,6 +56,8 @@ const LEDGER_LAG: Duration = Duration::from_secs(1);
 const LONGEST_END: Duration = Duration::from_secs(10);
 /// A driver that did not tick for longer was held up, and judges no lease by that time.
 const LONGEST_AWAY: Duration = Duration::from_secs(1);
+/// Alerts raised with one batch; the rest with the next.
+const ALERTS_AT_ONCE: usize = 64;
 /// Commands taken in one go before the append's acknowledgement is looked at again.
 const TAKEN_AT_ONCE: usize = 256;
 
@@ -256,6 +259,9 @@ impl Driver {
             for entry in state.refusals.take_counted(now_ms) {
                 self.evolve(state, entry)?;
             }
+            for entry in self.fleet.due_alerts(ALERTS_AT_ONCE) {
+                self.evolve(state, entry)?;
+            }
         }
         state.rates.retain(|_, (second, _)| *second == now_ms / 1000);
         // Whoever was away itself has not heard the heartbeats of that time.
@@ -281,6 +287,7 @@ impl Driver {
         metrics::gauge!(name::LEDGER_LAG_SECONDS).set(lag.age.as_secs_f64());
         metrics::gauge!(name::WAITING_COMMANDS).set(self.lanes.commands.lock().len() as f64);
         metrics::gauge!(name::QUEUED_VMS).set(self.fleet.queued() as f64);
+        metrics::gauge!(name::PROCESSES_RUNNING).set(self.fleet.running_processes() as f64);
         metrics::gauge!(name::INDEX).set(self.position.index as f64);
         let progress = self.progress.borrow();
         let told = progress.events_index.min(progress.audit_index);

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bioxen_protocol::command::Verb;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{VmId, VmKey};
+use bioxen_protocol::limits::PROCESS_TIMEOUT_MS_DEFAULT;
 use bioxen_protocol::package::ModulesOf;
 use bioxen_protocol::reply::Executed;
 use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus, WorkerCommand};
@@ -16,7 +17,7 @@ use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus, WorkerCom
 use super::{Driver, State};
 use crate::answer::outbox::Outgoing;
 use crate::answer::{Reply, ReplyTo};
-use crate::fleet::vm::Vm;
+use crate::fleet::vm::{Process, Vm};
 
 /// Callers that may wait for one process: whoever repeats its request waits too.
 const WAITERS_PER_PROCESS: usize = 16;
@@ -79,17 +80,24 @@ impl Driver {
 
     /// Tells a process to the VM's worker (once more).
     pub(super) fn tell_process(&self, state: &mut State, key: &VmKey) {
-        let Some(running) = state.processes.get(key).filter(|running| !running.code.is_empty()) else {
+        let Some(vm) = self.fleet.vm(key) else { return };
+        let Some((process, at)) = vm.running_process().zip(vm.placement.as_ref()) else { return };
+        // Placed anew since: it may have taken effect there, and is not run again.
+        if process.generation.is_some_and(|generation| generation != at.generation) {
+            return;
+        }
+        let told = state.processes.get(key).filter(|running| running.number == process.number);
+        let told = told.map(|running| (running.code.as_str(), running.timeout_ms));
+        // A scheduled call's code stands in the VM's order, so that any leader can tell it.
+        let scheduled = vm.running_call().map(|code| (code, PROCESS_TIMEOUT_MS_DEFAULT));
+        let Some((code, timeout_ms)) = scheduled.or(told).filter(|(code, _)| !code.is_empty()) else {
             return;
         };
-        let Some(vm) = self.fleet.vm(key) else { return };
-        let is_current = vm.running_process().is_some_and(|process| process.number == running.number);
-        let Some(at) = vm.placement.as_ref().filter(|_| is_current) else { return };
         let command = WorkerCommand::Execute {
             epoch: state.epoch,
             key: key.clone(),
             generation: at.generation,
-            process: order(vm, running),
+            process: order(vm, process, code, timeout_ms),
         };
         let (worker, boot) = (at.worker.clone(), at.boot.clone());
         state.filling.effects.push(Outgoing::Worker { worker, boot, command });
@@ -128,15 +136,16 @@ pub(super) fn drain(processes: &mut Processes) -> Vec<ReplyTo> {
 const FORGOTTEN: &str = "the command took effect before, and another process has run in the VM since: its answer is no \
                          longer kept; look at the event `result` of its index";
 
-fn order(vm: &Vm, running: &Running) -> ProcessOrder {
-    let before = vm.changes.iter().rfind(|change| change.ordinal < running.number);
+fn order(vm: &Vm, process: &Process, code: &str, timeout_ms: u64) -> ProcessOrder {
+    let before = vm.changes.iter().rfind(|change| change.ordinal < process.number);
     ProcessOrder {
-        number: running.number,
+        number: process.number,
         after: before.map_or(0, |change| change.ordinal),
-        code: running.code.clone(),
-        timeout_ms: running.timeout_ms,
+        code: code.to_owned(),
+        timeout_ms,
         reservation: vm.allocation,
-        packages: modules(vm, running.number),
+        packages: modules(vm, process.number),
+        call: process.call,
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Driver, DriverError, State};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::Forget;
 use crate::fleet::command::Command;
+use crate::fleet::entry::Entry;
 use crate::fleet::vm::Vm;
 use crate::intake::Report;
 use crate::journal::Batch;
@@ -245,7 +246,11 @@ impl Driver {
                 );
                 return Ok(());
             }
+            let called = if let Entry::CallStarted { key, .. } = &entry { Some(key.clone()) } else { None };
             self.evolve(state, entry)?;
+            if let Some(key) = called {
+                self.tell_process(state, &key);
+            }
         }
         Ok(())
     }
@@ -264,5 +269,7 @@ fn absent_observation(vm: &Vm) -> Option<Observation> {
         reason: None,
         process: None,
         summary: None,
+        atp: vm.atp,
+        call_due: None,
     })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Desired, DesiredState, ProcessEnd, WorkerCommand};
@@ -160,6 +161,7 @@ impl Driver {
             self.readiness.ready("leads");
             crate::say_leads(*epoch, batch.incarnation, batch.first_index);
         }
+        super::counted::count(&batch.entries);
         self.release(state, released);
         self.decided.send_replace(batch.submit_sequence);
         let write = LedgerWrite::new(&batch, sequence, hash, payload.clone(), rows);
@@ -185,7 +187,7 @@ impl Driver {
 }
 
 /// What processes came to in a batch.
-fn ended_processes(entries: &[Entry]) -> Vec<(VmKey, ProcessEnd)> {
+pub(super) fn ended_processes(entries: &[Entry]) -> Vec<(VmKey, ProcessEnd)> {
     let ended = entries.iter().filter_map(|entry| match entry {
         Entry::Observed(seen) => Some((seen.key.clone(), seen.process.clone()?)),
         Entry::ProcessLost { key, number } => Some((key.clone(), crate::fleet::lost_process(*number))),
@@ -211,6 +213,8 @@ pub(super) fn absent(gone: &Forget) -> Desired {
         horizon_tick: None,
         reached_tick: 0,
         process_confirmed: 0,
+        calls_done: 0,
+        atp: AtpWatch::default(),
         monitor_seconds: 0,
     }
 }

@@ -7,6 +7,7 @@ use bioxen_protocol::id::VmId;
 use bioxen_protocol::quantity::AtpPercent;
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Measure;
 use super::amounts::Amounts;
 use super::ensemble::Ensemble;
 use super::idempotency::Requests;
@@ -58,6 +59,8 @@ pub struct Account {
     /// Destroyed VMs that are still remembered, oldest first.
     pub destroyed: VecDeque<VmId>,
     pub requests: Requests,
+    /// Of what its holdings are above the threshold, and have not recovered since.
+    pub alerted: BTreeSet<Measure>,
 }
 
 impl Account {

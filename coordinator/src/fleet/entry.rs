@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{CheckpointId, OnComplete, Verb};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
@@ -14,6 +15,7 @@ use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState,
 use serde::{Deserialize, Serialize};
 
 use super::account::UserLimits;
+use super::alerts::Alerted;
 use super::amounts::Amounts;
 use super::checkpoint::Taken;
 
@@ -63,10 +65,14 @@ pub enum Entry {
     Allocated { cause: Cause, key: VmKey, ordinal: u64, allocation: CellAllocation, held: Amounts },
     /// Process code was accepted; of the code itself the journal keeps the digest.
     ProcessStarted { cause: Cause, key: VmKey, number: u64, digest: String, timeout_ms: u64 },
+    /// The minute of a scheduled call has come: its code, which stands in the VM's order, runs from here on.
+    CallStarted { key: VmKey, call: u64, tick: u64, number: u64, digest: String, timeout_ms: u64 },
     /// Nobody said in time how a process ended: whether it took effect is unknown, and it is never run again.
     ProcessLost { key: VmKey, number: u64 },
     /// A package was accepted; `ordinal` 0 where the VM had not started and has it from minute 0.
     Installed { cause: Cause, key: VmKey, ordinal: u64, package: Arc<VmPackage> },
+    /// Use of something limited rose above its threshold, or has recovered from that.
+    Alerted(Box<Alerted>),
     /// The VM is sampled every so many seconds, or not any more where 0.
     Monitored { cause: Cause, key: VmKey, interval_seconds: u64 },
     /// The cell is kept as it stands, under this entry's index.
@@ -156,6 +162,9 @@ pub struct Observed {
     /// A process that ended with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessEnd>,
+    /// How its energy fares, where that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atp: Option<AtpWatch>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +193,7 @@ impl Entry {
             | Self::Placed { key, .. }
             | Self::Desired { key, .. }
             | Self::ProcessStarted { key, .. }
+            | Self::CallStarted { key, .. }
             | Self::ProcessLost { key, .. }
             | Self::Monitored { key, .. }
             | Self::Restored { key, .. }
@@ -198,6 +208,7 @@ impl Entry {
             | Self::Registered { .. }
             | Self::Expired { .. }
             | Self::LimitsSet { .. }
+            | Self::Alerted(_)
             | Self::Rejected(_) => None,
         }
     }

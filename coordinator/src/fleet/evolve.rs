@@ -1,5 +1,6 @@
 //! `evolve`: what follows from one entry. Total: it never refuses, and an entry about what is not there changes nothing.
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{BootId, Generation, UserId, VmKey, WorkerId};
 use bioxen_protocol::limits::PROCESS_GRACE_MS;
 use bioxen_protocol::state::VmState;
@@ -78,12 +79,16 @@ impl Fleet {
                 }
             }),
             Entry::ProcessStarted { key, number, digest, timeout_ms, .. } => {
-                self.process_started(index, key, *number, digest, *timeout_ms);
+                self.process_started(index, key, (*number, None), digest, *timeout_ms);
             }
             Entry::ProcessLost { key, number } => self.edit(index, key, |vm| vm.end_process(&lost(*number))),
             Entry::Installed { key, ordinal, package, .. } => {
                 self.edit(index, key, |vm| vm.install(*ordinal, package));
             }
+            Entry::CallStarted { key, call, number, digest, timeout_ms, .. } => {
+                self.process_started(index, key, (*number, Some(*call)), digest, *timeout_ms);
+            }
+            Entry::Alerted(alerted) => self.alerted(index, alerted),
             Entry::Monitored { key, interval_seconds, .. } => {
                 self.edit(index, key, |vm| vm.monitor_seconds = *interval_seconds);
             }
@@ -100,11 +105,22 @@ impl Fleet {
         }
     }
 
-    fn process_started(&mut self, index: u64, key: &VmKey, number: u64, digest: &str, timeout_ms: u64) {
+    /// `call` where it is a scheduled one.
+    fn process_started(
+        &mut self,
+        index: u64,
+        key: &VmKey,
+        (number, call): (u64, Option<u64>),
+        digest: &str,
+        timeout_ms: u64,
+    ) {
         let deadline_ms = self.time_ms.saturating_add(timeout_ms).saturating_add(PROCESS_GRACE_MS);
         self.edit(index, key, |vm| {
             vm.last_ordinal = number;
-            vm.process = Some(Process { number, digest: digest.to_owned(), deadline_ms, end: None });
+            let generation = vm.placement.as_ref().map(|at| at.generation);
+            let digest = digest.to_owned();
+            vm.process = Some(Process { number, digest, deadline_ms, generation, call, end: None });
+            vm.calls_started = vm.calls_started.max(call.map_or(0, |call| call + 1));
         });
     }
 
@@ -112,7 +128,8 @@ impl Fleet {
         // Not always nothing: a boot that was out of reach may come back with its VMs.
         let placed = self.placed_on(worker, boot).map(|vm| vm.held);
         let used = placed.fold(Amounts::NOTHING, Amounts::plus);
-        let now = Worker { boot: boot.clone(), capacity: capacity.clone(), live: true, index, used };
+        let (boot, capacity) = (boot.clone(), capacity.clone());
+        let now = Worker { boot, capacity, live: true, index, alerted: false, used };
         self.workers.insert(worker.clone(), now);
         self.touched.workers.insert(worker.clone());
         self.room_may_have_appeared = true;
@@ -154,6 +171,8 @@ impl Fleet {
             queued_at: created.queued.then_some(index),
             created_ms: self.time_ms,
             process: None,
+            calls_started: 0,
+            atp: AtpWatch::default(),
             monitor_seconds: 0,
             packages: Vec::new(),
             index,

@@ -10,6 +10,7 @@
 //! decide differently without rewriting history. Nothing here may depend on anything but the entries.
 
 pub mod account;
+pub mod alerts;
 pub mod amounts;
 pub mod checkpoint;
 pub mod command;
@@ -36,9 +37,10 @@ use bioxen_protocol::id::{BootId, Generation, RequestId, UserId, VmKey, WorkerId
 use bioxen_protocol::worker::ObservedState;
 
 pub(crate) use decide::within_most;
-pub use process::lost as lost_process;
+pub use process::{code_digest, lost as lost_process};
 
 use account::Account;
+use alerts::Measure;
 use amounts::Amounts;
 use vm::Vm;
 use worker::Worker;
@@ -68,6 +70,8 @@ pub struct Fleet {
     ensembles_ending: BTreeSet<VmKey>,
     /// A boot expired, and VMs that it was to stop or give up may not have been ended yet.
     ends_may_be_due: bool,
+    /// Of what all holdings are above the threshold, and have not recovered since.
+    pub alerted: BTreeSet<Measure>,
     /// VMs in which process code runs, by when its outcome is given up.
     processes: BTreeSet<(u64, VmKey)>,
     /// VMs whose last placement ended without a checkpoint.
@@ -147,7 +151,7 @@ impl Fleet {
         let held = self.placed_on(worker, boot).filter_map(|vm| {
             let at = vm.placement.as_ref()?;
             let is_there = at.observed != ObservedState::Absent;
-            is_there.then_some((&vm.key, at.generation, at.observed, at.applied))
+            is_there.then_some((&vm.key, at.generation, at.observed, at.applied, vm.atp))
         });
         bioxen_protocol::worker::inventory_digest(held)
     }

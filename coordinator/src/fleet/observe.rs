@@ -1,5 +1,6 @@
 //! What a worker said of a VM: decided against the VM's generation, folded into its state.
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::OnComplete;
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
@@ -8,6 +9,7 @@ use bioxen_protocol::worker::{Observation, ObservedState, ProcessEnd};
 use super::Fleet;
 use super::amounts::Amounts;
 use super::entry::{Entry, Observed};
+use super::process::call_due;
 use super::vm::{COMPLETED, Placement, Vm};
 
 /// What is said where lease and grace ended before the worker could confirm.
@@ -38,11 +40,13 @@ impl Fleet {
             || next_state(vm, seen.state) != vm.state
             || applied > at.applied
             || ended_process(vm, seen).is_some()
+            || news_of_energy(vm, seen).is_some()
             || (seen.checkpoint.is_some() && applied > vm.checkpoint_applied);
+        let called = call_due(vm, seen);
         if !news {
-            return Vec::new();
+            return called.into_iter().collect();
         }
-        vec![Entry::Observed(Box::new(Observed {
+        let observed = Entry::Observed(Box::new(Observed {
             key: seen.key.clone(),
             generation: seen.generation,
             state: seen.state,
@@ -60,7 +64,9 @@ impl Fleet {
             summary: seen.summary.as_deref().map(Into::into),
             held: held_after(vm, seen.state, applied),
             process: ended_process(vm, seen).cloned(),
-        }))]
+            atp: news_of_energy(vm, seen),
+        }));
+        std::iter::once(observed).chain(called).collect()
     }
 
     /// The end of a boot's lease and grace.
@@ -121,10 +127,14 @@ impl Fleet {
                 seen.state,
                 ObservedState::Stopped | ObservedState::Completed | ObservedState::Failed
             );
-            if stores && vm.order.record.is_some() {
+            // What process code let pass was stored before its end was told.
+            let left = seen.checkpoint.is_some();
+            let is_known = vm.recorded.last() == Some(&seen.generation);
+            if (stores || left) && vm.order.record.is_some() && !is_known {
                 vm.recorded.push(seen.generation);
             }
             vm.state = next;
+            vm.atp = seen.atp.unwrap_or(vm.atp);
             vm.tick = seen.tick;
             vm.held = seen.held;
             if ended && seen.checkpoint.is_none() {
@@ -166,7 +176,14 @@ fn end_of(vm: &Vm, at: &Placement) -> Entry {
         summary: None,
         held: held_after(vm, ObservedState::Absent, at.applied),
         process: None,
+        atp: None,
     }))
+}
+
+/// Never fewer crossings than are known: what says nothing of its energy says none.
+fn news_of_energy(vm: &Vm, seen: &Observation) -> Option<AtpWatch> {
+    let is_news = seen.atp != vm.atp && seen.atp.crossings >= vm.atp.crossings;
+    Some(seen.atp).filter(|_| is_news && seen.state != ObservedState::Absent)
 }
 
 /// The end of the process that runs, where the worker tells it.

@@ -1,6 +1,9 @@
 //! Process code in VMs: how it ends, and when its outcome is given up.
 
-use bioxen_protocol::worker::{ProcessEnd, ProcessStatus};
+use bioxen_protocol::limits::PROCESS_TIMEOUT_MS_DEFAULT;
+use bioxen_protocol::state::VmState;
+use bioxen_protocol::worker::{DesiredState, Observation, ObservedState, ProcessEnd, ProcessStatus};
+use sha2::{Digest, Sha256};
 
 use super::Fleet;
 use super::entry::Entry;
@@ -21,7 +24,54 @@ impl Vm {
     }
 }
 
+impl Vm {
+    /// Scheduled calls that have ended, one way or another.
+    pub(super) fn calls_done(&self) -> u64 {
+        let runs = self.running_process().is_some_and(|process| process.call.is_some());
+        self.calls_started - u64::from(runs)
+    }
+
+    /// The code of the process that runs, where it is a scheduled call.
+    pub(crate) fn running_call(&self) -> Option<&str> {
+        let call = usize::try_from(self.running_process()?.call?).ok()?;
+        self.order.calls().nth(call).map(|(_, code)| code)
+    }
+}
+
+/// The start of the scheduled call at which a worker says that the VM stands. Each is started once: not again where the
+/// VM was placed anew before its end was known.
+pub(super) fn call_due(vm: &Vm, seen: &Observation) -> Option<Entry> {
+    let call = seen.call_due.filter(|call| *call == vm.calls_started)?;
+    let stands = matches!(vm.state, VmState::Starting | VmState::Running | VmState::Paused)
+        && matches!(vm.desired, DesiredState::Running | DesiredState::Paused)
+        && matches!(seen.state, ObservedState::Running | ObservedState::Paused);
+    let ended = seen.process.as_ref().map(|end| end.number);
+    let is_free = vm.running_process().is_none_or(|process| ended == Some(process.number));
+    if !stands || !is_free {
+        return None;
+    }
+    let (_, code) = vm.order.calls().nth(usize::try_from(call).ok()?)?;
+    Some(Entry::CallStarted {
+        key: vm.key.clone(),
+        call,
+        tick: seen.tick.max(vm.tick),
+        number: vm.last_ordinal + 1,
+        digest: code_digest(code),
+        timeout_ms: PROCESS_TIMEOUT_MS_DEFAULT,
+    })
+}
+
+/// What the journal and the audit trail keep of process code: its SHA-256, in hexadecimal.
+pub fn code_digest(code: &str) -> String {
+    Sha256::digest(code).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Fleet {
+    /// VMs in which process code runs.
+    pub fn running_processes(&self) -> usize {
+        self.processes.len()
+    }
+
     /// Processes of which nobody said in time how they ended: at most `most`, the rest when asked again.
     pub fn lost_processes(&self, now_ms: u64, most: usize) -> Vec<Entry> {
         let overdue = self.processes.iter().take_while(|(deadline_ms, _)| *deadline_ms <= now_ms).take(most);

@@ -19,8 +19,6 @@ pub enum Rejection {
     NotFound { vm: VmId },
     /// BX006
     State { vm: VmId, state: VmState, verb: Verb },
-    /// BX005: it records, and process code would leave gaps.
-    Records { vm: VmId },
     /// BX006: process code runs in it already.
     Busy { vm: VmId, state: VmState },
     /// No checkpoint can be taken, or gone back to.

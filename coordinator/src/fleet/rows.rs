@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 use super::account::{Account, UserLimits};
+use super::alerts::Measure;
 use super::amounts::Amounts;
 use super::ensemble::{Ensemble, Member};
 use super::idempotency::{Remembered, Requests};
@@ -26,6 +27,8 @@ pub struct Head {
     pub time_ms: u64,
     pub submit_sequence: u64,
     pub config: ResourceConfig,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub alerted: BTreeSet<Measure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub struct AccountRow {
     pub limits: UserLimits,
     pub held: Amounts,
     pub queued: u64,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub alerted: BTreeSet<Measure>,
 }
 
 /// Every row of a fleet, decoded.
@@ -68,13 +73,15 @@ impl Fleet {
             time_ms: self.time_ms,
             submit_sequence: self.submit_sequence,
             config: self.config.clone(),
+            alerted: self.alerted.clone(),
         }
     }
 
     pub fn account_row(&self, user: &UserId) -> Option<AccountRow> {
         let account = self.accounts.get(user)?;
         let (limits, held) = (account.limits.clone(), account.held);
-        Some(AccountRow { limits, held, queued: account.places_taken() })
+        let alerted = account.alerted.clone();
+        Some(AccountRow { limits, held, queued: account.places_taken(), alerted })
     }
 
     /// The fleet that the rows describe.
@@ -87,13 +94,15 @@ impl Fleet {
             time_ms: head.time_ms,
             submit_sequence: head.submit_sequence,
             config: head.config,
+            alerted: head.alerted,
             workers: rows.workers.into_iter().collect(),
             room_may_have_appeared: true,
             ends_may_be_due: true,
             ..Self::default()
         };
         for (user, row) in &rows.accounts {
-            let account = Account { limits: row.limits.clone(), ..Account::default() };
+            let account =
+                Account { limits: row.limits.clone(), alerted: row.alerted.clone(), ..Account::default() };
             fleet.accounts.insert(user.clone(), account);
         }
         let mut vms = rows.vms;

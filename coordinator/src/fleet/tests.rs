@@ -1,5 +1,6 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
+mod alerts;
 mod checkpoints;
 mod ensembles;
 mod packages;
@@ -14,6 +15,7 @@ use super::amounts::Amounts;
 use super::command::{Answer, Ask, Command, NewVm};
 use super::entry::{Cause, Request};
 use super::rejection::{Rejection, Resource};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
@@ -87,6 +89,7 @@ impl Bench {
             max_vms: 16,
             total_ribosomes: 80,
             usable_ribosomes: 68,
+            warning_permille: 850,
             vm_types: vec![VmType::Basic],
             packs: BTreeMap::new(),
         };
@@ -177,6 +180,8 @@ fn observation(key: VmKey, generation: Generation, state: ObservedState, applied
         reason: None,
         process: None,
         summary: None,
+        atp: AtpWatch::default(),
+        call_due: None,
     }
 }
 

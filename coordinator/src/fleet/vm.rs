@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::OnComplete;
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
@@ -73,6 +74,12 @@ pub struct Vm {
     /// Process code that runs in it, or the last that did.
     #[serde(default)]
     pub process: Option<Process>,
+    /// Scheduled calls whose start is journaled.
+    #[serde(default)]
+    pub calls_started: u64,
+    /// How its energy fares, as last told.
+    #[serde(default)]
+    pub atp: AtpWatch,
     /// Seconds between samples; 0 where it is not monitored.
     #[serde(default)]
     pub monitor_seconds: u64,
@@ -92,6 +99,12 @@ pub struct Process {
     pub digest: String,
     /// When its outcome is given up, in milliseconds since 1970.
     pub deadline_ms: u64,
+    /// The placement that it was started in: in no other it is run.
+    #[serde(default)]
+    pub generation: Option<Generation>,
+    /// Which scheduled call it is, where it is one.
+    #[serde(default)]
+    pub call: Option<u64>,
     /// How it ended; none while it runs.
     pub end: Option<ProcessEnd>,
 }
@@ -165,6 +178,8 @@ impl Vm {
                 Some(process) => process.number - 1,
                 None => 0,
             },
+            calls_done: self.calls_done(),
+            atp: self.atp,
             monitor_seconds: self.monitor_seconds,
         }
     }

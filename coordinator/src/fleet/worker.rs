@@ -14,6 +14,9 @@ pub struct Worker {
     pub live: bool,
     /// The index of the last entry about it.
     pub index: u64,
+    /// Its use is above its threshold, and has not recovered since.
+    #[serde(default)]
+    pub alerted: bool,
     /// What the VMs placed on this boot hold; derived.
     #[serde(skip)]
     pub used: Amounts,

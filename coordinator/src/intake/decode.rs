@@ -318,7 +318,7 @@ fn process<T: Serialize>(raw: Raw, body: &T, code: String, timeout_ms: u64) -> R
     let same = digest(raw.verb, raw.vm.as_ref(), body)?;
     let Raw { caller: Caller { user, operator }, verb, vm, request_id, .. } = raw;
     let vm = vm.ok_or_else(|| field("vm_id", "the verb needs a VM: name it in the subject"))?;
-    let digest = Sha256::digest(&code).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = crate::fleet::code_digest(&code);
     let request = request_id.map(|id| Request { id, digest: same });
     Ok(Asked::Execute { cause: Cause { user, operator, verb, request }, vm, digest, code, timeout_ms })
 }

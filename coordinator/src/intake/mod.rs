@@ -6,6 +6,7 @@
 //!  worker reports                    --decode--> one lane   --/
 //! ```
 
+mod calls;
 pub(crate) mod chassis;
 pub(crate) mod decode;
 pub(crate) mod ensemble;

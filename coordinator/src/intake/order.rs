@@ -13,6 +13,7 @@ use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRI
 use bioxen_protocol::quantity::{AtpPercent, Pace};
 use bioxen_protocol::worker::{CellAllocation, CellOrder, OrderedChange};
 
+use super::calls;
 use super::chassis::{self, Chassis};
 use super::recording::recording;
 use crate::cell;
@@ -27,6 +28,7 @@ pub(crate) fn new_vm(create: Create, limits: &ChassisLimits) -> Result<(NewVm, V
     not_zero("allocation.", &create.allocation)?;
     let most = most(&chassis, create.config.as_ref())?;
     let allocation = filled(&chassis, most, create.allocation);
+    calls::check(&create.schedule)?;
     let schedule = schedule(&create.schedule, allocation)?;
     let horizon_tick = create.horizon_minutes.map(|horizon| horizon.ticks);
     let order = CellOrder {
@@ -95,7 +97,6 @@ fn refuse_later_features(create: &Create) -> Result<(), ErrorBody> {
     let later = [
         (create.vm_type == VmType::Xcpng, "vm_type", "xcpng"),
         (xcpng, "config.xcpng_config", "xcpng_config"),
-        (create.schedule.iter().any(|change| change.call.is_some()), "schedule.call", "a scheduled call"),
     ];
     match later.into_iter().find(|(asked, _, _)| *asked) {
         Some((_, name, what)) => Err(invalid(
@@ -211,11 +212,11 @@ fn schedule(changes: &[ScheduledChange], held: CellAllocation) -> Result<Vec<Ord
     sorted.sort_by_key(|change| change.at_minute);
     let mut now = held;
     for change in sorted {
-        if change.parameters.is_empty() && change.allocation.is_none() {
+        if change.parameters.is_empty() && change.allocation.is_none() && change.call.is_none() {
             return Err(invalid(
                 Code::ApiValidation,
                 "schedule",
-                "a scheduled change changes nothing: give parameters or allocation".to_owned(),
+                "a scheduled change changes nothing: give parameters, allocation or call".to_owned(),
             ));
         }
         let allocation = match change.allocation {
@@ -245,6 +246,7 @@ fn schedule(changes: &[ScheduledChange], held: CellAllocation) -> Result<Vec<Ord
             tick: change.at_minute.ticks,
             parameters: change.parameters.clone(),
             allocation,
+            call: change.call.clone(),
         });
     }
     Ok(ordered)

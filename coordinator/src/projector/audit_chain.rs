@@ -10,12 +10,12 @@
 //! | Rejected | the verb, or `unknown` | the user's |
 //! | MemberRefused | `observed` | the user's |
 //! | Placed | `placement` | the user's |
-//! | ProcessLost, and Observed where a process ended | `process` | the user's |
+//! | CallStarted, ProcessLost, and Observed where a process ended | `process` | the user's |
 //! | Recovered | `observed` | the user's |
 //! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
 //! | LimitsSet | `quota` | the user's, by the operator |
 //! | Registered, Expired, Leader, Configured | `sign-in`, `expiry`, `leader`, `config` | the fleet's |
-//! | Tick | none | |
+//! | Tick, Alerted | none | |
 
 use std::sync::LazyLock;
 
@@ -33,6 +33,11 @@ pub const FLEET: &str = "bioxen-fleet";
 
 #[expect(clippy::expect_used, reason = "a constant that the tests parse")]
 static FLEET_USER: LazyLock<UserId> = LazyLock::new(|| FLEET.parse().expect("FLEET is an id"));
+
+/// The name under which the fleet's own records and events stand.
+pub(super) fn fleet_user() -> UserId {
+    FLEET_USER.clone()
+}
 
 /// The last record of the audit stream, as far as the next one needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +66,7 @@ impl Chain {
 /// The records of one entry, in order, not yet numbered and sealed.
 pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
     match step.entry {
-        Entry::Tick => Vec::new(),
+        Entry::Tick | Entry::Alerted(_) => Vec::new(),
         Entry::Leader { epoch, coordinator } => {
             vec![of_fleet(step, "leader", Outcome::Accepted, format!("{coordinator} leads in epoch {epoch}"))]
         }
@@ -101,6 +106,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             process_end(step, &crate::fleet::lost_process(*number)).into_iter().collect()
         }
         Entry::Recovered(found) => vec![recovered(step, found)],
+        Entry::CallStarted { .. } => call_started(step).into_iter().collect(),
         Entry::Placed { key, worker, boot, .. } => {
             let generation = format!("{}.{}", step.incarnation, step.index);
             let note = format!("on worker {worker}, boot {boot}, generation {generation}");
@@ -139,6 +145,16 @@ fn refused(step: &Step<'_>, rejected: &Rejected) -> AuditRecord {
         count: rejected.count,
         ..bare(step, &rejected.user, action, Outcome::Rejected, rejected.message.clone())
     }
+}
+
+fn call_started(step: &Step<'_>) -> Option<AuditRecord> {
+    let Entry::CallStarted { key, call, tick, number, digest, .. } = step.entry else { return None };
+    let (call, minute) = (call + 1, words::minutes(*tick));
+    let note = format!(
+        "process {number} started: scheduled call {call} at minute {minute}, code of sha256 {digest}"
+    );
+    let bare = bare(step, &key.user, "process", Outcome::Observed, note);
+    Some(AuditRecord { vm_id: Some(key.vm.clone()), ..bare })
 }
 
 fn process_end(step: &Step<'_>, end: &ProcessEnd) -> Option<AuditRecord> {

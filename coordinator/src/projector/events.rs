@@ -12,8 +12,10 @@
 //!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
 //!              | destroyed)                        Rejected  rejected
 //!   Allocated  accepted (, allocated)              ProcessLost  result
+//!                                                            alert first, where its energy is low
 //!   ProcessStarted, Monitored,                     Installed  accepted (, result; else with Observed)
-//!   Checkpointed, Restored  accepted (, stopped)   the rest  nothing
+//!   Checkpointed, Restored  accepted (, stopped)   Alerted   alert, where it is raised
+//!                                                  the rest  nothing
 //! ```
 
 use bioxen_protocol::error::Code;
@@ -23,7 +25,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{ObservedState, ProcessEnd, ProcessStatus};
 
 use super::fold::{Change, Completed, Confirmed, Step};
-use super::words;
+use super::{alerts, words};
 use crate::fleet::checkpoint::Recovery;
 use crate::fleet::entry::{Cause, Entry, Observed, Rejected};
 
@@ -58,8 +60,10 @@ fn of_entry(step: &Step<'_>) -> Vec<Event> {
         }
         (Entry::Observed(seen), [change]) => {
             let ended = seen.process.as_ref().map(|end| result(step, change, end));
-            observed(step, seen, change).into_iter().chain(ended).collect()
+            let short = alerts::of_energy(step, seen, change);
+            short.into_iter().chain(observed(step, seen, change)).chain(ended).collect()
         }
+        (Entry::Alerted(alerted), _) => alerts::of_units(step, alerted).into_iter().collect(),
         (Entry::ProcessLost { number, .. }, [change]) => {
             vec![result(step, change, &crate::fleet::lost_process(*number))]
         }
@@ -183,7 +187,7 @@ fn caused(event: Event, cause: Option<&Cause>) -> Event {
     Event { verb: Some(cause.verb), request_id, ..event }
 }
 
-fn about(step: &Step<'_>, change: &Change, name: EventName) -> Event {
+pub(super) fn about(step: &Step<'_>, change: &Change, name: EventName) -> Event {
     Event {
         state: change.after.as_ref().map(|after| after.state),
         generation: change.generation(),
@@ -191,7 +195,7 @@ fn about(step: &Step<'_>, change: &Change, name: EventName) -> Event {
     }
 }
 
-fn bare(step: &Step<'_>, event: EventName, user: &UserId, vm: Option<&VmId>) -> Event {
+pub(super) fn bare(step: &Step<'_>, event: EventName, user: &UserId, vm: Option<&VmId>) -> Event {
     Event {
         event,
         user: user.clone(),
@@ -206,5 +210,6 @@ fn bare(step: &Step<'_>, event: EventName, user: &UserId, vm: Option<&VmId>) -> 
         generation: None,
         code: None,
         count: None,
+        alert: None,
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Glance {
     pub(super) changes: Vec<NumberedChange>,
     pub(super) tick: u64,
     pub(super) recovery: Option<Recovery>,
+    pub(super) alerts: u64,
 }
 
 impl Glance {
@@ -35,6 +36,7 @@ impl Glance {
             changes: vm.changes.clone(),
             tick: vm.tick,
             recovery: vm.recovery,
+            alerts: vm.atp.crossings,
         }
     }
 

@@ -10,6 +10,7 @@
 //! gives. So nothing is kept here that a crash could lose. This module decides nothing about the fleet and holds
 //! nobody up: the driver passes batches by `try_send`, and what did not fit is read from the journal.
 
+mod alerts;
 mod audit_chain;
 mod end;
 mod events;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
 use bioxen_protocol::error::Code;
@@ -90,6 +91,7 @@ impl Bench {
             max_vms: 4,
             total_ribosomes: 80,
             usable_ribosomes: 68,
+            warning_permille: 850,
             vm_types: vec![VmType::Basic],
             packs: Default::default(),
         };
@@ -116,6 +118,8 @@ impl Bench {
             reason: (state == ObservedState::Failed).then(|| "the solver gave up".to_owned()),
             process: None,
             summary: None,
+            atp: AtpWatch::default(),
+            call_due: None,
         };
         let (worker, boot) = (at.worker, at.boot);
         self.run(&Command::Observe { worker, boot, observation: Box::new(observation) });

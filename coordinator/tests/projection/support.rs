@@ -261,6 +261,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
             summary: None,
             held,
             process: None,
+            atp: None,
         }))
     };
     vec![

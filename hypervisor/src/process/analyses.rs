@@ -128,6 +128,8 @@ impl Analysis {
             Function::OperonExpression => Self::Operons(operon_expression(cell)?),
             Function::StartTranscription
             | Function::ManageOperons
+            | Function::InsertPlasmid
+            | Function::RemovePlasmid
             | Function::SetNutrient
             | Function::AddDrug
             | Function::Advance => return Ok(None),

@@ -112,6 +112,20 @@ pub fn manage_operons(cell: &Cell, operons: Vec<String>, action: &str) -> Result
     Ok(organism(cell, OrganismAction::Operons { operons, action }))
 }
 
+/// One copy of a plasmid in, or all copies of it out.
+///
+/// # Errors
+/// None of its own; applying the change says what the chassis does not have.
+#[must_use]
+pub fn plasmid(cell: &Cell, plasmid: String, insert: bool) -> Change {
+    let action = if insert {
+        OrganismAction::InsertPlasmid { plasmid }
+    } else {
+        OrganismAction::RemovePlasmid { plasmid }
+    };
+    organism(cell, action)
+}
+
 fn organism(cell: &Cell, action: OrganismAction) -> Change {
     Change { tick: cell.tick(), organism: vec![action], ..Change::default() }
 }

@@ -43,6 +43,8 @@ functions! {
     TestEcoliProcess "test_ecoli_process" "test_ecoli_process()" "The same checks, for E. coli only, and its replication."
     StartTranscription "start_transcription" "start_transcription(['GENE', ..])" "Starts transcription of genes."
     ManageOperons "manage_operons" "manage_operons(['OPERON', ..], 'activate' | 'repress' | 'derepress')" "Regulates operons."
+    InsertPlasmid "insert_plasmid" "insert_plasmid('PLASMID')" "Puts one copy of a plasmid in; it costs the cell and copies itself."
+    RemovePlasmid "remove_plasmid" "remove_plasmid('PLASMID')" "Takes all copies of a plasmid out."
     SetNutrient "set_nutrient" "set_nutrient(MOLECULES)" "Sets the external nutrient s0."
     AddDrug "add_drug" "add_drug('chloramphenicol', MICROMOLAR)" "Adds a drug to what is there."
     Advance "advance" "advance(MINUTES)" "Lets simulated time pass, in tenths of a minute."

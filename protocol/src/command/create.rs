@@ -91,7 +91,7 @@ pub struct ScheduledChange {
     pub parameters: BTreeMap<String, f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationRequest>,
-    /// Process code; not served by this version.
+    /// Process code that runs when the VM stands at that minute, after the rest of the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Answers, errors, events and audit records.
 
+use bioxen_protocol::alert::{Alert, AlertKind};
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::client::WorkerList;
 use bioxen_protocol::command::{CheckpointId, TableFormat, Verb, VmType};
@@ -8,9 +9,9 @@ use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal}
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
-    Allocated, AllocationReply, CheckpointInfo, Checkpointed, Created, Difference, EnsembleAccepted,
-    EnsembleStatus, Executed, FleetTotals, History, Installed, Listed, MemberBody, Monitored,
-    OperationStatistics, Optimized, PackageReply, Performance, Predicted, Quota, Recommendation,
+    Allocated, AllocationReply, CheckpointInfo, Checkpointed, Created, Difference, EffectiveAllocation,
+    EnsembleAccepted, EnsembleStatus, Executed, FleetTotals, History, Installed, Listed, MemberBody,
+    Monitored, OperationStatistics, Optimized, PackageReply, Performance, Predicted, Quota, Recommendation,
     Recommendations, Reservation, Resources, Restored, ResultsChunk, Sample, StateReached, Status,
     TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
@@ -41,6 +42,17 @@ pub(crate) fn check(golden: &mut Golden) {
         ..event()
     };
     golden.message("event_rejected", &rejected);
+    let alert = Alert {
+        kind: AlertKind::AtpLevel,
+        value: 0.187,
+        threshold: 0.2,
+        times: 1,
+        minute: Some(60.0),
+        used: None,
+        limit: None,
+        worker: None,
+    };
+    golden.message("event_alert", &Event { event: EventName::Alert, alert: Some(alert), ..event() });
     golden.message("audit_record", &audit_record().sealed(NO_HASH).unwrap());
 }
 
@@ -82,6 +94,7 @@ fn vms(golden: &mut Golden) {
             vm_id: id("cell-1"),
             allocation: ALLOCATION,
             most: AllocationReply { ribosomes: 15, ..ALLOCATION },
+            effective: None,
             usage: Usage {
                 ribosomes_active: Some(335.3),
                 ribosomes_total: Some(612.5),
@@ -170,6 +183,7 @@ fn status() -> Status {
         queue_position: None,
         seed: u64::MAX,
         predicted: Some(Predicted { doubling_time_min: None, ..PREDICTED }),
+        effective: Some(EffectiveAllocation { atp_percentage: AtpPercent(55_250), ribosomes: Some(8) }),
         labels: [("sweep".to_owned(), "7".to_owned())].into(),
         checkpoints: vec![checkpoint()],
         packages: vec![package()],
@@ -294,6 +308,7 @@ fn event() -> Event {
         generation: Some(GENERATION),
         code: None,
         count: None,
+        alert: None,
     }
 }
 

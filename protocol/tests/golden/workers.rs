@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::package::{ModulesOf, VmPackage, VmPlasmid};
-use bioxen_protocol::quantity::Pace;
-use bioxen_protocol::reply::Sample;
+use bioxen_protocol::quantity::{AtpPercent, Pace};
+use bioxen_protocol::reply::{EffectiveAllocation, Sample};
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
     Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra,
@@ -36,6 +37,7 @@ pub(crate) fn check(golden: &mut Golden) {
         .into_iter()
         .collect(),
         applied: 2,
+        effective: Some(EffectiveAllocation { atp_percentage: AtpPercent(55_250), ribosomes: None }),
         checkpoint: Some(vec![0, 127, 128, 255]),
         history: vec![Sample { time_ms: 1_700_000_000_123, metrics: serde_json::Map::new() }],
     };
@@ -65,6 +67,7 @@ fn reports(golden: &mut Golden) {
         max_vms: 4,
         total_ribosomes: 80,
         usable_ribosomes: 68,
+        warning_permille: 850,
         vm_types: vec![VmType::Basic, VmType::Xcpng],
         packs: std::collections::BTreeMap::new(),
     };
@@ -106,6 +109,8 @@ fn observation(state: ObservedState) -> Observation {
             execution_us: 4_200,
         }),
         summary: (state == ObservedState::Completed).then(|| r#"{"atp":1.5}"#.to_owned()),
+        atp: atp(),
+        call_due: (state == ObservedState::Running).then_some(1),
     }
 }
 
@@ -127,6 +132,7 @@ fn commands(golden: &mut Golden) {
         timeout_ms: 5_000,
         reservation: ALLOCATION,
         packages: vec![ModulesOf { package: id("growth-analysis@1.0.0"), digest: DIGEST.to_owned() }],
+        call: Some(1),
     };
     let (key, generation) = (key(), GENERATION);
     golden.internal("command_execute", &WorkerCommand::Execute { epoch: 3, key, generation, process });
@@ -157,6 +163,8 @@ fn desired(state: DesiredState) -> Desired {
         reached_tick: 601,
         horizon_tick: is_kept.then_some(6_000),
         process_confirmed: u64::from(is_kept),
+        calls_done: u64::from(is_kept),
+        atp: if is_kept { atp() } else { AtpWatch::default() },
         monitor_seconds: if is_kept { 30 } else { 0 },
     }
 }
@@ -193,6 +201,7 @@ fn order() -> CellOrder {
             tick: 123,
             parameters: [("cl".to_owned(), 4.0)].into(),
             allocation: Some(CellAllocation { ribosomes: 5, ..ALLOCATION }),
+            call: Some("advance(1)".to_owned()),
         }],
         horizon_tick: Some(6_000),
         horizon_generations: Some(3),
@@ -201,6 +210,10 @@ fn order() -> CellOrder {
         record: Some(RecordOrder { variables: vec!["atp".to_owned()], every_ticks: 10 }),
         packages: vec![Arc::new(package())],
     }
+}
+
+fn atp() -> AtpWatch {
+    AtpWatch { is_low: true, crossings: 2, tick: 600, level_permille: 187 }
 }
 
 fn key() -> VmKey {

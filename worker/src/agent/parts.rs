@@ -39,6 +39,7 @@ fn most_bytes(vm: &Observation) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use bioxen_protocol::alert::AtpWatch;
     use bioxen_protocol::id::{Generation, VmKey};
     use bioxen_protocol::limits::CHECKPOINT_BYTES;
     use bioxen_protocol::worker::{ObservedState, WorkerReport};
@@ -59,6 +60,8 @@ mod tests {
             reason: Some("x".repeat(1000)),
             process: None,
             summary: Some("x".repeat(4000)),
+            atp: AtpWatch::default(),
+            call_due: None,
         }
     }
 

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use self::child::{Child, Lost, StartError};
 pub use self::packages::{Modules, ModulesError};
+use crate::metrics::{GUEST_FUEL, GUEST_JOBS, GUESTS, GUESTS_LOST};
 
 /// Names the program where it does not stand beside the worker's own.
 pub const PROGRAM_VARIABLE: &str = "BIOXEN_GUEST";
@@ -139,6 +140,7 @@ impl GuestPool {
                     Ok(child) => {
                         let _ = ready.send(Ok(child.confinement()));
                         drop(ready);
+                        metrics::gauge!(GUESTS.name).increment(1.0);
                         keeper.keep(child);
                     }
                     Err(error) => drop(ready.send(Err(error))),
@@ -244,8 +246,11 @@ impl Keeper {
                 }
                 Err(error) => without_child(&request, Lost::Ended(format!("it did not start: {error}"))),
             };
+            count(&result);
             let _ = request.answer.send(result);
             if child.is_none() {
+                metrics::counter!(GUESTS_LOST.name).increment(1);
+                metrics::gauge!(GUESTS.name).decrement(1.0);
                 child = self.replace();
             }
         }
@@ -268,7 +273,10 @@ impl Keeper {
     /// Another child ahead of the next job; where none starts, that job tries again.
     fn replace(&self) -> Option<Child> {
         match Child::start(&self.program, self.packs.as_deref(), &self.ending) {
-            Ok(child) => Some(child),
+            Ok(child) => {
+                metrics::gauge!(GUESTS.name).increment(1.0);
+                Some(child)
+            }
             Err(error) => {
                 tracing::warn!(%error, "a guest was lost and no other started");
                 std::thread::sleep(RESTART_PAUSE);
@@ -281,6 +289,21 @@ impl Keeper {
 /// Whether the child may serve another job: one whose heap was full may not get back all of its memory.
 fn is_as_new(outcome: &Outcome) -> bool {
     !matches!(outcome.result, Err(Failure::Memory { .. }))
+}
+
+fn count(outcome: &Outcome) {
+    let ended = match &outcome.result {
+        Ok(_) => "completed",
+        Err(Failure::Fuel { .. }) => "fuel",
+        Err(Failure::Memory { .. }) => "memory",
+        Err(Failure::Wall { .. }) => "wall",
+        Err(Failure::Advance { .. }) => "advance",
+        Err(Failure::Result { .. }) => "result",
+        Err(Failure::Killed { .. }) => "killed",
+        Err(_) => "failed",
+    };
+    metrics::counter!(GUEST_JOBS.name, "outcome" => ended).increment(1);
+    metrics::counter!(GUEST_FUEL.name).increment(outcome.spent.fuel);
 }
 
 fn without_child(request: &Request, lost: Lost) -> Outcome {

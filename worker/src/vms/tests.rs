@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::reply::Sample;
@@ -107,6 +108,8 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         horizon_tick: None,
         reached_tick: 0,
         process_confirmed: 0,
+        calls_done: 0,
+        atp: AtpWatch::default(),
         monitor_seconds: 0,
     }
 }
@@ -193,7 +196,10 @@ fn a_stopped_vm_stays_with_its_checkpoint_until_it_is_desired_absent() {
         assert_eq!(vms.desire(desired("c1", 5, state)), Some(stopped.clone()));
     }
     assert_eq!(vms.inventory().collect::<Vec<_>>(), [&stopped]);
-    assert_eq!(vms.digest(), inventory_digest([(&key("c1"), generation(5), stopped.state, 0)].into_iter()));
+    assert_eq!(
+        vms.digest(),
+        inventory_digest([(&key("c1"), generation(5), stopped.state, 0, AtpWatch::default())].into_iter())
+    );
     assert_eq!(vms.live(), 0);
     vms.desire(desired("c1", 5, DesiredState::Absent));
     assert_eq!((vms.inventory().count(), vms.digest()), (0, 0));

@@ -51,6 +51,22 @@ fn every_named_analysis_answers_from_the_state_and_changes_with_it() {
 }
 
 #[test]
+fn plasmids_come_and_go_by_calls_and_scripts_where_the_chassis_has_them() {
+    let guests = Guests::start(1);
+    let ecoli = |code: &str| guests.run_on(ChassisName::Ecoli, code);
+    let inserted = ecoli("insert_plasmid('pBR322')").expect("it is taken");
+    assert_eq!((inserted.changes.len(), inserted.checkpoint.is_some()), (1, true));
+    let script =
+        "cell.insert_plasmid('pBR322') cell.advance(30) cell.remove_plasmid('pBR322') return cell.time()";
+    let scripted = ecoli(script).expect("it runs");
+    assert_eq!((scripted.value, scripted.changes.len()), (Value::Whole(30), 2));
+    let unknown = ecoli("insert_plasmid('pBR323')").expect_err("there is none of that name");
+    assert!(matches!(&unknown, Failure::UnknownGene { what, .. } if what == "plasmid"), "{unknown:?}");
+    let without = guests.run("insert_plasmid('pBR322')").expect_err("syn3a has none");
+    assert!(matches!(without, Failure::Unsupported { .. }), "{without:?}");
+}
+
+#[test]
 fn what_cannot_be_called_is_refused_and_says_why() {
     let guests = Guests::start(1);
     let failure = |code: &str| guests.run(code).expect_err(code);

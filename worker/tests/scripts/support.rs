@@ -72,5 +72,6 @@ pub(crate) fn job(cell: &Cell, code: &str) -> Job {
         limits: Limits::default(),
         reservation: RESERVATION,
         packages: Vec::new(),
+        recording: None,
     }
 }

@@ -18,10 +18,6 @@ pub(super) fn decide_execute(
     if !stands || vm.placement.is_none() {
         return Err(wrong_state(vm, cause.verb));
     }
-    // What it lets pass would be missing in the recording.
-    if vm.order.record.is_some() {
-        return Err(Rejection::Records { vm: vm.key.vm.clone() });
-    }
     if vm.running_process().is_some() {
         return Err(Rejection::Busy { vm: vm.key.vm.clone(), state: vm.state });
     }

@@ -15,7 +15,7 @@ use crate::fleet::worker::Worker;
 use crate::fleet::{Fleet, Touched};
 
 /// The fleet from its own rows.
-fn through_rows(fleet: &Fleet) -> Fleet {
+pub(super) fn through_rows(fleet: &Fleet) -> Fleet {
     let requests = fleet.accounts.iter().flat_map(|(user, account)| {
         account.requests.iter().map(|(id, request)| (user.clone(), id.clone(), request.clone()))
     });

@@ -11,9 +11,12 @@
 //! | `pool` | all VMs, and what a commit means |
 //! | `vm`, `pacing`, `scheduler` | one VM; when it is due; who is next |
 //! | `quantum`, `order` | a stretch of simulated time; from the wire's order to a cell |
-//! | `process`, `monitoring` | process code on a cell; samples of it |
+//! | `process`, `calls` | process code on a cell; when a scheduled call is due |
+//! | `monitoring`, `watch` | samples of a cell; its energy, for alerts |
+//! | `storing` | what was recorded, on its way to the store |
 //! | `threads` | who computes, and who sleeps |
 
+mod calls;
 mod monitoring;
 mod order;
 mod pacing;
@@ -21,20 +24,23 @@ mod pool;
 mod process;
 mod quantum;
 mod scheduler;
+mod storing;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod vm;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::Trace;
+use bioxen_hypervisor::{Cell, RibosomeCap};
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::{TICKS_PER_MINUTE, TRACE_BYTES};
-use bioxen_protocol::reply::Sample;
+use bioxen_protocol::quantity::AtpPercent;
+use bioxen_protocol::reply::{EffectiveAllocation, Sample};
 use bioxen_protocol::worker::{Desired, LiveVm, Observation, ProcessOrder, QueryExtra};
 use tokio::sync::Notify;
 
@@ -144,6 +150,7 @@ impl Backend for Basic {
             cpu_seconds: 0.0,
             memory_kb: 0,
             metrics: metrics(&cell),
+            effective: Some(effective(&cell)),
             checkpoint: last.checkpoint.clone(),
             history: Vec::new(),
         })
@@ -154,7 +161,7 @@ impl Backend for Basic {
     }
 
     fn stored(&self, key: &VmKey, generation: Generation) {
-        self.shared.change(|pool, _| pool.stored(key, generation));
+        self.shared.change(|pool, now_ns| pool.stored(key, generation, now_ns));
     }
 
     fn rows(&self, key: &VmKey, row: usize) -> Option<(usize, Trace)> {
@@ -195,9 +202,19 @@ fn live(seen: &Seen) -> LiveVm {
         cpu_seconds: seen.cpu.as_secs_f64(),
         memory_kb: VM_MEMORY_KB + seen.trace_kb,
         metrics,
+        effective: Some(effective(&seen.cell)),
         checkpoint: None,
         history: Vec::new(),
     }
+}
+
+fn effective(cell: &Cell) -> EffectiveAllocation {
+    let given = cell.allocation();
+    let ribosomes = match given.ribosomes {
+        RibosomeCap::Units(units) => Some(u64::from(units)),
+        RibosomeCap::Unlimited | RibosomeCap::Molecules(_) => None,
+    };
+    EffectiveAllocation { atp_percentage: AtpPercent(u64::from(given.atp_milli_percent)), ribosomes }
 }
 
 fn metrics(cell: &Cell) -> serde_json::Map<String, serde_json::Value> {

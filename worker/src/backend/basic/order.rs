@@ -61,7 +61,8 @@ fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
     }
     at_most("the number of packages", order.packages.len(), PACKAGES_PER_VM)?;
     let installed = order.packages.iter().map(|package| Ok(installed(package, 0)));
-    let schedule = installed.chain(order.schedule.iter().map(scheduled)).collect::<Result<_, _>>()?;
+    let changes = order.schedule.iter().filter(|change| change.changes_cell());
+    let schedule = installed.chain(changes.map(scheduled)).collect::<Result<_, _>>()?;
     let spec = CellSpec {
         chassis,
         parameters: order.parameters.clone(),

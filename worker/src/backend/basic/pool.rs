@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::Cell;
-use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::worker::{Desired, Observation, ObservedState, ProcessOrder};
@@ -23,25 +22,28 @@ use super::monitoring::Monitoring;
 use super::process::{ProcessEnded, ProcessWork};
 use super::quantum::{Assignment, Failure, Origin, Outcome};
 use super::scheduler::{Number, Scheduler};
+use super::storing::{Saving, Storing};
 use super::vm::{Need, Vm};
-use crate::backend::{Figures, Recording, Standing};
+use crate::backend::{Figures, Standing};
 
 /// All VMs.
 #[derive(Debug)]
 pub(super) struct Pool {
     quantum_ns: u64,
-    vms: HashMap<Number, Vm>,
-    numbers: HashMap<VmKey, Number>,
+    pub(super) vms: HashMap<Number, Vm>,
+    pub(super) numbers: HashMap<VmKey, Number>,
     next_number: u64,
     scheduler: Scheduler,
     lease_until_ns: u64,
     /// To be told of.
     changed: BTreeSet<Number>,
-    ended: Vec<Observation>,
+    pub(super) ended: Vec<Observation>,
     /// Process code that waits for a thread; its VMs are in work.
     processes: VecDeque<(Number, ProcessWork)>,
     /// Ended, and told of once their recordings are stored.
-    storing: HashMap<VmKey, Storing>,
+    pub(super) storing: HashMap<VmKey, Storing>,
+    /// In work until what process code let them record is stored: only then does its end commit.
+    pub(super) saving: HashMap<VmKey, Saving>,
     totals: Figures,
 }
 
@@ -55,14 +57,6 @@ pub(super) struct Seen {
     pub(super) uptime: Duration,
     pub(super) cpu: Duration,
     pub(super) trace_kb: u64,
-}
-
-/// A VM that has ended and whose recording is on its way to the store.
-#[derive(Debug)]
-struct Storing {
-    observation: Observation,
-    trace: Arc<Trace>,
-    is_taken: bool,
 }
 
 /// What is told of a VM that ends.
@@ -86,6 +80,7 @@ impl Pool {
             ended: Vec::new(),
             processes: VecDeque::new(),
             storing: HashMap::new(),
+            saving: HashMap::new(),
             totals: Figures::default(),
         }
     }
@@ -122,6 +117,7 @@ impl Pool {
         }
         self.ended.retain(|observation| observation.key != *key);
         self.storing.remove(key);
+        self.saving.remove(key);
     }
 
     /// The lease stands until `until_ns`; whether threads that waited for it have to be woken.
@@ -133,6 +129,9 @@ impl Pool {
                 vm.pacing.skip(before_ns, now_ns);
             }
         }
+        // With each renewal: the word before may have been lost.
+        let waiting = self.vms.iter().filter(|(_, vm)| vm.waits_for_call()).map(|(number, _)| *number);
+        self.changed.extend(waiting);
         has_lapsed
     }
 
@@ -189,7 +188,7 @@ impl Pool {
         };
         vm.commit(&outcome, now_ns);
         self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
-        if !outcome.applied_ticks.is_empty() {
+        if !outcome.applied_ticks.is_empty() || vm.is_energy_news(now_ns) {
             self.changed.insert(number);
         }
         if outcome.recorded.as_ref().is_some_and(|recorded| recorded.is_full) {
@@ -234,6 +233,17 @@ impl Pool {
 
     /// A process has ended.
     pub(super) fn commit_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
+        let Some(vm) = self.vms.get_mut(&number) else { return };
+        if let Some(trace) = vm.trace_with(&ended) {
+            let (generation, trace) = (vm.generation, Arc::new(trace));
+            let saving = Saving { number, generation, ended, trace, is_taken: false };
+            self.saving.insert(vm.key.clone(), saving);
+            return;
+        }
+        self.finish_process(number, ended, now_ns);
+    }
+
+    pub(super) fn finish_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
         let stands = self.lease_stands(now_ns);
         let Some(vm) = self.vms.get_mut(&number) else { return };
         vm.is_in_work = false;
@@ -269,6 +279,9 @@ impl Pool {
         {
             self.processes.push_back((number, work));
             return self.scheduler.idle(number);
+        }
+        if vm.is_call_news() {
+            self.changed.insert(number);
         }
         match vm.need(now_ns) {
             Need::Urgent => self.scheduler.urgent(number, now_ns),
@@ -310,6 +323,7 @@ impl Pool {
         !self.ended.is_empty()
             || !self.changed.is_empty()
             || self.storing.values().any(|storing| !storing.is_taken)
+            || self.saving.values().any(|saving| !saving.is_taken)
     }
 
     pub(super) fn see(&self, key: &VmKey, now_ns: u64) -> Option<Seen> {
@@ -324,35 +338,6 @@ impl Pool {
             cpu: Duration::from_nanos(vm.cpu_ns),
             trace_kb: vm.trace_kb(),
         })
-    }
-
-    /// Recordings of VMs that have ended, each once.
-    pub(super) fn recordings(&mut self) -> Vec<Recording> {
-        let new = self.storing.values_mut().filter(|storing| !storing.is_taken);
-        new.map(|storing| {
-            storing.is_taken = true;
-            let Observation { key, generation, .. } = &storing.observation;
-            Recording { key: key.clone(), generation: *generation, trace: Arc::clone(&storing.trace) }
-        })
-        .collect()
-    }
-
-    /// The recording is safe: the end may be told.
-    pub(super) fn stored(&mut self, key: &VmKey, generation: Generation) {
-        if self.storing.get(key).is_some_and(|storing| storing.observation.generation == generation)
-            && let Some(storing) = self.storing.remove(key)
-        {
-            self.ended.push(storing.observation);
-        }
-    }
-
-    /// Rows of what a VM has recorded in this placement, from `row` on, and how many there are in all.
-    pub(super) fn rows(&self, key: &VmKey, row: usize, bytes: usize) -> Option<(usize, Trace)> {
-        let vm = self.numbers.get(key).and_then(|number| self.vms.get(number));
-        let trace = vm.and_then(|vm| vm.trace.as_ref());
-        let trace = trace.or_else(|| Some(&*self.storing.get(key)?.trace))?;
-        let rows = bytes / (size_of::<f64>() * trace.columns.len().max(1));
-        Some((trace.rows(), trace.window(row, rows.max(1))))
     }
 
     /// Where the cells stand that may be packed.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bioxen_guest::{Done, Failure, Job, JobPackage, Limits};
+use bioxen_guest::{Done, Failure, Job, JobPackage, Limits, RecordingOrder};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::effects::Reservation;
+use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
 use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus};
 
@@ -22,6 +23,9 @@ pub(super) struct ProcessWork {
     pub(super) order: ProcessOrder,
     pub(super) cell: Arc<Cell>,
     pub(super) horizon_tick: Option<u64>,
+    /// What the VM records, and the ceiling on that.
+    pub(super) recording: Option<Arc<Recording>>,
+    pub(super) memory_kb: u64,
 }
 
 /// How it ended, and the cell that it left; none where nothing changed.
@@ -29,19 +33,23 @@ pub(super) struct ProcessWork {
 pub(super) struct ProcessEnded {
     pub(super) end: ProcessEnd,
     pub(super) cell: Option<Cell>,
+    /// Which scheduled call it was, where it was one.
+    pub(super) call: Option<u64>,
+    /// What the VM records, of the time that it let pass.
+    pub(super) rows: Option<Trace>,
 }
 
 impl ProcessEnded {
     /// The same, not committed.
     pub(super) fn discarded(self) -> Self {
-        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None }
+        Self { end: failed(self.end, NOT_COMMITTED.to_owned()), cell: None, call: self.call, rows: None }
     }
 }
 
 impl ProcessWork {
     /// Runs it; takes as long as it takes, at most its time.
     pub(super) fn run(self, guests: Option<&GuestPool>) -> ProcessEnded {
-        let begun = Instant::now();
+        let (begun, call) = (Instant::now(), self.order.call);
         let outcome = match guests {
             Some(guests) => self.packages(guests).and_then(|packages| {
                 guests.run_blocking(&self.job(packages)).map_err(|refused| refused.to_string())
@@ -59,15 +67,17 @@ impl ProcessWork {
         };
         let taken = match outcome.map(|outcome| outcome.result) {
             Ok(Ok(done)) => self.take(done),
-            Ok(Err(failure)) => return ProcessEnded { end: told(end, failure), cell: None },
+            Ok(Err(failure)) => {
+                return ProcessEnded { end: told(end, failure), cell: None, call, rows: None };
+            }
             Err(refused) => Err(refused),
         };
         match taken {
-            Ok((output, cell)) => {
+            Ok((output, cell, rows)) => {
                 end.output = output;
-                ProcessEnded { end, cell }
+                ProcessEnded { end, cell, call, rows }
             }
-            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None },
+            Err(reason) => ProcessEnded { end: failed(end, reason), cell: None, call, rows: None },
         }
     }
 
@@ -99,11 +109,16 @@ impl ProcessWork {
                 ribosome_units: narrow(reserved.ribosomes),
             },
             packages,
+            recording: self.recording.as_ref().map(|recording| RecordingOrder {
+                variables: recording.variables().to_vec(),
+                every_ticks: recording.every_ticks(),
+                last_tick: recording.last_tick_within(self.memory_kb.saturating_mul(1024)),
+            }),
         }
     }
 
-    /// The result as JSON text, and the cell afterwards.
-    fn take(&self, done: Done) -> Result<(String, Option<Cell>), String> {
+    /// The result as JSON text, the cell afterwards, and what the VM recorded on the way.
+    fn take(&self, done: Done) -> Result<(String, Option<Cell>, Option<Trace>), String> {
         let output = serde_json::to_string(&done.value).map_err(|error| error.to_string())?;
         if output.len() > PROCESS_RESULT_BYTES {
             return Err(format!(
@@ -111,7 +126,7 @@ impl ProcessWork {
                 output.len()
             ));
         }
-        let Some(left) = done.checkpoint else { return Ok((output, None)) };
+        let Some(left) = done.checkpoint else { return Ok((output, None, None)) };
         let cell = Cell::restore(&left.0).map_err(|error| error.to_string())?;
         if cell.tick() < self.cell.tick() {
             return Err(
@@ -120,7 +135,9 @@ impl ProcessWork {
             );
         }
         checkpoint(&cell)?;
-        Ok((output, Some(cell)))
+        let rows = done.rows.map(|rows| Trace::decode(&rows.0)).transpose();
+        let rows = rows.map_err(|error| format!("what the VM recorded meanwhile is lost: {error}"))?;
+        Ok((output, Some(cell), rows))
     }
 }
 

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_hypervisor::{Cell, MAX_TICK, SimulationError};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::limits::{CHECKPOINT_BYTES, SUMMARY_BYTES};
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
 
 use super::order::{self, BadOrder};
+use super::watch;
 
 /// Solver steps between two looks at the clock: about a millisecond.
 const STEPS_PER_LOOK: u32 = 200;
@@ -43,6 +45,9 @@ pub(super) struct Assignment {
     pub(super) recording: Option<Arc<Recording>>,
     /// The ceiling on what is recorded.
     pub(super) memory_kb: u64,
+    /// How its energy has fared; looked at again beyond `watch_from_tick`.
+    pub(super) atp: AtpWatch,
+    pub(super) watch_from_tick: u64,
     /// A quantum lasts about this long at most.
     pub(super) time: Duration,
 }
@@ -61,6 +66,7 @@ pub(super) struct Outcome {
     pub(super) summary: Option<String>,
     pub(super) recorded: Option<Recorded>,
     pub(super) memory_kb: u64,
+    pub(super) atp: AtpWatch,
 }
 
 /// What was recorded on the way.
@@ -122,12 +128,15 @@ impl Assignment {
             let next_row =
                 recorded.as_ref().map_or(u64::MAX, |recorded| recorded.recording.next_tick(cell.tick()));
             let before = cell.tick();
-            let tick = target_tick.min(next_change).min(next_row);
+            let tick = target_tick.min(next_change).min(next_row).min(watch::next_tick(before));
             cell.advance_within(tick, self.horizon_generations, STEPS_PER_LOOK)?;
             if cell.tick() > before
                 && let Some(recorded) = &mut recorded
             {
                 recorded.arrive(&cell, self.memory_kb);
+            }
+            if cell.tick() > before.max(self.watch_from_tick) {
+                watch::look(&mut self.atp, &cell);
             }
         }
         let ends = match self.desired {
@@ -140,7 +149,7 @@ impl Assignment {
         let checkpoint = ends.then(|| checkpoint(&cell));
         let completes = ends && self.desired == DesiredState::Running;
         let summary = completes.then(|| summary(&cell)).flatten();
-        let memory_kb = self.memory_kb;
+        let (memory_kb, atp) = (self.memory_kb, self.atp);
         Ok(Outcome {
             cell: Arc::new(cell),
             from_tick,
@@ -149,6 +158,7 @@ impl Assignment {
             summary,
             recorded,
             memory_kb,
+            atp,
         })
     }
 

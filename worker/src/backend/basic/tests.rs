@@ -1,12 +1,14 @@
 //! The backend with real cells: the same bits however they are run, and commits under the lease alone.
 
 mod quanta;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, ChassisName, RibosomeCap};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
@@ -60,6 +62,8 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         horizon_tick,
         reached_tick: 0,
         process_confirmed: 0,
+        calls_done: 0,
+        atp: AtpWatch::default(),
         monitor_seconds: 0,
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::{Recording, Trace};
+use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
     Desired, DesiredState, NumberedChange, Observation, ObservedState, ProcessEnd, ProcessOrder,
 };
 
+use super::calls::Calls;
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
@@ -51,12 +53,18 @@ pub(super) struct Vm {
     pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
     pub(super) cpu_ns: u64,
+    pub(super) calls: Calls,
+    /// How its energy fares; what of that was told, and when.
+    pub(super) atp: AtpWatch,
+    pub(super) atp_told: AtpWatch,
+    pub(super) atp_told_ns: Option<u64>,
     /// Process code to run when the changes before it are in effect.
-    process: Option<ProcessOrder>,
+    pub(super) process: Option<ProcessOrder>,
     /// The highest number of a process that was told.
     last_process: u64,
-    /// How the last one ended, until the leader has confirmed that.
+    /// How the last one ended, until the leader has confirmed that; and whether it changed anything.
     process_end: Option<ProcessEnd>,
+    process_left_a_cell: bool,
     pub(super) monitoring: Monitoring,
     recording: Option<Arc<Recording>>,
     /// What was recorded in this placement; none where nothing is to be.
@@ -97,15 +105,21 @@ impl Vm {
             biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
             placed_at_ns: now_ns,
             cpu_ns: 0,
+            calls: Calls::of(order),
+            atp: desired.atp,
+            atp_told: desired.atp,
+            atp_told_ns: None,
             process: None,
             last_process: desired.process_confirmed,
             process_end: None,
+            process_left_a_cell: false,
             monitoring: Monitoring::every(desired.monitor_seconds),
             recording: None,
             trace: None,
             memory_kb: order.map_or(0, |order| order.allocation.memory_kb),
             origin: Origin::Order(Arc::new(Desired { changes: Vec::new(), ..desired.clone() })),
         };
+        vm.calls.ended(desired.calls_done);
         vm.take_changes(&desired.changes);
         vm
     }
@@ -117,6 +131,7 @@ impl Vm {
         self.applied_at.retain(|(ordinal, _)| *ordinal > desired.checkpoint_applied);
         self.process_end.take_if(|end| end.number <= desired.process_confirmed);
         self.process.take_if(|process| process.number <= desired.process_confirmed);
+        self.calls.ended(desired.calls_done);
         self.monitoring.set_interval(desired.monitor_seconds);
         self.take_changes(&desired.changes);
         if let Some(order) = &desired.order
@@ -160,15 +175,24 @@ impl Vm {
         };
         let order = self.process.take_if(is_due)?;
         self.is_in_work = true;
-        Some(ProcessWork { order, cell: Arc::clone(cell), horizon_tick: self.horizon_tick })
+        let (cell, horizon_tick) = (Arc::clone(cell), self.horizon_tick);
+        let (recording, memory_kb) = (self.recording.clone(), self.memory_kb);
+        Some(ProcessWork { order, cell, horizon_tick, recording, memory_kb })
     }
 
     /// Takes over what a process left; without a cell nothing of it changed.
     pub(super) fn commit_process(&mut self, ended: ProcessEnded, now_ns: u64) {
+        self.process_left_a_cell = ended.cell.is_some();
         if let Some(cell) = ended.cell {
             self.tick = cell.tick();
             self.origin = Origin::Cell(Arc::new(cell));
             self.pacing.restart(now_ns, self.tick);
+        }
+        if let Some(call) = ended.call {
+            self.calls.ended(call + 1);
+        }
+        if let Some(rows) = &ended.rows {
+            self.extend_trace(rows);
         }
         self.applied = self.applied.max(ended.end.number);
         self.process_end = Some(ended.end);
@@ -177,8 +201,11 @@ impl Vm {
     /// What it needs, seen from between two quanta.
     pub(super) fn need(&self, now_ns: u64) -> Need {
         match (self.state, self.desired) {
+            // Its checkpoint may be told with the rows that stand in the store, and no others.
+            _ if self.awaits_confirmation() => Need::Nothing,
             (None, _) | (_, DesiredState::Stopped) => Need::Urgent,
             _ if self.is_change_due() => Need::Urgent,
+            _ if self.calls.due(self.tick).is_some() => Need::Nothing,
             (_, DesiredState::Running) if self.is_at_horizon() => Need::Urgent,
             (_, DesiredState::Running) if self.tick < self.replay_tick => Need::At(now_ns),
             (_, DesiredState::Running) => Need::At(self.pacing.next_due_ns(now_ns, self.tick)),
@@ -194,6 +221,7 @@ impl Vm {
             _ if self.tick < self.replay_tick => self.replay_tick,
             (_, DesiredState::Running) => self.pacing.target(now_ns, self.tick),
         };
+        let target_tick = target_tick.min(self.calls.next_tick()).max(self.tick);
         Assignment {
             origin: self.origin.clone(),
             changes: self.changes.clone(),
@@ -204,6 +232,8 @@ impl Vm {
             desired: self.desired,
             recording: self.recording.clone(),
             memory_kb: self.memory_kb,
+            atp: self.atp,
+            watch_from_tick: self.floor_tick,
             time,
         }
     }
@@ -219,6 +249,7 @@ impl Vm {
             self.pacing.advanced(now_ns, self.tick.saturating_sub(outcome.from_tick));
         }
         self.memory_kb = outcome.memory_kb;
+        self.atp = outcome.atp;
         if let Some(recorded) = &outcome.recorded {
             self.keep(recorded);
         }
@@ -234,11 +265,15 @@ impl Vm {
 
     fn keep(&mut self, recorded: &Recorded) {
         self.recording = Some(Arc::clone(&recorded.recording));
+        self.extend_trace(&recorded.rows);
+    }
+
+    fn extend_trace(&mut self, rows: &Trace) {
         match &mut self.trace {
-            None => self.trace = Some(recorded.rows.clone()),
+            None => self.trace = Some(rows.clone()),
             Some(trace) => {
-                // A quantum goes on where the one before committed, so there is no hole.
-                let joined = trace.continue_with(&recorded.rows);
+                // Quanta and process code go on where the one before committed, so there is no hole.
+                let joined = trace.continue_with(rows);
                 debug_assert!(joined.is_ok(), "{joined:?}");
             }
         }
@@ -255,13 +290,14 @@ impl Vm {
     pub(super) fn ending(&self) -> Option<ObservedState> {
         match self.desired {
             _ if self.is_change_due() => None,
+            DesiredState::Running if self.calls.due(self.tick).is_some() => None,
             DesiredState::Stopped => Some(ObservedState::Stopped),
             DesiredState::Running if self.is_at_horizon() => Some(ObservedState::Completed),
             _ => None,
         }
     }
 
-    fn is_change_due(&self) -> bool {
+    pub(super) fn is_change_due(&self) -> bool {
         self.changes.front().is_some_and(|change| change.tick.unwrap_or(self.floor_tick) <= self.tick)
     }
 
@@ -315,6 +351,8 @@ impl Vm {
             reason: None,
             process: self.process_end.clone(),
             summary: None,
+            atp: self.atp,
+            call_due: self.call_due(),
         }
     }
 
@@ -326,11 +364,30 @@ impl Vm {
         (self.trace.is_none() && self.recording.is_none()).then(|| (standing, Arc::clone(cell)))
     }
 
+    fn may_tell_checkpoint(&self) -> bool {
+        self.trace.is_none() || self.process_left_a_cell
+    }
+
+    /// Whether a VM that records has to stand still until the leader knows what process code left.
+    fn awaits_confirmation(&self) -> bool {
+        self.trace.is_some() && self.process_end.is_some() && self.process_left_a_cell
+    }
+
+    /// The whole recording with the rows of process code, where those have to be stored before its end may be told.
+    pub(super) fn trace_with(&self, ended: &ProcessEnded) -> Option<Trace> {
+        let (mut trace, rows) = (self.trace.clone()?, ended.rows.as_ref()?);
+        ended.cell.as_ref()?;
+        trace.continue_with(rows).ok()?;
+        Some(trace)
+    }
+
     /// A checkpoint that contains every change: where the leader carries many, it may forget them then; where a process
     /// has ended, nothing else tells what it left.
     fn relieving_checkpoint(&self) -> Option<Vec<u8>> {
         match &self.origin {
-            Origin::Cell(cell) if self.process_end.is_some() => checkpoint(cell).ok(),
+            Origin::Cell(cell) if self.process_end.is_some() && self.may_tell_checkpoint() => {
+                checkpoint(cell).ok()
+            }
             // A recording has to be stored before a checkpoint stands that goes on behind it: only where the VM ends.
             _ if self.trace.is_some() => None,
             Origin::Cell(cell) if self.carried > CHANGES_CARRIED && self.changes.is_empty() => {
