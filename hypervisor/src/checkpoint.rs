@@ -4,19 +4,18 @@
 //!
 //! Bytes that are not a checkpoint are refused, never trusted: every value is checked as if a user had set it.
 
-use std::collections::{BTreeMap, VecDeque};
+mod ahead;
+
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::chassis::ChassisName;
 use crate::grid::{MAX_TICK, last_tick_within};
 use crate::model::core::{N, Vector};
-use crate::ode::{OdeCell, Track};
+use crate::ode::OdeCell;
 use crate::parameters::{SYMBOLS, Settings, Symbol};
-use crate::solver::rosenbrock::{Step, Tolerance};
-use crate::spec::{
-    Allocation, Change, MAX_LOAD_WP, MAX_SCHEDULED_CHANGES, Regime, RibosomeCap, SpecError, check_tolerance,
-    in_order,
-};
+use crate::solver::rosenbrock::Tolerance;
+use crate::spec::{Allocation, Change, MAX_LOAD_WP, Regime, RibosomeCap, SpecError, check_tolerance};
 
 const MAGIC: [u8; 4] = *b"BXCL";
 /// Raised with every change of the bytes, the equations or the method: an old checkpoint would not go on with
@@ -357,50 +356,5 @@ impl Reader<'_> {
     pub(crate) fn load(&mut self) -> Result<f64, CheckpointError> {
         let load = self.number("the load")?;
         if (0.0..=MAX_LOAD_WP).contains(&load) { Ok(load) } else { Err(content("the load")) }
-    }
-
-    pub(crate) fn track(&mut self, regime: &Regime, tolerance: &Tolerance) -> Result<Track, CheckpointError> {
-        let origin_tick = self.integer()?;
-        let start_min = self.number("the step")?;
-        let start = self.vector("the step")?;
-        let length_min = self.number("the step")?;
-        let next_length_min = self.number("the step")?;
-        let steps_since_tick = self.small("the step")?;
-        if origin_tick > MAX_TICK || start_min < 0.0 || length_min < 0.0 || next_length_min <= 0.0 {
-            return Err(content("the step"));
-        }
-        let mut step = None;
-        if length_min > 0.0 {
-            let taken = Step::attempt(&regime.constants, &start, length_min, tolerance);
-            if !taken.is_accepted() {
-                return Err(content("the step"));
-            }
-            step = Some(Box::new(taken));
-        }
-        Ok(Track { origin_tick, start_min, start, step, next_length_min, steps_since_tick })
-    }
-
-    pub(crate) fn schedule(
-        &mut self,
-        regime: &Regime,
-        tick: u64,
-    ) -> Result<VecDeque<Change>, CheckpointError> {
-        let count = self.small("the schedule")?;
-        if count as usize > MAX_SCHEDULED_CHANGES {
-            return Err(content("the schedule"));
-        }
-        let changes = (0..count).map(|_| self.change()).collect::<Result<Vec<_>, _>>()?;
-        let mut regime = regime.clone();
-        let mut last = tick.saturating_add(1);
-        for change in in_order(&changes)? {
-            regime = regime.after(change)?;
-        }
-        for change in &changes {
-            if change.tick < last {
-                return Err(content("the schedule"));
-            }
-            last = change.tick;
-        }
-        Ok(changes.into())
     }
 }

@@ -19,6 +19,7 @@ pub mod event;
 pub mod id;
 pub mod inventory;
 pub mod limits;
+mod order;
 pub mod package;
 pub mod packed;
 pub mod quantity;

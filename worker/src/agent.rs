@@ -16,17 +16,15 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
 use bioxen_protocol::id::{BootId, VmKey, WorkerId, random_token};
 use bioxen_protocol::limits::HEARTBEAT;
-use bioxen_protocol::subject::{RESERVED_REPLY_PREFIXES, Subject};
+use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{
     Capacity, Desired, Heartbeat, Observation, Register, VmQueryReply, WorkerCommand, WorkerReport,
 };
 use bioxen_telemetry::{Health, Readiness};
 use futures::StreamExt;
-use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::packing::Packing;
-use self::parts::parts;
 use crate::backend::Backend;
 use crate::lease::{Ignored, Lease};
 use crate::packs::Packs;
@@ -37,10 +35,9 @@ use crate::{WorkerError, clock, metrics, wire};
 
 mod packing;
 mod parts;
+mod sending;
 mod telemetry;
 
-/// A publish waits only while the connection's queue is full: then it is dropped.
-const PUBLISH_TIMEOUT: Duration = Duration::from_millis(500);
 /// Finds a connection that is dead without having been closed.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const RECONNECT_DELAY: Duration = Duration::from_millis(500);
@@ -332,56 +329,6 @@ impl Agent {
         let observed = self.vms.observe();
         self.report_observed(observed).await;
         Ok(())
-    }
-
-    async fn report_observed(&self, vms: Vec<Observation>) {
-        for vms in parts(vms) {
-            let incarnation = self.lease.incarnation();
-            self.report(&WorkerReport::Observed { incarnation, vms }).await;
-        }
-    }
-
-    async fn send_inventory(&self) {
-        let mut parts = parts(self.vms.inventory().cloned().collect());
-        if parts.is_empty() {
-            parts.push(Vec::new());
-        }
-        let number = self.number;
-        let last = parts.len() - 1;
-        for (index, vms) in parts.into_iter().enumerate() {
-            let part = u32::try_from(index).unwrap_or(u32::MAX);
-            self.report(&WorkerReport::Inventory { number, part, last: index == last, vms }).await;
-        }
-    }
-
-    async fn report(&self, report: &WorkerReport) {
-        match wire::encode(report) {
-            Ok(bytes) => self.publish(&self.report_subject, bytes).await,
-            Err(error) => tracing::error!(%error, "a report could not be written"),
-        }
-    }
-
-    async fn answer<T: Serialize>(&self, message: &Message, reply: &T) {
-        let Some(subject) = &message.reply else { return };
-        if RESERVED_REPLY_PREFIXES.iter().any(|reserved| subject.starts_with(reserved)) {
-            return drop_message(&"its reply subject is one of the system's own");
-        }
-        match wire::encode(reply) {
-            Ok(bytes) => self.publish(subject, bytes).await,
-            Err(error) => tracing::error!(%error, "an answer could not be written"),
-        }
-    }
-
-    async fn publish(&self, subject: &str, bytes: Vec<u8>) {
-        if !self.is_connected() {
-            return;
-        }
-        let publish = self.client.publish(subject.to_owned(), bytes.into());
-        match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, bus.subject = subject, "not published"),
-            Err(_) => tracing::warn!(bus.subject = subject, "not published: the connection's queue is full"),
-        }
     }
 
     fn is_connected(&self) -> bool {

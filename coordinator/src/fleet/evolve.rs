@@ -1,17 +1,15 @@
 //! `evolve`: what follows from one entry. Total: it never refuses, and an entry about what is not there changes nothing.
 
 use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::id::{BootId, Generation, UserId, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::PROCESS_GRACE_MS;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedState};
 
 use super::Fleet;
 use super::amounts::Amounts;
-use super::checkpoint::TakenAs;
 use super::ensemble::name_in;
-use super::entry::{Cause, Created, Entry};
-use super::idempotency::Remembered;
+use super::entry::{Created, Entry};
 use super::process::lost;
 use super::vm::{Placement, Process, Vm};
 use super::worker::Worker;
@@ -341,53 +339,6 @@ impl Fleet {
             let Placement { worker, boot, generation, .. } = at;
             self.touched.forget.push(super::Forget { worker, boot, key: key.clone(), generation });
         }
-    }
-
-    fn remember(&mut self, index: u64, cause: &Cause, key: &VmKey, entry: &Entry) {
-        let Some(request) = &cause.request else { return };
-        let vm = self.vm(key);
-        let (state, queue_position, members) = match entry {
-            Entry::Created(created) => (created.answered_state, created.queue_position, None),
-            Entry::Ensemble(asked) => (VmState::Queued, None, Some(asked.members)),
-            Entry::EnsembleDesired { .. } => (VmState::Destroying, None, None),
-            _ => match vm {
-                Some(vm) => (vm.state, None, None),
-                None => return,
-            },
-        };
-        let remembered = Remembered {
-            digest: request.digest.clone(),
-            verb: cause.verb,
-            vm: Some(key.vm.clone()),
-            index,
-            time_ms: self.time_ms,
-            state,
-            allocation: vm.map(|vm| vm.allocation),
-            queue_position,
-            number: match entry {
-                Entry::ProcessStarted { number, .. } => *number,
-                Entry::Monitored { interval_seconds, .. } => *interval_seconds,
-                Entry::Restored { checkpoint, .. } => checkpoint.0,
-                _ => 0,
-            },
-            members,
-            taken: match entry {
-                Entry::Checkpointed(entry) => Some(TakenAs::of(&entry.taken)),
-                Entry::Restored { tick, .. } => {
-                    Some(TakenAs { tick: *tick, bytes: 0, digest: String::new() })
-                }
-                _ => None,
-            },
-            installed: match entry {
-                Entry::Installed { package, .. } => Some((&**package).into()),
-                _ => None,
-            },
-        };
-        let (time_ms, user): (u64, UserId) = (self.time_ms, cause.user.clone());
-        let account = self.accounts.entry(user.clone()).or_default();
-        let forgotten = account.requests.remember(request.id.clone(), remembered, time_ms);
-        let all = std::iter::once(request.id.clone()).chain(forgotten);
-        self.touched.requests.extend(all.map(|id| (user.clone(), id)));
     }
 }
 

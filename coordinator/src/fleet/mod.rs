@@ -26,6 +26,7 @@ mod placement;
 mod process;
 mod queue;
 pub mod rejection;
+mod remember;
 pub mod rows;
 pub mod vm;
 pub mod worker;

@@ -91,8 +91,8 @@ impl Bench {
             max_vms: 4,
             total_ribosomes: 80,
             usable_ribosomes: 68,
-            warning_permille: 850,
             vm_types: vec![VmType::Basic],
+            warning_permille: 850,
             packs: Default::default(),
         };
         let (worker, boot) = (worker.parse().unwrap(), boot.parse().unwrap());
@@ -121,15 +121,17 @@ impl Bench {
             atp: AtpWatch::default(),
             call_due: None,
         };
-        let (worker, boot) = (at.worker, at.boot);
-        self.run(&Command::Observe { worker, boot, observation: Box::new(observation) });
+        let observation = Box::new(observation);
+        self.run(&Command::Observe { worker: at.worker, boot: at.boot, observation });
     }
 
     /// The events since this was last asked, as `name state`.
     fn told(&mut self) -> Vec<String> {
         let state = |event: &Event| event.state.map_or("-", VmState::as_str);
-        let events = std::mem::take(&mut self.events);
-        events.iter().map(|event| format!("{} {}", event.event, state(event))).collect()
+        std::mem::take(&mut self.events)
+            .iter()
+            .map(|event| format!("{} {}", event.event, state(event)))
+            .collect()
     }
 }
 
@@ -155,13 +157,12 @@ fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
         record: None,
         packages: Vec::new(),
     };
-    let labels = Default::default();
-    NewVm { order: Arc::new(order), most: GIVEN, on_complete, labels, auto_start: true, on_full }
+    let (order, labels) = (Arc::new(order), Default::default());
+    NewVm { order, most: GIVEN, on_complete, labels, auto_start: true, on_full }
 }
 
-fn fewer_ribosomes() -> Ask {
-    Ask::Allocate(AllocationRequest { atp_percentage: None, ribosomes: Some(8), memory_kb: None })
-}
+const FEWER_RIBOSOMES: Ask =
+    Ask::Allocate(AllocationRequest { atp_percentage: None, ribosomes: Some(8), memory_kb: None });
 
 fn rejected(vm: Option<&str>, verb: Option<Verb>, count: u64) -> Entry {
     Entry::Rejected(Box::new(Rejected {
@@ -227,7 +228,7 @@ fn an_allocation_is_told_at_the_minute_at_which_it_took_effect() {
     let mut bench = Bench::new();
     bench.create_and_run("c1", OnComplete::Stop);
     bench.told();
-    bench.ask("c1", Verb::Allocate, fewer_ribosomes());
+    bench.ask("c1", Verb::Allocate, FEWER_RIBOSOMES);
     assert_eq!(bench.told(), ["accepted running"]);
     bench.observe("c1", ObservedState::Running, 123, &[(1, 121)]);
     let event = bench.events.last().unwrap().clone();
@@ -245,7 +246,7 @@ fn an_allocation_is_told_at_the_minute_at_which_it_took_effect() {
 fn an_allocation_that_ends_with_its_vm_is_told_before_the_end() {
     let mut bench = Bench::new();
     bench.create_and_run("c1", OnComplete::Stop);
-    bench.ask("c1", Verb::Allocate, fewer_ribosomes());
+    bench.ask("c1", Verb::Allocate, FEWER_RIBOSOMES);
     bench.told();
     bench.observe("c1", ObservedState::Completed, 100, &[(1, 99)]);
     assert_eq!(bench.told(), ["allocated stopped", "completed stopped"]);
@@ -256,7 +257,7 @@ fn an_allocation_of_a_vm_that_never_started_is_told_at_once() {
     let mut bench = Bench::new();
     let new = NewVm { auto_start: false, ..new_vm(OnComplete::Stop, OnFull::Reject) };
     bench.ask("c1", Verb::Create, Ask::Create(Box::new(new)));
-    bench.ask("c1", Verb::Allocate, fewer_ribosomes());
+    bench.ask("c1", Verb::Allocate, FEWER_RIBOSOMES);
     let event = bench.events.last().unwrap().clone();
     assert_eq!(event.request_id, Some("r2".parse().unwrap()));
     assert!(event.reason.unwrap().starts_with("in effect from minute 0.0: "));
