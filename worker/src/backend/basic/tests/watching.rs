@@ -57,6 +57,7 @@ async fn a_cell_stands_at_its_scheduled_call_until_the_leader_has_it_started_and
             code: "test_process()".to_owned(),
             timeout_ms: 1_000,
             reservation: allocation(70, 9),
+            packages: Vec::new(),
             call: Some(call),
         };
         // Told twice, run once; this backend has no guests, so it fails and changes nothing.
