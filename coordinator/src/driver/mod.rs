@@ -13,7 +13,7 @@
 
 mod batch;
 mod changes;
-mod leases;
+
 mod processes;
 mod readings;
 mod refusals;
@@ -40,10 +40,10 @@ use crate::fleet::Fleet;
 use crate::fleet::entry::Entry;
 use crate::intake::{Lanes, Report};
 use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
+use crate::leases::Leases;
 use crate::ledger::{Committer, LedgerError};
 use crate::projector::Progress;
 use batch::{Filling, Sealed};
-use leases::Leases;
 use refusals::Refusals;
 use stats::Stats;
 use waiting::Waiting;

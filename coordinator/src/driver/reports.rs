@@ -103,7 +103,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Given with the batch, so only after the append that is in flight now.
     fn grant(&self, state: &mut State, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
         state.leases.heard(worker.clone(), boot.clone(), Instant::now());
         let command = WorkerCommand::Grant {
@@ -112,7 +111,7 @@ impl Driver {
             heartbeat,
             lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
         };
-        state.filling.effects.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
+        state.filling.grants.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
     }
 
     fn observe_all(

@@ -68,6 +68,13 @@ impl Driver {
             }
         }
         while !state.filling.is_full()
+            && let Some(entries) = self.fleet.next_to_replace()
+        {
+            for entry in entries {
+                self.evolve(state, entry)?;
+            }
+        }
+        while !state.filling.is_full()
             && let Some(entries) = self.fleet.next_from_queue(&make_member)
         {
             for entry in entries {
@@ -100,6 +107,7 @@ impl Driver {
         let rows = rows::changed(&self.fleet, &touched)?;
         let levels: BTreeSet<VmKey> = touched.levels.iter().chain(&filling.tell_again).cloned().collect();
         let mut effects = filling.effects;
+        effects.extend(filling.grants);
         effects.extend(self.levels(state.epoch, &levels, &touched.forget));
         let states = self.states(&touched, &filling.waiters);
         let ended = ended_processes(&batch.entries);
@@ -109,8 +117,8 @@ impl Driver {
 
     /// The effects of a batch without entries. It is called only while no append is in flight.
     fn release_reads(&mut self, state: &mut State) -> Released {
-        let Filling { effects, waiters, tell_again, .. } = std::mem::take(&mut state.filling);
-        let mut effects = effects;
+        let Filling { mut effects, grants, waiters, tell_again, .. } = std::mem::take(&mut state.filling);
+        state.filling.grants = grants;
         effects.extend(self.levels(state.epoch, &tell_again, &[]));
         let states = self.states(&Touched::default(), &waiters);
         Released { effects, waiters, states, ended: Vec::new() }

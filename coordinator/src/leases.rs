@@ -10,17 +10,17 @@ use bioxen_protocol::id::{BootId, WorkerId};
 use bioxen_protocol::limits::{GRACE, LEASE};
 
 #[derive(Debug, Default)]
-pub(super) struct Leases {
+pub struct Leases {
     heard: BTreeMap<WorkerId, (BootId, Instant)>,
 }
 
 impl Leases {
-    pub(super) fn heard(&mut self, worker: WorkerId, boot: BootId, now: Instant) {
+    pub fn heard(&mut self, worker: WorkerId, boot: BootId, now: Instant) {
         self.heard.insert(worker, (boot, now));
     }
 
     /// How long another boot must wait until this worker's present one commits nothing any more.
-    pub(super) fn held_by_other(
+    pub fn held_by_other(
         &self,
         worker: &WorkerId,
         boot: &BootId,
@@ -32,11 +32,7 @@ impl Leases {
     }
 
     /// Boots whose lease and grace are over.
-    pub(super) fn expired(
-        &mut self,
-        now: Instant,
-        healthy_since: Option<Instant>,
-    ) -> Vec<(WorkerId, BootId)> {
+    pub fn expired(&mut self, now: Instant, healthy_since: Option<Instant>) -> Vec<(WorkerId, BootId)> {
         let Some(healthy_since) = healthy_since else { return Vec::new() };
         let over = |heard: Instant| now >= heard.max(healthy_since) + LEASE + GRACE;
         let gone: Vec<_> = self

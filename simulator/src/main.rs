@@ -1,0 +1,55 @@
+//! `bioxen-simulator`: runs seeds, says what they came to, and makes a failure small.
+
+use std::process::ExitCode;
+
+use bioxen_simulator::{Figures, Plan, run, shrink};
+use clap::Parser;
+
+/// Checks the fleet's invariants under faults that a seed decides, in one process.
+#[derive(Parser)]
+struct Args {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Events of a run before its faults end.
+    #[arg(long, default_value_t = 2_000)]
+    events: usize,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut total = Figures::default();
+    for seed in args.from..args.from.saturating_add(args.seeds) {
+        let plan = Plan::of_seed(seed, args.events);
+        match run(&plan) {
+            Ok(figures) => total = sum(total, figures),
+            Err(why) => {
+                let least = shrink(&plan);
+                println!("failed: {plan}\n  {why}");
+                let again = run(&least).err().unwrap_or_default();
+                println!("smallest: {least}\n  {again}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let Figures { events, commits, accepted, refused, faults } = total;
+    println!(
+        "{} seeds from {}: no violation; {events} events, {faults} faults, {accepted} commands accepted and {refused} \
+         refused, {commits} quanta committed",
+        args.seeds, args.from
+    );
+    ExitCode::SUCCESS
+}
+
+fn sum(one: Figures, other: Figures) -> Figures {
+    Figures {
+        events: one.events + other.events,
+        commits: one.commits + other.commits,
+        accepted: one.accepted + other.accepted,
+        refused: one.refused + other.refused,
+        faults: one.faults + other.faults,
+    }
+}
