@@ -57,6 +57,7 @@ pub(crate) struct Point {
 #[derive(Debug)]
 struct Cell {
     generation: Generation,
+    is_frozen: bool,
     state: ObservedState,
     at: Point,
     horizon_tick: Option<u64>,
@@ -108,7 +109,7 @@ impl Cells {
         let State { cells, told, .. } = &mut *state;
         let mut commits = Vec::new();
         let mut ended = Vec::new();
-        for (key, cell) in cells.iter_mut() {
+        for (key, cell) in cells.iter_mut().filter(|(_, cell)| !cell.is_frozen) {
             let before = (cell.state, cell.at.applied);
             commits.extend(cell.advance(key));
             if cell.is_at_horizon() {
@@ -136,6 +137,7 @@ impl Cell {
         let pending = desired.changes.into_iter().filter(|change| change.ordinal > at.applied).collect();
         Some(Self {
             generation: desired.generation,
+            is_frozen: false,
             state: observed_of(desired.state),
             at,
             horizon_tick: desired.horizon_tick,
@@ -246,6 +248,7 @@ impl Backend for Cells {
     fn adjust(&self, desired: &Desired) {
         let mut state = self.lock();
         let Some(cell) = state.cells.get_mut(&desired.key) else { return };
+        cell.is_frozen = false;
         // A cell that is behind has not reached what would be its checkpoint.
         if desired.state == DesiredState::Stopped && cell.at.tick < cell.reached_tick {
             return;
@@ -256,6 +259,10 @@ impl Backend for Cells {
             state.cells.remove(&desired.key);
         }
         state.told.push(observation);
+    }
+
+    fn freeze(&self) {
+        self.lock().cells.values_mut().for_each(|cell| cell.is_frozen = true);
     }
 
     fn forget(&self, key: &VmKey) {

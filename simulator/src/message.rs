@@ -38,13 +38,32 @@ pub(crate) struct Asked {
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     Ask(Arc<Asked>),
-    Answer { asked: Arc<Asked>, accepted: bool },
-    Report { worker: usize, boot: BootId, report: WorkerReport },
-    Command { boot: BootId, command: WorkerCommand },
-    Append { from: usize, batch: Arc<Batch> },
+    Answer {
+        asked: Arc<Asked>,
+        accepted: bool,
+    },
+    Report {
+        worker: usize,
+        boot: BootId,
+        report: WorkerReport,
+    },
+    Command {
+        boot: BootId,
+        command: WorkerCommand,
+    },
+    Append {
+        from: usize,
+        batch: Arc<Batch>,
+    },
     /// Stored, or another batch stands there.
-    Appended { id: u64, stored: bool },
-    Read { from: usize, after: u64 },
+    Appended {
+        id: u64,
+        stored: bool,
+    },
+    Read {
+        from: usize,
+        after: u64,
+    },
     Batches(Vec<Arc<Batch>>),
 }
 

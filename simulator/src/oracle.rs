@@ -71,7 +71,9 @@ impl Oracle {
             if let Some(before) = self.effects.insert(request.clone(), batch.sequence) {
                 let (user, id) = request;
                 let now = batch.sequence;
-                return Err(format!("I2: request {id} of {user} took effect in batch {before} and again in {now}"));
+                return Err(format!(
+                    "I2: request {id} of {user} took effect in batch {before} and again in {now}"
+                ));
             }
         }
         self.fleet.take_touched();
@@ -102,7 +104,10 @@ impl Oracle {
                     let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
                     let expected = life.at(found.tick, found.applied);
                     if expected != found {
-                        return Err(format!("I8: {} stands at {found:?}, and follows {expected:?}", seen.key));
+                        return Err(format!(
+                            "I8: {} stands at {found:?}, and follows {expected:?}",
+                            seen.key
+                        ));
                     }
                 }
             }
@@ -174,7 +179,10 @@ impl Oracle {
         if self.effects.contains_key(&(asked.cause.user.clone(), request.id.clone())) {
             return Ok(());
         }
-        Err(format!("I1: {} of {} was accepted, and the journal does not have it", request.id, asked.cause.user))
+        Err(format!(
+            "I1: {} of {} was accepted, and the journal does not have it",
+            request.id, asked.cause.user
+        ))
     }
 }
 

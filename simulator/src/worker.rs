@@ -6,6 +6,7 @@ use std::time::Duration;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{BootId, WorkerId};
 use bioxen_protocol::worker::{Capacity, Heartbeat, Observation, Register, WorkerCommand, WorkerReport};
+use bioxen_worker::backend::Backend;
 use bioxen_worker::lease::Lease;
 use bioxen_worker::vms::Vms;
 
@@ -70,6 +71,10 @@ impl Worker {
         };
         self.lease.sent(number, now);
         self.report(report, out);
+        let vms: Vec<_> = self.vms.unconfirmed().collect();
+        if !vms.is_empty() && self.phase == Phase::Registered {
+            self.report(WorkerReport::Unconfirmed { vms }, out);
+        }
     }
 
     /// A quantum has been computed.
@@ -83,10 +88,12 @@ impl Worker {
         match command {
             WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
                 let lease = Duration::from_millis(lease_ms);
-                if let Ok(until) = self.lease.grant(incarnation, epoch, heartbeat, lease) {
-                    bioxen_worker::backend::Backend::lease(&*self.cells, until);
+                let Ok(until) = self.lease.grant(incarnation, epoch, heartbeat, lease) else { return };
+                if self.phase != Phase::Registered && self.lease.counts(heartbeat) {
+                    self.vms.registered();
                     self.phase = Phase::Registered;
                 }
+                self.cells.lease(until);
             }
             WorkerCommand::BootRefused { epoch, retry_after_ms, .. } => {
                 if self.lease.hear(epoch).is_ok() {
@@ -96,11 +103,12 @@ impl Worker {
             WorkerCommand::RegisterAgain { epoch } => {
                 if self.lease.hear(epoch).is_ok() {
                     self.phase = Phase::Registering;
+                    self.lease.registers(self.heartbeat + 1);
                     self.beat(now, out);
                 }
             }
-            WorkerCommand::Desire { epoch, vms } => {
-                if self.lease.hear(epoch).is_ok() {
+            WorkerCommand::Desire { epoch, heard, vms } => {
+                if self.lease.hear(epoch).is_ok() && self.lease.counts(heard) {
                     let told = vms.into_iter().filter_map(|desired| self.vms.desire(desired)).collect();
                     self.tell(told, out);
                     self.tell_changes(out);

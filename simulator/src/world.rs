@@ -275,7 +275,8 @@ impl World {
             }
             Fault::CutOneWay => {
                 let nodes = self.nodes();
-                let (from, to) = (nodes[self.random.below(nodes.len())], nodes[self.random.below(nodes.len())]);
+                let (from, to) =
+                    (nodes[self.random.below(nodes.len())], nodes[self.random.below(nodes.len())]);
                 self.bus.cut(from, to);
                 self.after(lasts, Event::Mend(Mend::Join(from, to)));
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::LEASE;
 use bioxen_protocol::worker::{Observation, ObservedState, Register, WorkerCommand, WorkerReport};
 
@@ -64,6 +64,10 @@ impl Driver {
                 }
                 Ok(())
             }
+            WorkerReport::Unconfirmed { vms } => {
+                self.confirm(state, &worker, &boot, vms);
+                Ok(())
+            }
             WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
             WorkerReport::Inventory { number, part, last, vms } => {
                 let complete = self.gather(state, &worker, &boot, (number, part, last), &vms);
@@ -104,7 +108,7 @@ impl Driver {
     }
 
     fn grant(&self, state: &mut State, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
-        state.leases.heard(worker.clone(), boot.clone(), Instant::now());
+        state.leases.heard(worker.clone(), boot.clone(), heartbeat, Instant::now());
         let command = WorkerCommand::Grant {
             incarnation: self.fleet.incarnation,
             epoch: state.epoch,
@@ -145,9 +149,7 @@ impl Driver {
         if !self.fleet.is_current(worker, boot, &key, generation) {
             if observation.state != ObservedState::Absent {
                 let (worker, boot) = (worker.clone(), boot.clone());
-                let gone = Forget { worker: worker.clone(), boot: boot.clone(), key, generation };
-                let command = WorkerCommand::Desire { epoch: state.epoch, vms: vec![absent(&gone)] };
-                state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+                tell_to_give_up(state, Forget { worker, boot, key, generation });
             }
             return Ok(());
         }
@@ -156,6 +158,18 @@ impl Driver {
         }
         let (worker, boot) = (worker.clone(), boot.clone());
         self.take(state, &Command::Observe { worker, boot, observation: Box::new(observation) })
+    }
+
+    /// VMs that stand still at a boot that registered anew: what is placed there goes on, the rest is given up.
+    fn confirm(&self, state: &mut State, worker: &WorkerId, boot: &BootId, vms: Vec<(VmKey, Generation)>) {
+        for (key, generation) in vms.into_iter().take(VMS_AT_ONCE) {
+            if self.fleet.is_current(worker, boot, &key, generation) {
+                state.filling.tell_again.insert(key);
+            } else {
+                let (worker, boot) = (worker.clone(), boot.clone());
+                tell_to_give_up(state, Forget { worker, boot, key, generation });
+            }
+        }
     }
 
     /// Adds a part of an inventory; what it holds in all, once every part has come in order.
@@ -227,7 +241,7 @@ impl Driver {
     pub(super) fn count_leases_anew(&self, state: &mut State) {
         let now = Instant::now();
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
-            state.leases.heard(worker.clone(), known.boot.clone(), now);
+            state.leases.heard(worker.clone(), known.boot.clone(), 0, now);
         }
     }
 
@@ -248,6 +262,14 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+fn tell_to_give_up(state: &mut State, gone: Forget) {
+    let level = absent(&gone);
+    let Forget { worker, boot, .. } = gone;
+    let heard = state.leases.last_heard(&worker, &boot);
+    let command = WorkerCommand::Desire { epoch: state.epoch, heard, vms: vec![level] };
+    state.filling.effects.push(Outgoing::Worker { worker, boot, command });
 }
 
 fn absent_observation(vm: &Vm) -> Option<Observation> {

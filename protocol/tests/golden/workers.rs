@@ -130,7 +130,7 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_query_trace", &trace);
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
-    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, vms });
+    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, heard: 9, vms });
 }
 
 /// The whole level; of a VM to be given up nothing but its name.

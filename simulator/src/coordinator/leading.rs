@@ -107,7 +107,10 @@ impl Leading {
             }
         }
         self.ticked = moment.now;
-        if moment.now >= self.last_append + TICK && self.in_flight.is_none() && self.filling.entries.is_empty() {
+        if moment.now >= self.last_append + TICK
+            && self.in_flight.is_none()
+            && self.filling.entries.is_empty()
+        {
             self.evolve(moment, Entry::Tick);
         }
     }
@@ -123,6 +126,16 @@ impl Leading {
         match report {
             WorkerReport::Register(register) => self.register(moment, worker, boot, &register),
             WorkerReport::Heartbeat(heartbeat) => self.heartbeat(moment, worker, boot, heartbeat),
+            WorkerReport::Unconfirmed { vms } => {
+                for (key, generation) in vms {
+                    if self.fleet.is_current(&worker, &boot, &key, generation) {
+                        self.filling.tell_again.insert(key);
+                    } else {
+                        let (worker, boot) = (worker.clone(), boot.clone());
+                        self.tell_to_give_up(&Forget { worker, boot, key, generation });
+                    }
+                }
+            }
             WorkerReport::Observed { vms, .. } => self.observe_all(moment, &worker, &boot, vms),
             WorkerReport::Inventory { vms, .. } => {
                 if !self.is_registered(&worker, &boot) {
@@ -169,7 +182,7 @@ impl Leading {
     }
 
     fn grant(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
-        self.leases.heard(worker.clone(), boot.clone(), self.base + moment.now);
+        self.leases.heard(worker.clone(), boot.clone(), heartbeat, self.base + moment.now);
         let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         let (incarnation, epoch) = (self.fleet.incarnation, self.epoch);
         self.tell(worker, boot, WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms });
@@ -182,8 +195,7 @@ impl Leading {
             if !self.fleet.is_current(worker, boot, &key, generation) {
                 if seen.state != ObservedState::Absent {
                     let gone = Forget { worker: worker.clone(), boot: boot.clone(), key, generation };
-                    let command = WorkerCommand::Desire { epoch: self.epoch, vms: vec![give_up(&gone)] };
-                    self.tell(worker, boot, command);
+                    self.tell_to_give_up(&gone);
                 }
                 continue;
             }
@@ -210,7 +222,7 @@ impl Leading {
 
     fn count_leases_anew(&mut self, now: Duration) {
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
-            self.leases.heard(worker.clone(), known.boot.clone(), self.base + now);
+            self.leases.heard(worker.clone(), known.boot.clone(), 0, self.base + now);
         }
     }
 
@@ -276,8 +288,15 @@ impl Leading {
             by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
         }
         for ((worker, boot), vms) in by_boot {
-            self.tell(&worker, &boot, WorkerCommand::Desire { epoch: self.epoch, vms });
+            let heard = self.leases.last_heard(&worker, &boot);
+            self.tell(&worker, &boot, WorkerCommand::Desire { epoch: self.epoch, heard, vms });
         }
+    }
+
+    fn tell_to_give_up(&mut self, gone: &Forget) {
+        let heard = self.leases.last_heard(&gone.worker, &gone.boot);
+        let command = WorkerCommand::Desire { epoch: self.epoch, heard, vms: vec![give_up(gone)] };
+        self.tell(&gone.worker, &gone.boot, command);
     }
 }
 

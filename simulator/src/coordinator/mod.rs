@@ -144,7 +144,9 @@ impl Coordinator {
                 }
             }
             Message::Appended { id, stored } => match (&self.role, stored) {
-                (Role::Candidate { batch, .. }, true) if batch.id == id => self.take(moment, &[Arc::clone(batch)], out),
+                (Role::Candidate { batch, .. }, true) if batch.id == id => {
+                    self.take(moment, &[Arc::clone(batch)], out)
+                }
                 (Role::Leader(leading), true) if leading.in_flight_id() == Some(id) => {
                     let batch = leading.in_flight();
                     self.take(moment, batch.as_slice(), out);
@@ -177,7 +179,9 @@ impl Coordinator {
                     let leading = Leading::new(self.settled.clone(), batch.epoch, self.base, moment.now);
                     self.role = Role::Leader(Box::new(leading));
                 }
-                Role::Leader(leading) if leading.in_flight_id() == Some(batch.id) => leading.acknowledged(out),
+                Role::Leader(leading) if leading.in_flight_id() == Some(batch.id) => {
+                    leading.acknowledged(out)
+                }
                 // Another's batch: whatever was decided on another state is dropped.
                 _ => self.role = Role::Follower,
             }

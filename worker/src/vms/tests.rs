@@ -39,6 +39,9 @@ impl Backend for Noting {
     fn adjust(&self, desired: &Desired) {
         self.note("adjust", &desired.key);
     }
+    fn freeze(&self) {
+        self.asked.lock().unwrap().push("freeze".to_owned());
+    }
     fn forget(&self, key: &VmKey) {
         self.note("forget", key);
     }

@@ -157,7 +157,7 @@ impl Leader {
     }
 
     pub(crate) async fn desire(&self, desired: Desired) {
-        self.send(&WorkerCommand::Desire { epoch: self.epoch, vms: vec![desired] }).await;
+        self.send(&WorkerCommand::Desire { epoch: self.epoch, heard: u64::MAX, vms: vec![desired] }).await;
     }
 
     /// The next report and where commands for its boot go; heartbeats are granted on the way.
