@@ -49,7 +49,16 @@ pub struct Figures {
 /// # Errors
 /// The invariant that was broken, and after how many events; or what did not settle.
 pub fn run(plan: &Plan) -> Result<Figures, String> {
+    run_traced(plan, false)
+}
+
+/// As [`run`]; prints every event where `traces`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_traced(plan: &Plan, traces: bool) -> Result<Figures, String> {
     let mut world = World::new(plan).ok_or("the plan's names are no ids")?;
+    world.traces = traces;
     let mut events = 0;
     while events < plan.events {
         events += 1;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bioxen_simulator::{Figures, Plan, run, shrink};
+use bioxen_simulator::{Figures, Plan, run, run_traced, shrink};
 use clap::Parser;
 
 /// Checks the fleet's invariants under faults that a seed decides, in one process.
@@ -17,6 +17,9 @@ struct Args {
     /// Events of a run before its faults end.
     #[arg(long, default_value_t = 2_000)]
     events: usize,
+    /// Print every event of the smallest plan that fails.
+    #[arg(long)]
+    trace: bool,
 }
 
 fn main() -> ExitCode {
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
             Err(why) => {
                 let least = shrink(&plan);
                 println!("failed: {plan}\n  {why}");
-                let again = run(&least).err().unwrap_or_default();
+                let again = run_traced(&least, args.trace).err().unwrap_or_default();
                 println!("smallest: {least}\n  {again}");
                 return ExitCode::FAILURE;
             }

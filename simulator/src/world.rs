@@ -66,6 +66,8 @@ pub(crate) struct World {
     /// No more faults, no more commands: the fleet settles.
     calm: bool,
     pub(crate) faults: u64,
+    /// Prints what happens.
+    pub(crate) traces: bool,
 }
 
 impl World {
@@ -92,6 +94,7 @@ impl World {
             wall_ms: vec![CLOCK_JUMP_MS as u64; coordinators],
             calm: false,
             faults: 0,
+            traces: false,
         };
         world.begin();
         Some(world)
@@ -159,6 +162,9 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        if self.traces {
+            println!("{:>12.6} {event:?}", self.now.as_secs_f64());
+        }
         let mut out = Out::new();
         match event {
             Event::Deliver(Node::Journal, message) => {

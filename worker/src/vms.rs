@@ -93,8 +93,12 @@ impl Vms {
             (None, DesiredState::Running | DesiredState::Paused) if desired.order.is_some() => {
                 self.place(desired)
             }
-            // Nothing to make it from, or nothing to stop: the leader sees that it is not here.
-            (None, _) => Some(absent(key, generation)),
+            // Nothing to make it from, or nothing to stop: the leader sees that it is not here. It counts on that, so an
+            // earlier order that comes later must not bring it.
+            (None, _) => {
+                self.remember(key.clone(), generation);
+                Some(absent(key, generation))
+            }
         }
     }
 
