@@ -44,9 +44,6 @@ pub enum WorkerReport {
     },
     /// Everything the worker holds, in parts; answers [`WorkerCommand::SendInventory`].
     Inventory {
-        number: u64,
-        part: u32,
-        last: bool,
         vms: Vec<Observation>,
     },
 }

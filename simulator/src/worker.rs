@@ -117,8 +117,7 @@ impl Worker {
             WorkerCommand::SendInventory { epoch } => {
                 if self.lease.hear(epoch).is_ok() {
                     let vms = self.vms.inventory().cloned().collect();
-                    let number = self.heartbeat;
-                    self.report(WorkerReport::Inventory { number, part: 0, last: true, vms }, out);
+                    self.report(WorkerReport::Inventory { vms }, out);
                 }
             }
             _ => {}

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{UserId, WorkerId};
+use bioxen_protocol::id::UserId;
 use bioxen_protocol::limits::TICK;
 use bioxen_telemetry::{Health, Readiness};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -102,7 +102,6 @@ struct State {
     leases: Leases,
     refusals: Refusals,
     rates: BTreeMap<UserId, (u64, u64)>,
-    inventories: BTreeMap<WorkerId, reports::Inventory>,
     processes: processes::Processes,
     /// Reports that came while the batch was full.
     put_off: VecDeque<Report>,
@@ -129,7 +128,6 @@ impl Driver {
             leases: Leases::default(),
             refusals: Refusals::default(),
             rates: BTreeMap::new(),
-            inventories: BTreeMap::new(),
             processes: BTreeMap::new(),
             put_off: VecDeque::new(),
             ticked: now,

@@ -1,6 +1,5 @@
 //! What workers report: registration, heartbeats, how their VMs stand.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
@@ -12,7 +11,6 @@ use super::{Driver, DriverError, State};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::Forget;
 use crate::fleet::command::Command;
-use crate::fleet::vm::Vm;
 use crate::intake::Report;
 use crate::journal::Batch;
 use crate::journal::batch::MAX_ENTRY_BYTES;
@@ -22,15 +20,6 @@ use crate::journal::batch::MAX_ENTRY_BYTES;
 const VMS_AT_ONCE: usize = 256;
 /// Reports put off while the batch is full; beyond it they are dropped, for levels are told again.
 const PUT_OFF: usize = 4_096;
-
-/// An inventory of which not every part has come.
-#[derive(Debug)]
-pub(super) struct Inventory {
-    boot: BootId,
-    number: u64,
-    next_part: u32,
-    holds: BTreeSet<VmKey>,
-}
 
 impl Driver {
     /// Takes a report. A heartbeat is always heard, or a batch that stays full would look like every worker dying.
@@ -69,13 +58,11 @@ impl Driver {
                 Ok(())
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
-            WorkerReport::Inventory { number, part, last, vms } => {
-                let complete = self.gather(state, &worker, &boot, (number, part, last), &vms);
+            // What is missing from it shows nothing: an order may have crossed it. That is told again, and answered.
+            WorkerReport::Inventory { vms } => {
                 self.observe_all(state, &worker, &boot, vms)?;
-                match complete {
-                    Some(holds) => self.compare_inventory(state, &worker, &boot, &holds),
-                    None => Ok(()),
-                }
+                self.tell_unsettled(state, &worker, &boot);
+                Ok(())
             }
         }
     }
@@ -172,52 +159,6 @@ impl Driver {
         }
     }
 
-    /// Adds a part of an inventory; what it holds in all, once every part has come in order.
-    fn gather(
-        &self,
-        state: &mut State,
-        worker: &WorkerId,
-        boot: &BootId,
-        (number, part, last): (u64, u32, bool),
-        vms: &[Observation],
-    ) -> Option<BTreeSet<VmKey>> {
-        if !self.is_registered(worker, boot) {
-            return None;
-        }
-        let known = state
-            .inventories
-            .remove(worker)
-            .filter(|known| known.boot == *boot && known.number == number && known.next_part == part);
-        let fresh = || Inventory { boot: boot.clone(), number, next_part: 0, holds: BTreeSet::new() };
-        let mut inventory = known.or_else(|| (part == 0).then(fresh))?;
-        inventory.next_part += 1;
-        inventory.holds.extend(vms.iter().map(|seen| seen.key.clone()));
-        if last {
-            return Some(inventory.holds);
-        }
-        state.inventories.insert(worker.clone(), inventory);
-        None
-    }
-
-    /// What a worker was to give up and does not hold is given up. Whatever else differs is told again.
-    fn compare_inventory(
-        &mut self,
-        state: &mut State,
-        worker: &WorkerId,
-        boot: &BootId,
-        holds: &BTreeSet<VmKey>,
-    ) -> Result<(), DriverError> {
-        let given_up: Vec<Observation> = self
-            .fleet
-            .given_up(worker, boot, |key| holds.contains(key))
-            .filter_map(absent_observation)
-            .take(VMS_AT_ONCE)
-            .collect();
-        self.observe_all(state, worker, boot, given_up)?;
-        self.tell_unsettled(state, worker, boot);
-        Ok(())
-    }
-
     /// Tells the levels of VMs that do not stand as desired once more: the message before may have been lost.
     fn tell_unsettled(&self, state: &mut State, worker: &WorkerId, boot: &BootId) {
         let unsettled = self.fleet.placed_on(worker, boot).filter(|vm| !vm.is_settled());
@@ -270,20 +211,4 @@ fn tell_to_give_up(state: &mut State, gone: Forget) {
     let heard = state.leases.last_heard(&worker, &boot);
     let command = WorkerCommand::Desire { epoch: state.epoch, heard, vms: vec![level] };
     state.filling.effects.push(Outgoing::Worker { worker, boot, command });
-}
-
-fn absent_observation(vm: &Vm) -> Option<Observation> {
-    let at = vm.placement.as_ref()?;
-    Some(Observation {
-        key: vm.key.clone(),
-        generation: at.generation,
-        state: ObservedState::Absent,
-        tick: vm.tick,
-        applied: at.applied,
-        applied_at: Vec::new(),
-        checkpoint: None,
-        reason: None,
-        process: None,
-        summary: None,
-    })
 }

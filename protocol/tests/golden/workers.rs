@@ -79,7 +79,9 @@ fn reports(golden: &mut Golden) {
     ];
     let vms: Vec<_> = states.into_iter().map(observation).collect();
     golden.internal("report_observed", &WorkerReport::Observed { incarnation: 1, vms: vms.clone() });
-    golden.internal("report_inventory", &WorkerReport::Inventory { number: 9, part: 0, last: true, vms });
+    golden.internal("report_inventory", &WorkerReport::Inventory { vms });
+    let vms = vec![(key(), GENERATION)];
+    golden.internal("report_unconfirmed", &WorkerReport::Unconfirmed { vms });
 }
 
 fn observation(state: ObservedState) -> Observation {

@@ -137,18 +137,11 @@ impl Leading {
                 }
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(moment, &worker, &boot, vms),
-            WorkerReport::Inventory { vms, .. } => {
+            WorkerReport::Inventory { vms } => {
                 if !self.is_registered(&worker, &boot) {
                     return;
                 }
-                let holds: BTreeSet<VmKey> = vms.iter().map(|seen| seen.key.clone()).collect();
                 self.observe_all(moment, &worker, &boot, vms);
-                let given_up: Vec<Observation> = self
-                    .fleet
-                    .given_up(&worker, &boot, |key| holds.contains(key))
-                    .filter_map(|vm| Some(absent(vm.key.clone(), vm.placement.as_ref()?.generation, vm.tick)))
-                    .collect();
-                self.observe_all(moment, &worker, &boot, given_up);
                 self.tell_unsettled(&worker, &boot);
             }
         }
@@ -313,20 +306,5 @@ fn give_up(gone: &Forget) -> Desired {
         reached_tick: 0,
         process_confirmed: 0,
         monitor_seconds: 0,
-    }
-}
-
-fn absent(key: VmKey, generation: bioxen_protocol::id::Generation, tick: u64) -> Observation {
-    Observation {
-        key,
-        generation,
-        state: ObservedState::Absent,
-        tick,
-        applied: 0,
-        applied_at: Vec::new(),
-        checkpoint: None,
-        reason: None,
-        process: None,
-        summary: None,
     }
 }

@@ -229,7 +229,7 @@ impl Leader {
     pub(crate) async fn inventory(&mut self) -> Vec<Observation> {
         self.send(&WorkerCommand::SendInventory { epoch: self.epoch }).await;
         self.until(|report, _| match report {
-            WorkerReport::Inventory { part: 0, last: true, vms, .. } => Some(vms),
+            WorkerReport::Inventory { vms } => Some(vms),
             _ => None,
         })
         .await
