@@ -44,6 +44,30 @@ pub struct Figures {
     pub faults: u64,
 }
 
+impl Figures {
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            commits: self.commits + other.commits,
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            faults: self.faults + other.faults,
+        }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { events, commits, accepted, refused, faults } = self;
+        write!(
+            f,
+            "{events} events, {faults} faults, {accepted} commands accepted and {refused} refused, {commits} quanta \
+             committed"
+        )
+    }
+}
+
 /// Runs a plan.
 ///
 /// # Errors

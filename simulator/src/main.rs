@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     for seed in args.from..args.from.saturating_add(args.seeds) {
         let plan = Plan::of_seed(seed, args.events);
         match run(&plan) {
-            Ok(figures) => total = sum(total, figures),
+            Ok(figures) => total = total.plus(figures),
             Err(why) => {
                 let least = shrink(&plan);
                 println!("failed: {plan}\n  {why}");
@@ -38,21 +38,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    let Figures { events, commits, accepted, refused, faults } = total;
-    println!(
-        "{} seeds from {}: no violation; {events} events, {faults} faults, {accepted} commands accepted and {refused} \
-         refused, {commits} quanta committed",
-        args.seeds, args.from
-    );
+    println!("{} seeds from {}: no violation; {total}", args.seeds, args.from);
     ExitCode::SUCCESS
-}
-
-fn sum(one: Figures, other: Figures) -> Figures {
-    Figures {
-        events: one.events + other.events,
-        commits: one.commits + other.commits,
-        accepted: one.accepted + other.accepted,
-        refused: one.refused + other.refused,
-        faults: one.faults + other.faults,
-    }
 }

@@ -89,8 +89,7 @@ impl Worker {
             WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
                 let lease = Duration::from_millis(lease_ms);
                 let Ok(until) = self.lease.grant(incarnation, epoch, heartbeat, lease) else { return };
-                if self.phase != Phase::Registered && self.lease.counts(heartbeat) {
-                    self.vms.registered();
+                if self.lease.counts(heartbeat) {
                     self.phase = Phase::Registered;
                 }
                 self.cells.lease(until);
@@ -104,6 +103,7 @@ impl Worker {
                 if self.lease.hear(epoch).is_ok() {
                     self.phase = Phase::Registering;
                     self.lease.registers(self.heartbeat + 1);
+                    self.vms.stand_still();
                     self.beat(now, out);
                 }
             }

@@ -259,12 +259,8 @@ impl Agent {
             WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
                 let lease = Duration::from_millis(lease_ms);
                 let until = self.lease.grant(incarnation, epoch, heartbeat, lease)?;
-                let registered = self.phase != Phase::Registered && self.lease.counts(heartbeat);
-                if registered {
-                    self.vms.registered();
-                }
                 self.backend.lease(until);
-                if registered {
+                if self.phase != Phase::Registered && self.lease.counts(heartbeat) {
                     tracing::info!(leader.epoch = epoch, "registered: the lease stands");
                     crate::say(&format!("bioxen-worker registered name={} boot={}", self.worker, self.boot));
                     self.phase = Phase::Registered;
@@ -284,6 +280,7 @@ impl Agent {
                 self.lease.hear(epoch)?;
                 self.phase = Phase::Registering;
                 self.lease.registers(self.number + 1);
+                self.vms.stand_still();
                 self.announce().await;
             }
             WorkerCommand::Desire { epoch, heard, vms } => {

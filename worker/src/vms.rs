@@ -43,7 +43,7 @@ struct Held {
     observation: Option<Observation>,
     /// Whether the backend holds it.
     is_live: bool,
-    /// Not since the boot registered anew, until its level is told again.
+    /// Not since the boot was no longer registered, until its level is told again.
     is_confirmed: bool,
 }
 
@@ -53,8 +53,9 @@ impl Vms {
         Self { backend, max_vms, held, gone, gone_by_age }
     }
 
-    /// The boot registered anew: what it holds may be another worker's by now, and stands still until it is told.
-    pub fn registered(&mut self) {
+    /// The boot is not registered any more: what it holds may be another worker's by now, and stands still until its level
+    /// is told again.
+    pub fn stand_still(&mut self) {
         self.backend.freeze();
         for held in self.held.values_mut().filter(|held| held.is_live) {
             held.is_confirmed = false;
