@@ -68,13 +68,6 @@ impl Driver {
             }
         }
         while !state.filling.is_full()
-            && let Some(entries) = self.fleet.next_to_replace()
-        {
-            for entry in entries {
-                self.evolve(state, entry)?;
-            }
-        }
-        while !state.filling.is_full()
             && let Some(entries) = self.fleet.next_from_queue(&make_member)
         {
             for entry in entries {

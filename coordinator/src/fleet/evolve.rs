@@ -155,12 +155,9 @@ impl Fleet {
             let observed = ObservedState::Absent;
             let applied = vm.checkpoint_applied;
             vm.placement = Some(Placement { worker, boot, generation, observed, applied });
-            // One that is placed anew because its worker is lost was to run, or to be paused.
-            if vm.state != VmState::Unknown {
-                vm.desired = DesiredState::Running;
-            }
             vm.state = VmState::Starting;
             vm.reason = None;
+            vm.desired = DesiredState::Running;
             vm.held = held;
             vm.effective = vm.checkpoint_allocation;
             vm.queued_at = None;
@@ -203,7 +200,6 @@ impl Fleet {
         known.live = false;
         known.index = index;
         self.ends_may_be_due = true;
-        self.room_may_have_appeared = true;
         self.touched.workers.insert(worker.clone());
         let placed: Vec<VmKey> = self.placed_on(worker, boot).map(|vm| vm.key.clone()).collect();
         for key in placed {
@@ -268,16 +264,12 @@ impl Fleet {
         if let Some(process) = vm.running_process() {
             self.processes.insert((process.deadline_ms, vm.key.clone()));
         }
-        if vm.state == VmState::Unknown {
-            self.unknown.insert(vm.key.clone());
-        }
     }
 
     fn unbook(&mut self, vm: &Vm) {
         if let Some(process) = vm.running_process() {
             self.processes.remove(&(process.deadline_ms, vm.key.clone()));
         }
-        self.unknown.remove(&vm.key);
         self.held = self.held.minus(vm.held);
         if let Some(worker) = self.worker_of(vm) {
             worker.used = worker.used.minus(vm.held);

@@ -23,7 +23,6 @@ mod placement;
 mod process;
 mod queue;
 pub mod rejection;
-mod replace;
 pub mod rows;
 pub mod vm;
 pub mod worker;
@@ -67,8 +66,6 @@ pub struct Fleet {
     ensembles_ending: BTreeSet<VmKey>,
     /// A boot expired, and VMs that it was to stop or give up may not have been ended yet.
     ends_may_be_due: bool,
-    /// VMs that were placed on a boot whose lease and grace are over.
-    unknown: BTreeSet<VmKey>,
     /// VMs in which process code runs, by when its outcome is given up.
     processes: BTreeSet<(u64, VmKey)>,
     touched: Touched,

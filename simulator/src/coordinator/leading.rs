@@ -249,11 +249,6 @@ impl Leading {
         for entry in self.fleet.ends_of_expired(AT_ONCE) {
             self.evolve(moment, entry);
         }
-        while let Some(entries) = self.fleet.next_to_replace() {
-            for entry in entries {
-                self.evolve(moment, entry);
-            }
-        }
         while let Some(entries) = self.fleet.next_from_queue(&|_, _| Err("no ensembles here".to_owned())) {
             for entry in entries {
                 self.evolve(moment, entry);
