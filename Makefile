@@ -3,7 +3,10 @@
 NATS_SERVER = $$(python3 deploy/get_nats_server.py)
 CARGO ?= cargo
 
-.PHONY: help run dev test static-bits acceptance ensemble bench bench-peers lint
+SEEDS ?= 1000
+FROM ?= 1
+
+.PHONY: help run dev test simulate static-bits acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +23,9 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
 		&& $(CARGO) build --release --workspace --bins \
 		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace $(ARGS)
+
+simulate: ## Check the fleet's invariants under faults that seeds decide: SEEDS=n of them, from FROM
+	@$(CARGO) run --release -q -p bioxen-simulator -- --seeds $(SEEDS) --from $(FROM)
 
 static-bits: ## Build bioxen statically beside the other, and hold their trajectories against each other
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \

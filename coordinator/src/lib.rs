@@ -26,6 +26,7 @@ mod driver;
 pub mod fleet;
 mod intake;
 pub mod journal;
+pub mod leases;
 pub mod ledger;
 mod metrics;
 mod packed;

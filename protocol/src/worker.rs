@@ -50,11 +50,13 @@ pub enum WorkerReport {
         incarnation: u64,
         vms: Vec<Observation>,
     },
+    /// VMs that stand still until their level is told again: they were held when the boot registered anew, and may be
+    /// another worker's by now. Told with heartbeats; an inventory leaves them out.
+    Unconfirmed {
+        vms: Vec<(VmKey, Generation)>,
+    },
     /// Everything the worker holds, in parts; answers [`WorkerCommand::SendInventory`].
     Inventory {
-        number: u64,
-        part: u32,
-        last: bool,
         vms: Vec<Observation>,
     },
 }
@@ -172,49 +174,26 @@ pub enum ObservedState {
 #[serde(rename_all = "snake_case")]
 pub enum WorkerCommand {
     /// The lease, counted from when the worker *sent* the heartbeat named.
-    Grant {
-        incarnation: u64,
-        epoch: u64,
-        heartbeat: u64,
-        lease_ms: u64,
-    },
+    Grant { incarnation: u64, epoch: u64, heartbeat: u64, lease_ms: u64 },
     /// Another boot of this name holds the lease; ask again after the time given.
-    BootRefused {
-        epoch: u64,
-        holder: String,
-        retry_after_ms: u64,
-    },
+    BootRefused { epoch: u64, holder: String, retry_after_ms: u64 },
     /// Not (or no longer) registered: register anew.
-    RegisterAgain {
-        epoch: u64,
-    },
+    RegisterAgain { epoch: u64 },
     Desire {
         epoch: u64,
+        /// The last registration or heartbeat of this boot that the leader had heard. What was said before the boot
+        /// registered anew may be long out of date and changes nothing.
+        heard: u64,
         vms: Vec<Desired>,
     },
     /// The digest of a heartbeat differs from the journal's view.
-    SendInventory {
-        epoch: u64,
-    },
+    SendInventory { epoch: u64 },
     /// Request and reply: [`VmQueryReply`].
-    Query {
-        key: VmKey,
-        generation: Generation,
-        with: QueryExtra,
-    },
+    Query { key: VmKey, generation: Generation, with: QueryExtra },
     /// Process code for a VM that it holds.
-    Execute {
-        epoch: u64,
-        key: VmKey,
-        generation: Generation,
-        process: ProcessOrder,
-    },
+    Execute { epoch: u64, key: VmKey, generation: Generation, process: ProcessOrder },
     /// Request and reply: rows of what the VM has recorded in this generation, [`VmQueryReply::Trace`].
-    QueryTrace {
-        key: VmKey,
-        generation: Generation,
-        row: u64,
-    },
+    QueryTrace { key: VmKey, generation: Generation, row: u64 },
 }
 
 /// What a query wants beside the figures.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
 use bioxen_protocol::id::{BootId, VmKey, WorkerId, random_token};
-use bioxen_protocol::limits::HEARTBEAT;
+use bioxen_protocol::limits::{HEARTBEAT, OBSERVATIONS};
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{
     Capacity, Desired, Heartbeat, Observation, Register, VmQueryReply, WorkerCommand, WorkerReport,
@@ -184,6 +184,7 @@ impl Agent {
             self.probes.health.beat();
         }
         self.announce().await;
+        self.tell_unconfirmed().await;
         let now = clock::boot_time();
         self.show_readiness(now);
         metrics::record(&figures, self.lease.remaining(now));
@@ -193,6 +194,14 @@ impl Agent {
             self.publish(self.frames.subject(), json).await;
         }
         self.publish_samples(frame.time_ms).await;
+    }
+
+    /// What stands still until its level is told again, a part of it with each heartbeat.
+    async fn tell_unconfirmed(&self) {
+        let vms: Vec<_> = self.vms.unconfirmed().take(OBSERVATIONS).collect();
+        if !vms.is_empty() && self.phase == Phase::Registered {
+            self.report(&WorkerReport::Unconfirmed { vms }).await;
+        }
     }
 
     /// What monitored VMs show, each on its own subject.
@@ -275,7 +284,7 @@ impl Agent {
                 let lease = Duration::from_millis(lease_ms);
                 let until = self.lease.grant(incarnation, epoch, heartbeat, lease)?;
                 self.backend.lease(until);
-                if self.phase != Phase::Registered {
+                if self.phase != Phase::Registered && self.lease.counts(heartbeat) {
                     tracing::info!(leader.epoch = epoch, "registered: the lease stands");
                     crate::say(&format!("bioxen-worker registered name={} boot={}", self.worker, self.boot));
                     self.phase = Phase::Registered;
@@ -294,11 +303,15 @@ impl Agent {
             WorkerCommand::RegisterAgain { epoch } => {
                 self.lease.hear(epoch)?;
                 self.phase = Phase::Registering;
+                self.lease.registers(self.number + 1);
+                self.vms.stand_still();
                 self.announce().await;
             }
-            WorkerCommand::Desire { epoch, vms } => {
+            WorkerCommand::Desire { epoch, heard, vms } => {
                 self.lease.hear(epoch)?;
-                self.desire(vms).await;
+                if self.lease.counts(heard) {
+                    self.desire(vms).await;
+                }
             }
             WorkerCommand::SendInventory { epoch } => {
                 self.lease.hear(epoch)?;

@@ -33,6 +33,8 @@ pub struct Lease {
     incarnation: u64,
     epoch: u64,
     until: Option<Duration>,
+    /// The first registration of the phase that the boot is in; what the leader said before it counts no more.
+    registered_from: u64,
     sent: VecDeque<(u64, Duration)>,
 }
 
@@ -43,6 +45,16 @@ impl Lease {
             self.sent.pop_front();
         }
         self.sent.push_back((number, now));
+    }
+
+    /// Registration `number` is the first of its phase.
+    pub fn registers(&mut self, number: u64) {
+        self.registered_from = number;
+    }
+
+    /// Whether something that was said after the leader had heard `number` counts: it knew that the boot registered.
+    pub fn counts(&self, number: u64) -> bool {
+        number >= self.registered_from
     }
 
     /// Remembers `epoch`, the highest so far.

@@ -50,12 +50,29 @@ struct Held {
     observation: Option<Observation>,
     /// Whether the backend holds it.
     is_live: bool,
+    /// Not since the boot was no longer registered, until its level is told again.
+    is_confirmed: bool,
 }
 
 impl Vms {
     pub fn new(backend: Arc<dyn Backend>, max_vms: u64) -> Self {
         let (held, gone, gone_by_age) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { backend, max_vms, held, gone, gone_by_age, just_ended: VecDeque::new() }
+    }
+
+    /// The boot is not registered any more: what it holds may be another worker's by now, and stands still until its level
+    /// is told again.
+    pub fn stand_still(&mut self) {
+        self.backend.freeze();
+        for held in self.held.values_mut().filter(|held| held.is_live) {
+            held.is_confirmed = false;
+        }
+    }
+
+    /// What stands still until its level is told again.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = (VmKey, Generation)> {
+        let unconfirmed = self.held.iter().filter(|(_, held)| held.is_live && !held.is_confirmed);
+        unconfirmed.map(|(key, held)| (key.clone(), held.generation))
     }
 
     /// Takes up what is desired of one VM; returns what can be told at once.
@@ -69,13 +86,14 @@ impl Vms {
         if self.held.get(&key).is_some_and(|held| held.generation < generation) {
             self.forget(&key);
         }
-        match (self.held.get(&key), desired.state) {
+        match (self.held.get_mut(&key), desired.state) {
             (_, DesiredState::Absent) => {
                 self.forget(&key);
                 self.remember(key.clone(), generation);
                 Some(absent(key, generation))
             }
             (Some(held), _) if held.is_live => {
+                held.is_confirmed = true;
                 self.backend.adjust(&desired);
                 None
             }
@@ -83,8 +101,12 @@ impl Vms {
             (None, DesiredState::Running | DesiredState::Paused) if desired.order.is_some() => {
                 self.place(desired)
             }
-            // Nothing to make it from, or nothing to stop: the leader sees that it is not here.
-            (None, _) => Some(absent(key, generation)),
+            // Nothing to make it from, or nothing to stop: the leader sees that it is not here. It counts on that, so an
+            // earlier order that comes later must not bring it.
+            (None, _) => {
+                self.remember(key.clone(), generation);
+                Some(absent(key, generation))
+            }
         }
     }
 
@@ -102,11 +124,14 @@ impl Vms {
                 reason: Some(reason),
                 ..absent(key.clone(), generation)
             };
-            self.held.insert(key, Held { generation, observation: Some(failed.clone()), is_live: false });
+            self.held.insert(
+                key,
+                Held { generation, observation: Some(failed.clone()), is_live: false, is_confirmed: true },
+            );
             return Some(failed);
         }
         tracing::info!(vm.id = %key, vm.generation = %generation, "placed");
-        self.held.insert(key, Held { generation, observation: None, is_live: true });
+        self.held.insert(key, Held { generation, observation: None, is_live: true, is_confirmed: true });
         self.backend.place(desired);
         None
     }
@@ -133,9 +158,10 @@ impl Vms {
         true
     }
 
-    /// Everything held, as last observed.
+    /// Everything held, as last observed, but for what stands still.
     pub fn inventory(&self) -> impl Iterator<Item = &Observation> {
-        self.held.values().filter_map(|held| held.observation.as_ref())
+        let known = self.held.values().filter(|held| !held.is_live || held.is_confirmed);
+        known.filter_map(|held| held.observation.as_ref())
     }
 
     /// Every VM that the leader may ask for, with its generation: also such as have ended, until it has heard.

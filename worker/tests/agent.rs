@@ -252,7 +252,7 @@ async fn what_is_no_message_of_the_leader_is_dropped_and_the_worker_goes_on() {
     leader.client.publish_with_reply(leader.commands.clone(), reserved, bytes.into()).await.unwrap();
     // Epochs before the leader's are not obeyed.
     let absent = vec![desired(DesiredState::Absent)];
-    leader.send(&WorkerCommand::Desire { epoch: leader.epoch - 1, vms: absent }).await;
+    leader.send(&WorkerCommand::Desire { epoch: leader.epoch - 1, heard: u64::MAX, vms: absent }).await;
 
     let inventory = leader.inventory().await;
     assert_eq!((inventory.len(), inventory[0].state), (1, ObservedState::Running));

@@ -15,7 +15,6 @@ mod batch;
 mod changes;
 mod checkpoints;
 mod counted;
-mod leases;
 mod processes;
 mod readings;
 mod refusals;
@@ -30,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::Client;
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{UserId, WorkerId};
+use bioxen_protocol::id::UserId;
 use bioxen_protocol::limits::TICK;
 use bioxen_telemetry::{Health, Readiness};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,10 +41,10 @@ use crate::fleet::Fleet;
 use crate::fleet::entry::Entry;
 use crate::intake::{Lanes, Report};
 use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
+use crate::leases::Leases;
 use crate::ledger::{Committer, LedgerError};
 use crate::projector::Progress;
 use batch::{Filling, Sealed};
-use leases::Leases;
 use refusals::Refusals;
 use stats::Stats;
 use waiting::Waiting;
@@ -106,7 +105,6 @@ struct State {
     leases: Leases,
     refusals: Refusals,
     rates: BTreeMap<UserId, (u64, u64)>,
-    inventories: BTreeMap<WorkerId, reports::Inventory>,
     processes: processes::Processes,
     checkpoints: checkpoints::Checkpoints,
     /// Reports that came while the batch was full.
@@ -134,7 +132,6 @@ impl Driver {
             leases: Leases::default(),
             refusals: Refusals::default(),
             rates: BTreeMap::new(),
-            inventories: BTreeMap::new(),
             processes: BTreeMap::new(),
             checkpoints: checkpoints::Checkpoints::default(),
             put_off: VecDeque::new(),

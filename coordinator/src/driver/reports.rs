@@ -1,9 +1,8 @@
 //! What workers report: registration, heartbeats, how their VMs stand.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::LEASE;
 use bioxen_protocol::worker::{Observation, ObservedState, Register, WorkerCommand, WorkerReport};
 
@@ -13,7 +12,6 @@ use crate::answer::outbox::Outgoing;
 use crate::fleet::Forget;
 use crate::fleet::command::Command;
 use crate::fleet::entry::Entry;
-use crate::fleet::vm::Vm;
 use crate::intake::Report;
 use crate::journal::Batch;
 use crate::journal::batch::MAX_ENTRY_BYTES;
@@ -23,15 +21,6 @@ use crate::journal::batch::MAX_ENTRY_BYTES;
 const VMS_AT_ONCE: usize = 256;
 /// Reports put off while the batch is full; beyond it they are dropped, for levels are told again.
 const PUT_OFF: usize = 4_096;
-
-/// An inventory of which not every part has come.
-#[derive(Debug)]
-pub(super) struct Inventory {
-    boot: BootId,
-    number: u64,
-    next_part: u32,
-    holds: BTreeSet<VmKey>,
-}
 
 impl Driver {
     /// Takes a report. A heartbeat is always heard, or a batch that stays full would look like every worker dying.
@@ -65,14 +54,16 @@ impl Driver {
                 }
                 Ok(())
             }
+            WorkerReport::Unconfirmed { vms } => {
+                self.confirm(state, &worker, &boot, vms);
+                Ok(())
+            }
             WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
-            WorkerReport::Inventory { number, part, last, vms } => {
-                let complete = self.gather(state, &worker, &boot, (number, part, last), &vms);
+            // What is missing from it shows nothing: an order may have crossed it. That is told again, and answered.
+            WorkerReport::Inventory { vms } => {
                 self.observe_all(state, &worker, &boot, vms)?;
-                match complete {
-                    Some(holds) => self.compare_inventory(state, &worker, &boot, &holds),
-                    None => Ok(()),
-                }
+                self.tell_unsettled(state, &worker, &boot);
+                Ok(())
             }
         }
     }
@@ -104,16 +95,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Given with the batch, so only after the append that is in flight now.
     fn grant(&self, state: &mut State, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
-        state.leases.heard(worker.clone(), boot.clone(), Instant::now());
+        state.leases.heard(worker.clone(), boot.clone(), heartbeat, Instant::now());
         let command = WorkerCommand::Grant {
             incarnation: self.fleet.incarnation,
             epoch: state.epoch,
             heartbeat,
             lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
         };
-        state.filling.effects.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
+        state.filling.grants.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
     }
 
     fn observe_all(
@@ -147,9 +137,7 @@ impl Driver {
         if !self.fleet.is_current(worker, boot, &key, generation) {
             if observation.state != ObservedState::Absent {
                 let (worker, boot) = (worker.clone(), boot.clone());
-                let gone = Forget { worker: worker.clone(), boot: boot.clone(), key, generation };
-                let command = WorkerCommand::Desire { epoch: state.epoch, vms: vec![absent(&gone)] };
-                state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+                tell_to_give_up(state, Forget { worker, boot, key, generation });
             }
             return Ok(());
         }
@@ -160,50 +148,16 @@ impl Driver {
         self.take(state, &Command::Observe { worker, boot, observation: Box::new(observation) })
     }
 
-    /// Adds a part of an inventory; what it holds in all, once every part has come in order.
-    fn gather(
-        &self,
-        state: &mut State,
-        worker: &WorkerId,
-        boot: &BootId,
-        (number, part, last): (u64, u32, bool),
-        vms: &[Observation],
-    ) -> Option<BTreeSet<VmKey>> {
-        if !self.is_registered(worker, boot) {
-            return None;
+    /// VMs that stand still at a boot that registered anew: what is placed there goes on, the rest is given up.
+    fn confirm(&self, state: &mut State, worker: &WorkerId, boot: &BootId, vms: Vec<(VmKey, Generation)>) {
+        for (key, generation) in vms.into_iter().take(VMS_AT_ONCE) {
+            if self.fleet.is_current(worker, boot, &key, generation) {
+                state.filling.tell_again.insert(key);
+            } else {
+                let (worker, boot) = (worker.clone(), boot.clone());
+                tell_to_give_up(state, Forget { worker, boot, key, generation });
+            }
         }
-        let known = state
-            .inventories
-            .remove(worker)
-            .filter(|known| known.boot == *boot && known.number == number && known.next_part == part);
-        let fresh = || Inventory { boot: boot.clone(), number, next_part: 0, holds: BTreeSet::new() };
-        let mut inventory = known.or_else(|| (part == 0).then(fresh))?;
-        inventory.next_part += 1;
-        inventory.holds.extend(vms.iter().map(|seen| seen.key.clone()));
-        if last {
-            return Some(inventory.holds);
-        }
-        state.inventories.insert(worker.clone(), inventory);
-        None
-    }
-
-    /// What a worker was to give up and does not hold is given up. Whatever else differs is told again.
-    fn compare_inventory(
-        &mut self,
-        state: &mut State,
-        worker: &WorkerId,
-        boot: &BootId,
-        holds: &BTreeSet<VmKey>,
-    ) -> Result<(), DriverError> {
-        let given_up: Vec<Observation> = self
-            .fleet
-            .given_up(worker, boot, |key| holds.contains(key))
-            .filter_map(absent_observation)
-            .take(VMS_AT_ONCE)
-            .collect();
-        self.observe_all(state, worker, boot, given_up)?;
-        self.tell_unsettled(state, worker, boot);
-        Ok(())
     }
 
     /// Tells the levels of VMs that do not stand as desired once more: the message before may have been lost.
@@ -229,7 +183,7 @@ impl Driver {
     pub(super) fn count_leases_anew(&self, state: &mut State) {
         let now = Instant::now();
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
-            state.leases.heard(worker.clone(), known.boot.clone(), now);
+            state.leases.heard(worker.clone(), known.boot.clone(), 0, now);
         }
     }
 
@@ -256,20 +210,10 @@ impl Driver {
     }
 }
 
-fn absent_observation(vm: &Vm) -> Option<Observation> {
-    let at = vm.placement.as_ref()?;
-    Some(Observation {
-        key: vm.key.clone(),
-        generation: at.generation,
-        state: ObservedState::Absent,
-        tick: vm.tick,
-        applied: at.applied,
-        applied_at: Vec::new(),
-        checkpoint: None,
-        reason: None,
-        process: None,
-        summary: None,
-        atp: vm.atp,
-        call_due: None,
-    })
+fn tell_to_give_up(state: &mut State, gone: Forget) {
+    let level = absent(&gone);
+    let Forget { worker, boot, .. } = gone;
+    let heard = state.leases.last_heard(&worker, &boot);
+    let command = WorkerCommand::Desire { epoch: state.epoch, heard, vms: vec![level] };
+    state.filling.effects.push(Outgoing::Worker { worker, boot, command });
 }

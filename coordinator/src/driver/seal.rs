@@ -103,7 +103,8 @@ impl Driver {
         let rows = rows::changed(&self.fleet, &touched)?;
         let levels: BTreeSet<VmKey> = touched.levels.iter().chain(&filling.tell_again).cloned().collect();
         let mut effects = filling.effects;
-        effects.extend(self.levels(state.epoch, &levels, &touched.forget));
+        effects.extend(filling.grants);
+        effects.extend(self.levels(state, &levels, &touched.forget));
         let states = self.states(&touched, &filling.waiters);
         let ended = ended_processes(&batch.entries);
         let released = Released { effects, waiters: filling.waiters, states, ended };
@@ -112,9 +113,9 @@ impl Driver {
 
     /// The effects of a batch without entries. It is called only while no append is in flight.
     fn release_reads(&mut self, state: &mut State) -> Released {
-        let Filling { effects, waiters, tell_again, .. } = std::mem::take(&mut state.filling);
-        let mut effects = effects;
-        effects.extend(self.levels(state.epoch, &tell_again, &[]));
+        let Filling { mut effects, grants, waiters, tell_again, .. } = std::mem::take(&mut state.filling);
+        state.filling.grants = grants;
+        effects.extend(self.levels(state, &tell_again, &[]));
         let states = self.states(&Touched::default(), &waiters);
         Released { effects, waiters, states, ended: Vec::new() }
     }
@@ -127,7 +128,7 @@ impl Driver {
     }
 
     /// What workers are told of these VMs, and of generations that they shall give up.
-    fn levels(&self, epoch: u64, keys: &BTreeSet<VmKey>, forget: &[Forget]) -> Vec<Outgoing> {
+    fn levels(&self, state: &State, keys: &BTreeSet<VmKey>, forget: &[Forget]) -> Vec<Outgoing> {
         let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
         // First what is given up: it makes room for what comes.
         for gone in forget {
@@ -140,9 +141,11 @@ impl Driver {
         }
         let mut messages = Vec::new();
         for ((worker, boot), mut levels) in by_boot {
+            let (epoch, heard) = (state.epoch, state.leases.last_heard(&worker, &boot));
             while !levels.is_empty() {
                 let rest = levels.split_off(levels.len().min(LEVELS_PER_MESSAGE));
-                let command = WorkerCommand::Desire { epoch, vms: std::mem::replace(&mut levels, rest) };
+                let command =
+                    WorkerCommand::Desire { epoch, heard, vms: std::mem::replace(&mut levels, rest) };
                 messages.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
             }
         }

@@ -2,7 +2,7 @@
 
 use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::OnComplete;
-use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, WorkerId};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Observation, ObservedState, ProcessEnd};
 
@@ -149,16 +149,6 @@ impl Fleet {
         let failed = matches!(seen.state, ObservedState::Failed | ObservedState::Absent)
             && !matches!(was, VmState::Stopping | VmState::Destroying);
         self.member_changed(index, &seen.key, was, seen.summary.as_deref(), failed);
-    }
-
-    /// The VMs that a complete inventory lacks although the worker was to give them up.
-    pub fn given_up<'a>(
-        &'a self,
-        worker: &'a WorkerId,
-        boot: &'a BootId,
-        holds: impl Fn(&VmKey) -> bool + 'a,
-    ) -> impl Iterator<Item = &'a Vm> {
-        self.placed_on(worker, boot).filter(move |vm| vm.state == VmState::Destroying && !holds(&vm.key))
     }
 }
 

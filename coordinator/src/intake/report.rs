@@ -47,7 +47,7 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
                 return Err("a capacity that no worker has".to_owned());
             }
         }
-        WorkerReport::Heartbeat(_) => {}
+        WorkerReport::Heartbeat(_) | WorkerReport::Unconfirmed { .. } => {}
         WorkerReport::Observed { vms, .. } | WorkerReport::Inventory { vms, .. } => {
             for vm in vms {
                 let far = vm.tick > HORIZON_MINUTES * TICKS_PER_MINUTE;

@@ -85,7 +85,9 @@ fn reports(golden: &mut Golden) {
     ];
     let vms: Vec<_> = states.into_iter().map(observation).collect();
     golden.internal("report_observed", &WorkerReport::Observed { incarnation: 1, vms: vms.clone() });
-    golden.internal("report_inventory", &WorkerReport::Inventory { number: 9, part: 0, last: true, vms });
+    golden.internal("report_inventory", &WorkerReport::Inventory { vms });
+    let vms = vec![(key(), GENERATION)];
+    golden.internal("report_unconfirmed", &WorkerReport::Unconfirmed { vms });
 }
 
 fn observation(state: ObservedState) -> Observation {
@@ -140,7 +142,7 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_query_trace", &trace);
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
-    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, vms });
+    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, heard: 9, vms });
 }
 
 /// The whole level; of a VM to be given up nothing but its name.

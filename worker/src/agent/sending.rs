@@ -27,11 +27,8 @@ impl Agent {
         if parts.is_empty() {
             parts.push(Vec::new());
         }
-        let number = self.number;
-        let last = parts.len() - 1;
-        for (index, vms) in parts.into_iter().enumerate() {
-            let part = u32::try_from(index).unwrap_or(u32::MAX);
-            self.report(&WorkerReport::Inventory { number, part, last: index == last, vms }).await;
+        for vms in parts {
+            self.report(&WorkerReport::Inventory { vms }).await;
         }
     }
 

@@ -28,6 +28,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Brings a VM that it holds to what is desired, and tells how it then stands, also where nothing changed.
     fn adjust(&self, desired: &Desired);
 
+    /// Nothing that it holds commits before [`Backend::adjust`] confirms it.
+    fn freeze(&self);
+
     /// Forgets a VM; what was being computed for it is dropped, and nothing more is told of it.
     fn forget(&self, key: &VmKey);
 

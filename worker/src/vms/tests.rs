@@ -40,6 +40,9 @@ impl Backend for Noting {
     fn adjust(&self, desired: &Desired) {
         self.note("adjust", &desired.key);
     }
+    fn freeze(&self) {
+        self.asked.lock().unwrap().push("freeze".to_owned());
+    }
     fn forget(&self, key: &VmKey) {
         self.note("forget", key);
     }
@@ -233,7 +236,38 @@ fn without_an_order_there_is_nothing_to_make() {
     let (backend, mut vms) = vms(1);
     let without = Desired { order: None, ..desired("c1", 5, DesiredState::Running) };
     assert_eq!(vms.desire(without), Some(absent(key("c1"), generation(5))));
-    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Stopped)), Some(absent(key("c1"), generation(5))));
-    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), None);
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), Some(absent(key("c1"), generation(5))));
+    assert_eq!(vms.desire(desired("c1", 6, DesiredState::Stopped)), Some(absent(key("c1"), generation(6))));
+    assert_eq!(vms.desire(desired("c1", 7, DesiredState::Running)), None);
     assert_eq!(backend.asked(), ["place c1"]);
+}
+
+#[test]
+fn an_order_that_comes_after_a_later_one_to_stop_brings_nothing() {
+    let (backend, mut vms) = vms(1);
+    let gone = Some(absent(key("c1"), generation(5)));
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Stopped)), gone);
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), gone);
+    assert!(backend.asked().is_empty(), "the leader has given its reservation back");
+}
+
+#[test]
+fn what_stands_still_is_in_no_inventory_until_its_level_is_told_again() {
+    let (backend, mut vms) = vms(4);
+    for vm in ["c1", "c2"] {
+        vms.desire(desired(vm, 5, DesiredState::Running));
+        tell(&backend, &mut vms, observed(vm, 5, ObservedState::Running));
+    }
+    backend.asked();
+    vms.stand_still();
+    assert_eq!(backend.asked(), ["freeze"]);
+    assert_eq!((vms.inventory().count(), vms.digest()), (0, 0));
+    assert_eq!(vms.unconfirmed().count(), 2);
+    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), None);
+    assert_eq!(backend.asked(), ["adjust c1"]);
+    assert_eq!(vms.inventory().count(), 1);
+    assert!(vms.unconfirmed().eq([(key("c2"), generation(5))]));
+    // Another worker's by now.
+    assert!(vms.desire(desired("c2", 5, DesiredState::Absent)).is_some());
+    assert_eq!(vms.unconfirmed().count(), 0);
 }

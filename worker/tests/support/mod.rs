@@ -157,7 +157,7 @@ impl Leader {
     }
 
     pub(crate) async fn desire(&self, desired: Desired) {
-        self.send(&WorkerCommand::Desire { epoch: self.epoch, vms: vec![desired] }).await;
+        self.send(&WorkerCommand::Desire { epoch: self.epoch, heard: u64::MAX, vms: vec![desired] }).await;
     }
 
     /// The next report and where commands for its boot go; heartbeats are granted on the way.
@@ -229,7 +229,7 @@ impl Leader {
     pub(crate) async fn inventory(&mut self) -> Vec<Observation> {
         self.send(&WorkerCommand::SendInventory { epoch: self.epoch }).await;
         self.until(|report, _| match report {
-            WorkerReport::Inventory { part: 0, last: true, vms, .. } => Some(vms),
+            WorkerReport::Inventory { vms } => Some(vms),
             _ => None,
         })
         .await

@@ -90,6 +90,10 @@ impl Backend for Basic {
         self.shared.change(|pool, now_ns| pool.adjust(desired, now_ns));
     }
 
+    fn freeze(&self) {
+        self.shared.change(|pool, now_ns| pool.freeze(now_ns));
+    }
+
     fn forget(&self, key: &VmKey) {
         self.shared.change(|pool, _| pool.forget(key));
     }

@@ -109,6 +109,17 @@ impl Pool {
         self.settle(number, now_ns);
     }
 
+    /// Nothing commits before it is adjusted again.
+    pub(super) fn freeze(&mut self, now_ns: u64) {
+        let numbers: Vec<Number> = self.vms.keys().copied().collect();
+        for number in numbers {
+            if let Some(vm) = self.vms.get_mut(&number) {
+                vm.is_frozen = true;
+            }
+            self.settle(number, now_ns);
+        }
+    }
+
     pub(super) fn forget(&mut self, key: &VmKey) {
         if let Some(number) = self.numbers.remove(key) {
             self.vms.remove(&number);
@@ -166,12 +177,12 @@ impl Pool {
     ) {
         self.totals.cpu += Duration::from_nanos(used_ns);
         self.scheduler.charge(number, used_ns);
-        let stands = self.lease_stands(now_ns);
+        let lease_stands = self.lease_stands(now_ns);
         // Forgotten meanwhile: nobody is to hear of it.
         let Some(vm) = self.vms.get_mut(&number) else { return };
         vm.is_in_work = false;
         vm.cpu_ns += used_ns;
-        if !stands {
+        if !lease_stands || vm.is_frozen {
             self.totals.quanta_discarded += 1;
             return self.settle(number, now_ns);
         }
@@ -247,6 +258,7 @@ impl Pool {
         let stands = self.lease_stands(now_ns);
         let Some(vm) = self.vms.get_mut(&number) else { return };
         vm.is_in_work = false;
+        let stands = stands && !vm.is_frozen;
         vm.commit_process(if stands { ended } else { ended.discarded() }, now_ns);
         self.changed.insert(number);
         self.settle(number, now_ns);

@@ -49,6 +49,8 @@ pub(super) struct Vm {
     pub(super) pacing: Pacing,
     pub(super) paused_since_ns: Option<u64>,
     pub(super) is_in_work: bool,
+    /// It may be another worker's by now: it stands still until its level is told again.
+    pub(super) is_frozen: bool,
     pub(super) ribosomes: u64,
     pub(super) biological_type: String,
     pub(super) placed_at_ns: u64,
@@ -101,6 +103,7 @@ impl Vm {
             pacing: Pacing::new(order.map_or(Pace::Max, |order| order.pace), quantum_ns, now_ns, 0),
             paused_since_ns: None,
             is_in_work: false,
+            is_frozen: false,
             ribosomes: order.map_or(0, |order| order.allocation.ribosomes),
             biological_type: order.map(|order| order.biological_type.clone()).unwrap_or_default(),
             placed_at_ns: now_ns,
@@ -126,6 +129,7 @@ impl Vm {
 
     /// Takes over what is desired now of the same generation.
     pub(super) fn desire(&mut self, desired: &Desired, quantum_ns: u64, now_ns: u64) {
+        self.is_frozen = false;
         self.desired = desired.state;
         self.horizon_tick = desired.horizon_tick;
         self.applied_at.retain(|(ordinal, _)| *ordinal > desired.checkpoint_applied);
@@ -169,6 +173,9 @@ impl Vm {
     /// The process that may run now: every change before it is in effect. The VM is then in work.
     pub(super) fn take_process(&mut self) -> Option<ProcessWork> {
         let Origin::Cell(cell) = &self.origin else { return None };
+        if self.is_frozen {
+            return None;
+        }
         let is_due = |process: &mut ProcessOrder| {
             let waits = self.changes.front().is_some_and(|change| change.ordinal < process.number);
             self.applied >= process.after && !waits && self.tick >= self.floor_tick
@@ -201,6 +208,7 @@ impl Vm {
     /// What it needs, seen from between two quanta.
     pub(super) fn need(&self, now_ns: u64) -> Need {
         match (self.state, self.desired) {
+            _ if self.is_frozen => Need::Nothing,
             // Its checkpoint may be told with the rows that stand in the store, and no others.
             _ if self.awaits_confirmation() => Need::Nothing,
             (None, _) | (_, DesiredState::Stopped) => Need::Urgent,

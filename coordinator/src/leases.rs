@@ -10,40 +10,49 @@ use bioxen_protocol::id::{BootId, WorkerId};
 use bioxen_protocol::limits::{GRACE, LEASE};
 
 #[derive(Debug, Default)]
-pub(super) struct Leases {
-    heard: BTreeMap<WorkerId, (BootId, Instant)>,
+pub struct Leases {
+    heard: BTreeMap<WorkerId, Heard>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    boot: BootId,
+    at: Instant,
+    /// Of the registration or heartbeat; 0 where this leader has heard none.
+    number: u64,
 }
 
 impl Leases {
-    pub(super) fn heard(&mut self, worker: WorkerId, boot: BootId, now: Instant) {
-        self.heard.insert(worker, (boot, now));
+    pub fn heard(&mut self, worker: WorkerId, boot: BootId, number: u64, now: Instant) {
+        self.heard.insert(worker, Heard { boot, at: now, number });
+    }
+
+    /// The last registration or heartbeat of a boot that was heard; 0 where none was.
+    pub fn last_heard(&self, worker: &WorkerId, boot: &BootId) -> u64 {
+        self.heard.get(worker).filter(|heard| heard.boot == *boot).map_or(0, |heard| heard.number)
     }
 
     /// How long another boot must wait until this worker's present one commits nothing any more.
-    pub(super) fn held_by_other(
+    pub fn held_by_other(
         &self,
         worker: &WorkerId,
         boot: &BootId,
         now: Instant,
     ) -> Option<(BootId, Duration)> {
-        let (holder, heard) = self.heard.get(worker)?;
-        let left = (*heard + LEASE + GRACE).saturating_duration_since(now);
-        (holder != boot && !left.is_zero()).then(|| (holder.clone(), left))
+        let heard = self.heard.get(worker)?;
+        let left = (heard.at + LEASE + GRACE).saturating_duration_since(now);
+        (heard.boot != *boot && !left.is_zero()).then(|| (heard.boot.clone(), left))
     }
 
     /// Boots whose lease and grace are over.
-    pub(super) fn expired(
-        &mut self,
-        now: Instant,
-        healthy_since: Option<Instant>,
-    ) -> Vec<(WorkerId, BootId)> {
+    pub fn expired(&mut self, now: Instant, healthy_since: Option<Instant>) -> Vec<(WorkerId, BootId)> {
         let Some(healthy_since) = healthy_since else { return Vec::new() };
         let over = |heard: Instant| now >= heard.max(healthy_since) + LEASE + GRACE;
         let gone: Vec<_> = self
             .heard
             .iter()
-            .filter(|(_, (_, heard))| over(*heard))
-            .map(|(worker, (boot, _))| (worker.clone(), boot.clone()))
+            .filter(|(_, heard)| over(heard.at))
+            .map(|(worker, heard)| (worker.clone(), heard.boot.clone()))
             .collect();
         for (worker, _) in &gone {
             self.heard.remove(worker);
@@ -65,7 +74,7 @@ mod tests {
         let (worker, first, second) = ids();
         let start = Instant::now();
         let mut leases = Leases::default();
-        leases.heard(worker.clone(), first.clone(), start);
+        leases.heard(worker.clone(), first.clone(), 1, start);
         assert!(leases.held_by_other(&worker, &first, start).is_none());
         assert!(leases.held_by_other(&worker, &second, start + LEASE).is_some());
         assert!(leases.held_by_other(&worker, &second, start + LEASE + GRACE).is_none());
@@ -76,7 +85,7 @@ mod tests {
         let (worker, boot, _) = ids();
         let start = Instant::now();
         let mut leases = Leases::default();
-        leases.heard(worker, boot, start);
+        leases.heard(worker, boot, 1, start);
         let late = start + LEASE + GRACE + Duration::from_secs(60);
         assert!(leases.expired(late, None).is_empty());
         assert!(leases.expired(late, Some(late - LEASE)).is_empty());

@@ -1,0 +1,308 @@
+//! What a coordinator does while it leads: decide, fill the next batch, release what an acknowledgement frees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bioxen_coordinator::fleet::command::Command;
+use bioxen_coordinator::fleet::entry::Entry;
+use bioxen_coordinator::fleet::{Fleet, Forget};
+use bioxen_coordinator::leases::Leases;
+use bioxen_protocol::alert::AtpWatch;
+use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::limits::{LEASE, TICK};
+use bioxen_protocol::worker::{
+    Desired, DesiredState, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
+};
+
+use super::Moment;
+use crate::message::{Asked, Batch, Message, Node, Out};
+use crate::worker;
+
+/// As the driver bounds them.
+const AT_ONCE: usize = 256;
+/// A leader that did not tick for longer was held up, and judges no lease by that time.
+const LONGEST_AWAY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Leading {
+    epoch: u64,
+    base: Instant,
+    /// With everything decided, stored or not.
+    fleet: Fleet,
+    filling: Filling,
+    in_flight: Option<InFlight>,
+    leases: Leases,
+    ticked: Duration,
+    last_append: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Filling {
+    entries: Vec<Entry>,
+    time_ms: u64,
+    effects: Out,
+    tell_again: BTreeSet<VmKey>,
+    /// A grant is among the effects: only an append sent after its heartbeat came shows that this one leads still.
+    grants: bool,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    batch: Arc<Batch>,
+    sent: Duration,
+    effects: Out,
+}
+
+impl Leading {
+    pub(super) fn new(fleet: Fleet, epoch: u64, base: Instant, now: Duration) -> Self {
+        let mut leading = Self {
+            epoch,
+            base,
+            fleet,
+            filling: Filling::default(),
+            in_flight: None,
+            leases: Leases::default(),
+            ticked: now,
+            last_append: now,
+        };
+        leading.count_leases_anew(now);
+        leading
+    }
+
+    pub(super) fn in_flight(&self) -> Option<Arc<Batch>> {
+        self.in_flight.as_ref().map(|in_flight| Arc::clone(&in_flight.batch))
+    }
+
+    pub(super) fn in_flight_id(&self) -> Option<u64> {
+        self.in_flight.as_ref().map(|in_flight| in_flight.batch.id)
+    }
+
+    /// The batch in flight, where it was not answered in time.
+    pub(super) fn overdue(&mut self, now: Duration, patience: Duration) -> Option<Arc<Batch>> {
+        let in_flight = self.in_flight.as_mut().filter(|in_flight| now >= in_flight.sent + patience)?;
+        in_flight.sent = now;
+        Some(Arc::clone(&in_flight.batch))
+    }
+
+    pub(super) fn acknowledged(&mut self, out: &mut Out) {
+        if let Some(in_flight) = self.in_flight.take() {
+            out.extend(in_flight.effects);
+        }
+    }
+
+    pub(super) fn sent(&mut self, batch: Arc<Batch>, now: Duration) {
+        let effects = std::mem::take(&mut self.filling.effects);
+        self.filling = Filling::default();
+        self.in_flight = Some(InFlight { batch, sent: now, effects });
+        self.last_append = now;
+    }
+
+    pub(super) fn tick(&mut self, moment: Moment) {
+        if moment.now > self.ticked + LONGEST_AWAY {
+            self.count_leases_anew(moment.now);
+        } else {
+            let healthy_since = moment.connected_since.map(|since| self.base + since);
+            for (worker, boot) in self.leases.expired(self.base + moment.now, healthy_since) {
+                self.take(moment, &Command::Expire { worker, boot });
+            }
+        }
+        self.ticked = moment.now;
+        if moment.now >= self.last_append + TICK
+            && self.in_flight.is_none()
+            && self.filling.entries.is_empty()
+        {
+            self.evolve(moment, Entry::Tick);
+        }
+    }
+
+    pub(super) fn ask(&mut self, moment: Moment, asked: Arc<Asked>) {
+        let Asked { cause, vm, ask } = (*asked).clone();
+        let accepted = self.take(moment, &Command::User { cause, vm, ask });
+        self.filling.effects.push((Node::Users, Message::Answer { asked, accepted }));
+    }
+
+    pub(super) fn report(&mut self, moment: Moment, from: usize, boot: BootId, report: WorkerReport) {
+        let Some(worker) = worker::name(from) else { return };
+        match report {
+            WorkerReport::Register(register) => self.register(moment, worker, boot, &register),
+            WorkerReport::Heartbeat(heartbeat) => self.heartbeat(moment, worker, boot, heartbeat),
+            WorkerReport::Unconfirmed { vms } => {
+                for (key, generation) in vms {
+                    if self.fleet.is_current(&worker, &boot, &key, generation) {
+                        self.filling.tell_again.insert(key);
+                    } else {
+                        let (worker, boot) = (worker.clone(), boot.clone());
+                        self.tell_to_give_up(&Forget { worker, boot, key, generation });
+                    }
+                }
+            }
+            WorkerReport::Observed { vms, .. } => self.observe_all(moment, &worker, &boot, vms),
+            WorkerReport::Inventory { vms } => {
+                if !self.is_registered(&worker, &boot) {
+                    return;
+                }
+                self.observe_all(moment, &worker, &boot, vms);
+                self.tell_unsettled(&worker, &boot);
+            }
+        }
+    }
+
+    fn register(&mut self, moment: Moment, worker: WorkerId, boot: BootId, register: &Register) {
+        if let Some((holder, left)) = self.leases.held_by_other(&worker, &boot, self.base + moment.now) {
+            let retry_after_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            let command =
+                WorkerCommand::BootRefused { epoch: self.epoch, holder: holder.to_string(), retry_after_ms };
+            return self.tell(&worker, &boot, command);
+        }
+        let capacity = register.capacity.clone();
+        self.take(moment, &Command::Register { worker: worker.clone(), boot: boot.clone(), capacity });
+        self.grant(moment, &worker, &boot, register.number);
+    }
+
+    fn heartbeat(&mut self, moment: Moment, worker: WorkerId, boot: BootId, heartbeat: Heartbeat) {
+        if !self.is_registered(&worker, &boot) {
+            return self.tell(&worker, &boot, WorkerCommand::RegisterAgain { epoch: self.epoch });
+        }
+        self.grant(moment, &worker, &boot, heartbeat.number);
+        self.tell_unsettled(&worker, &boot);
+        if heartbeat.inventory != self.fleet.inventory_of(&worker, &boot) {
+            self.tell(&worker, &boot, WorkerCommand::SendInventory { epoch: self.epoch });
+        }
+    }
+
+    fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
+        self.fleet.workers.get(worker).is_some_and(|known| known.boot == *boot && known.live)
+    }
+
+    fn grant(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
+        self.leases.heard(worker.clone(), boot.clone(), heartbeat, self.base + moment.now);
+        let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+        let (incarnation, epoch) = (self.fleet.incarnation, self.epoch);
+        self.tell(worker, boot, WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms });
+        self.filling.grants = true;
+    }
+
+    fn observe_all(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, vms: Vec<Observation>) {
+        for seen in vms {
+            let (key, generation) = (seen.key.clone(), seen.generation);
+            if !self.fleet.is_current(worker, boot, &key, generation) {
+                if seen.state != ObservedState::Absent {
+                    let gone = Forget { worker: worker.clone(), boot: boot.clone(), key, generation };
+                    self.tell_to_give_up(&gone);
+                }
+                continue;
+            }
+            if !seen.applied_at.is_empty() {
+                self.filling.tell_again.insert(key);
+            }
+            let (worker, boot) = (worker.clone(), boot.clone());
+            self.take(moment, &Command::Observe { worker, boot, observation: Box::new(seen) });
+        }
+    }
+
+    fn tell_unsettled(&mut self, worker: &WorkerId, boot: &BootId) {
+        let unsettled = self.fleet.placed_on(worker, boot).filter(|vm| !vm.is_settled());
+        let keys: Vec<VmKey> = unsettled.take(AT_ONCE).map(|vm| vm.key.clone()).collect();
+        self.filling.tell_again.extend(keys);
+    }
+
+    fn tell(&mut self, worker: &WorkerId, boot: &BootId, command: WorkerCommand) {
+        if let Some(number) = worker::number(worker) {
+            let message = Message::Command { boot: boot.clone(), command };
+            self.filling.effects.push((Node::Worker(number), message));
+        }
+    }
+
+    fn count_leases_anew(&mut self, now: Duration) {
+        for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
+            self.leases.heard(worker.clone(), known.boot.clone(), 0, self.base + now);
+        }
+    }
+
+    /// Decides; whether it was accepted.
+    fn take(&mut self, moment: Moment, command: &Command) -> bool {
+        let now_ms = moment.wall_ms.max(self.fleet.time_ms);
+        let Ok(decided) = self.fleet.decide(now_ms, command) else { return false };
+        for entry in decided.entries {
+            self.evolve(moment, entry);
+        }
+        true
+    }
+
+    fn evolve(&mut self, moment: Moment, entry: Entry) {
+        if self.filling.entries.is_empty() {
+            self.filling.time_ms = moment.wall_ms.max(self.fleet.time_ms);
+        }
+        self.fleet.evolve(self.filling.time_ms, &entry);
+        self.filling.entries.push(entry);
+    }
+
+    /// The next batch's epoch, time and entries, where one is due and none is in flight.
+    pub(super) fn next_entries(&mut self, moment: Moment) -> Option<(u64, u64, Vec<Entry>)> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let asks_nothing = self.filling.effects.is_empty() && self.filling.tell_again.is_empty();
+        if self.filling.entries.is_empty() && asks_nothing && !self.fleet.ends_are_due() {
+            return None;
+        }
+        for entry in self.fleet.ends_of_expired(AT_ONCE) {
+            self.evolve(moment, entry);
+        }
+        while let Some(entries) = self.fleet.next_from_queue(&|_, _| Err("no ensembles here".to_owned())) {
+            for entry in entries {
+                self.evolve(moment, entry);
+            }
+        }
+        self.fleet.queue_is_blocked();
+        if self.filling.entries.is_empty() {
+            self.evolve(moment, Entry::Tick);
+        }
+        let touched = self.fleet.take_touched();
+        let again = std::mem::take(&mut self.filling.tell_again);
+        let keys: BTreeSet<VmKey> = touched.levels.iter().cloned().chain(again).collect();
+        self.tell_levels(&keys, &touched.forget);
+        Some((self.epoch, self.filling.time_ms, std::mem::take(&mut self.filling.entries)))
+    }
+
+    fn tell_levels(&mut self, keys: &BTreeSet<VmKey>, forget: &[Forget]) {
+        let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
+        for gone in forget {
+            by_boot.entry((gone.worker.clone(), gone.boot.clone())).or_default().push(give_up(gone));
+        }
+        for vm in keys.iter().filter_map(|key| self.fleet.vm(key)) {
+            let Some(at) = &vm.placement else { continue };
+            let level = vm.desired_level(at.generation);
+            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
+        }
+        for ((worker, boot), vms) in by_boot {
+            let heard = self.leases.last_heard(&worker, &boot);
+            self.tell(&worker, &boot, WorkerCommand::Desire { epoch: self.epoch, heard, vms });
+        }
+    }
+
+    fn tell_to_give_up(&mut self, gone: &Forget) {
+        let heard = self.leases.last_heard(&gone.worker, &gone.boot);
+        let command = WorkerCommand::Desire { epoch: self.epoch, heard, vms: vec![give_up(gone)] };
+        self.tell(&gone.worker, &gone.boot, command);
+    }
+}
+
+fn give_up(gone: &Forget) -> Desired {
+    Desired {
+        key: gone.key.clone(),
+        generation: gone.generation,
+        state: DesiredState::Absent,
+        order: None,
+        changes: Vec::new(),
+        checkpoint: None,
+        checkpoint_applied: 0,
+        horizon_tick: None,
+        reached_tick: 0,
+        process_confirmed: 0,
+        monitor_seconds: 0,
+        atp: AtpWatch::default(),
+        calls_done: 0,
+    }
+}

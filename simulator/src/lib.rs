@@ -1,0 +1,141 @@
+//! The fleet core, the count of leases and the workers' side of them in one process: a seeded scheduler, a model of the
+//! bus, of the journal, of crashes, pauses and clocks, and an oracle that checks the invariants after every event.
+//!
+//! ```text
+//!   Plan (seed, sizes, kinds of faults) --> World --step--> Oracle: I1, I2, I3, I4, I7, I8 after every event
+//!                                             |
+//!                                             '--calm--> does the fleet settle?
+//! ```
+//!
+//! A run depends on its plan alone, so a failure is told as a plan, and made smaller by leaving things out. It must not
+//! read a clock or draw from anything but the seed.
+
+mod bus;
+mod cells;
+mod coordinator;
+mod journal;
+mod message;
+mod oracle;
+pub mod plan;
+mod random;
+mod settled;
+mod users;
+mod worker;
+mod world;
+
+use std::time::Duration;
+
+pub use plan::Plan;
+use world::World;
+
+/// A fleet that nothing befalls any more settles in this time: the longest fault, and leases, leadership and retries
+/// after it, with room to spare.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// Events between looks at whether it has.
+const LOOK_EVERY: usize = 200;
+
+/// What a run without a violation came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub events: u64,
+    pub commits: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub faults: u64,
+}
+
+impl Figures {
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            commits: self.commits + other.commits,
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            faults: self.faults + other.faults,
+        }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { events, commits, accepted, refused, faults } = self;
+        write!(
+            f,
+            "{events} events, {faults} faults, {accepted} commands accepted and {refused} refused, {commits} quanta \
+             committed"
+        )
+    }
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// The invariant that was broken, and after how many events; or what did not settle.
+pub fn run(plan: &Plan) -> Result<Figures, String> {
+    run_traced(plan, false)
+}
+
+/// As [`run`]; prints every event where `traces`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_traced(plan: &Plan, traces: bool) -> Result<Figures, String> {
+    let mut world = World::new(plan).ok_or("the plan's names are no ids")?;
+    world.traces = traces;
+    let mut events = 0;
+    while events < plan.events {
+        events += 1;
+        world.step().map_err(|violation| format!("after {events} events: {violation}"))?;
+    }
+    world.calm_down();
+    let calm = world.now();
+    loop {
+        for _ in 0..LOOK_EVERY {
+            events += 1;
+            world.step().map_err(|violation| format!("after {events} events: {violation}"))?;
+        }
+        let Some(why) = world.unsettled() else { break };
+        if world.now() > calm + SETTLES_WITHIN {
+            return Err(format!("does not settle within {} s: {why}", SETTLES_WITHIN.as_secs()));
+        }
+    }
+    let (users, oracle) = (world.users(), &world.oracle);
+    Ok(Figures {
+        events: events as u64,
+        commits: oracle.commits,
+        accepted: users.accepted,
+        refused: users.refused,
+        faults: world.faults,
+    })
+}
+
+/// A smaller plan that fails too: fewer events, fewer processes, fewer kinds of faults, for as long as that goes.
+pub fn shrink(plan: &Plan) -> Plan {
+    let mut least = plan.clone();
+    loop {
+        let Some(smaller) = smaller(&least).into_iter().find(|plan| run(plan).is_err()) else { return least };
+        least = smaller;
+    }
+}
+
+fn smaller(plan: &Plan) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for events in [plan.events / 2, plan.events - plan.events / 8, plan.events.saturating_sub(10)] {
+        if events < plan.events {
+            plans.push(Plan { events, ..plan.clone() });
+        }
+    }
+    for fault in &plan.faults {
+        let mut faults = plan.faults.clone();
+        faults.remove(fault);
+        plans.push(Plan { faults, ..plan.clone() });
+    }
+    let fewer = |count: usize| count.saturating_sub(1).max(1);
+    plans.push(Plan { workers: fewer(plan.workers), ..plan.clone() });
+    plans.push(Plan { coordinators: fewer(plan.coordinators), ..plan.clone() });
+    plans.push(Plan { users: fewer(plan.users), ..plan.clone() });
+    plans.push(Plan { vms_per_user: fewer(plan.vms_per_user), ..plan.clone() });
+    plans.retain(|smaller| smaller != plan);
+    plans
+}

@@ -1,0 +1,96 @@
+//! What a run consists of: its size, and which faults happen. Drawn from the seed, or given; shrinking makes it smaller.
+
+use std::collections::BTreeSet;
+
+use crate::random::Random;
+
+/// Kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Messages are lost.
+    Drop,
+    /// Messages come twice.
+    Duplicate,
+    /// Messages come late: out of order, and past any lease.
+    Delay,
+    /// An append is stored and its answer lost.
+    LostAck,
+    /// A process loses its connection, and knows it.
+    Disconnect,
+    /// Messages from one process to another are lost for a while, and neither knows.
+    CutOneWay,
+    /// A leader cannot reach the journal, but its workers.
+    CutFromJournal,
+    /// The journal does not answer for a while.
+    JournalDown,
+    CrashCoordinator,
+    CrashWorker,
+    /// Stopped in the middle of what it does, and continued: SIGSTOP, a machine that sleeps.
+    PauseCoordinator,
+    PauseWorker,
+    /// A wall clock jumps.
+    ClockJump,
+}
+
+impl Fault {
+    pub const ALL: [Self; 13] = [
+        Self::Drop,
+        Self::Duplicate,
+        Self::Delay,
+        Self::LostAck,
+        Self::Disconnect,
+        Self::CutOneWay,
+        Self::CutFromJournal,
+        Self::JournalDown,
+        Self::CrashCoordinator,
+        Self::CrashWorker,
+        Self::PauseCoordinator,
+        Self::PauseWorker,
+        Self::ClockJump,
+    ];
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub seed: u64,
+    /// Events before the faults end and the fleet is given time to settle.
+    pub events: usize,
+    pub coordinators: usize,
+    pub workers: usize,
+    pub users: usize,
+    pub vms_per_user: usize,
+    pub faults: BTreeSet<Fault>,
+}
+
+impl Plan {
+    /// The plan of a seed: most are small, so that their events fall on the same few VMs; some are large.
+    pub fn of_seed(seed: u64, events: usize) -> Self {
+        let mut random = Random::new(seed);
+        let large = random.in_thousand(50);
+        let (workers, users, vms) = if large { (24, 12, 40) } else { (5, 3, 6) };
+        // Some runs have few kinds of faults: what one kind alone breaks must not hide behind the others.
+        let likely = [150, 500, 1_000][random.below(3)];
+        let faults = Fault::ALL.into_iter().filter(|_| random.in_thousand(likely)).collect();
+        Self {
+            seed,
+            events,
+            coordinators: random.between(1, 3),
+            workers: random.between(1, workers),
+            users: random.between(1, users),
+            vms_per_user: random.between(1, vms),
+            faults,
+        }
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seed, events, coordinators, workers, users, vms_per_user, faults } = self;
+        write!(
+            f,
+            "seed {seed}: {events} events, {coordinators} coordinators, {workers} workers, {users} users of \
+             {vms_per_user} VMs, faults {faults:?}"
+        )
+    }
+}

@@ -1,0 +1,16 @@
+//! Liveness: whether a fleet that nothing befalls any more stands as desired.
+
+use bioxen_coordinator::fleet::Fleet;
+use bioxen_protocol::state::VmState;
+
+/// What does not stand as desired although nothing hinders it.
+pub(crate) fn unsettled(fleet: &Fleet) -> Option<String> {
+    fleet.vms().find_map(|vm| {
+        let why = match vm.state {
+            VmState::Starting | VmState::Stopping | VmState::Destroying => "is still on its way",
+            VmState::Running | VmState::Paused if !vm.is_settled() => "does not stand as desired",
+            _ => return None,
+        };
+        Some(format!("{} ({:?}) {why}", vm.key, vm.state))
+    })
+}

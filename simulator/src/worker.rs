@@ -1,0 +1,170 @@
+//! A worker: its lease and its VMs are the real ones; around them stands what its agent does, message by message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bioxen_protocol::command::VmType;
+use bioxen_protocol::id::{BootId, WorkerId};
+use bioxen_protocol::worker::{Capacity, Heartbeat, Observation, Register, WorkerCommand, WorkerReport};
+use bioxen_worker::backend::Backend;
+use bioxen_worker::lease::Lease;
+use bioxen_worker::vms::Vms;
+
+use crate::cells::{Cells, Commit};
+use crate::message::{Message, Node, Out};
+
+pub(crate) const MAX_VMS: u64 = 8;
+pub(crate) const USABLE_RIBOSOMES: u64 = 68;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Registering,
+    Refused(Duration),
+    Registered,
+}
+
+/// One boot of a worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    number: usize,
+    pub(crate) boot: BootId,
+    coordinators: usize,
+    lease: Lease,
+    phase: Phase,
+    heartbeat: u64,
+    cells: Arc<Cells>,
+    vms: Vms,
+}
+
+impl Worker {
+    pub(crate) fn new(number: usize, boot: u64, coordinators: usize) -> Option<Self> {
+        let cells = Arc::new(Cells::default());
+        let backend: Arc<Cells> = Arc::clone(&cells);
+        Some(Self {
+            number,
+            boot: format!("b{boot}").parse().ok()?,
+            coordinators,
+            lease: Lease::default(),
+            phase: Phase::Registering,
+            heartbeat: 0,
+            cells,
+            vms: Vms::new(backend, MAX_VMS),
+        })
+    }
+
+    /// The second's registration or heartbeat.
+    pub(crate) fn beat(&mut self, now: Duration, out: &mut Out) {
+        if let Phase::Refused(until) = self.phase {
+            if now < until {
+                return;
+            }
+            self.phase = Phase::Registering;
+        }
+        self.heartbeat += 1;
+        let number = self.heartbeat;
+        let report = match self.phase {
+            Phase::Registered => {
+                let (epoch, inventory) = (self.lease.epoch(), self.vms.digest());
+                WorkerReport::Heartbeat(Heartbeat { number, epoch, inventory })
+            }
+            _ => WorkerReport::Register(Register { capacity: capacity(), version: String::new(), number }),
+        };
+        self.lease.sent(number, now);
+        self.report(report, out);
+        let vms: Vec<_> = self.vms.unconfirmed().collect();
+        if !vms.is_empty() && self.phase == Phase::Registered {
+            self.report(WorkerReport::Unconfirmed { vms }, out);
+        }
+    }
+
+    /// A quantum has been computed.
+    pub(crate) fn commit(&mut self, now: Duration, out: &mut Out) -> Vec<Commit> {
+        let commits = self.cells.commit(now);
+        self.tell_changes(out);
+        commits
+    }
+
+    pub(crate) fn receive(&mut self, now: Duration, command: WorkerCommand, out: &mut Out) {
+        match command {
+            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
+                let lease = Duration::from_millis(lease_ms);
+                let Ok(until) = self.lease.grant(incarnation, epoch, heartbeat, lease) else { return };
+                if self.lease.counts(heartbeat) {
+                    self.phase = Phase::Registered;
+                }
+                self.cells.lease(until);
+            }
+            WorkerCommand::BootRefused { epoch, retry_after_ms, .. } => {
+                if self.lease.hear(epoch).is_ok() {
+                    self.phase = Phase::Refused(now + Duration::from_millis(retry_after_ms.min(60_000)));
+                }
+            }
+            WorkerCommand::RegisterAgain { epoch } => {
+                if self.lease.hear(epoch).is_ok() {
+                    self.phase = Phase::Registering;
+                    self.lease.registers(self.heartbeat + 1);
+                    self.vms.stand_still();
+                    self.beat(now, out);
+                }
+            }
+            WorkerCommand::Desire { epoch, heard, vms } => {
+                if self.lease.hear(epoch).is_ok() && self.lease.counts(heard) {
+                    let told = vms.into_iter().filter_map(|desired| self.vms.desire(desired)).collect();
+                    self.tell(told, out);
+                    self.tell_changes(out);
+                }
+            }
+            WorkerCommand::SendInventory { epoch } => {
+                if self.lease.hear(epoch).is_ok() {
+                    let vms = self.vms.inventory().cloned().collect();
+                    self.report(WorkerReport::Inventory { vms }, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_changes(&mut self, out: &mut Out) {
+        let told = self.vms.observe();
+        self.tell(told, out);
+    }
+
+    fn tell(&self, vms: Vec<Observation>, out: &mut Out) {
+        if !vms.is_empty() {
+            let incarnation = self.lease.incarnation();
+            self.report(WorkerReport::Observed { incarnation, vms }, out);
+        }
+    }
+
+    /// Every coordinator hears every report; the one that leads acts on it.
+    fn report(&self, report: WorkerReport, out: &mut Out) {
+        for coordinator in 0..self.coordinators {
+            let (boot, report) = (self.boot.clone(), report.clone());
+            let message = Message::Report { worker: self.number, boot, report };
+            out.push((Node::Coordinator(coordinator), message));
+        }
+    }
+}
+
+fn capacity() -> Capacity {
+    let vm_types = vec![VmType::Basic];
+    Capacity {
+        max_vms: MAX_VMS,
+        total_ribosomes: 80,
+        usable_ribosomes: USABLE_RIBOSOMES,
+        warning_permille: 850,
+        vm_types,
+        packs: BTreeMap::new(),
+    }
+}
+
+/// The name under which worker `number` registers.
+pub(crate) fn name(number: usize) -> Option<WorkerId> {
+    format!("w{number}").parse().ok()
+}
+
+/// The number of the worker with this name.
+pub(crate) fn number(worker: &WorkerId) -> Option<usize> {
+    worker.as_str().strip_prefix('w')?.parse().ok()
+}

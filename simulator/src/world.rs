@@ -1,0 +1,376 @@
+//! The world of a run: the clock, the events to come, the processes, and the faults that befall them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::bus::Bus;
+use crate::coordinator::{Coordinator, Moment};
+use crate::journal::Journal;
+use crate::message::{Message, Node, Out};
+use crate::oracle::{Oracle, Violation};
+use crate::plan::{Fault, Plan};
+use crate::random::Random;
+use crate::users::Users;
+use crate::worker::Worker;
+
+const COORDINATOR_TICK: Duration = Duration::from_millis(250);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const QUANTUM: Duration = Duration::from_millis(100);
+const COMMANDS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+const FAULTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
+const FAULT_LASTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(12));
+/// Wall clocks jump by so much, either way.
+const CLOCK_JUMP_MS: usize = 30_000;
+const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// What happens next.
+#[derive(Debug)]
+enum Event {
+    Deliver(Node, Message),
+    CoordinatorTick(usize),
+    Beat(usize),
+    Commit(usize),
+    Command,
+    Retry,
+    Fault,
+    Mend(Mend),
+}
+
+/// The end of a fault.
+#[derive(Debug, Clone, Copy)]
+enum Mend {
+    Connect(Node),
+    Join(Node, Node),
+    StartJournal,
+    Restart(Node),
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    plan: Plan,
+    random: Random,
+    now: Duration,
+    queue: BTreeMap<(Duration, u64), Event>,
+    queued: u64,
+    bus: Bus,
+    journal: Journal,
+    coordinators: Vec<Coordinator>,
+    workers: Vec<Worker>,
+    boots: u64,
+    users: Users,
+    pub(crate) oracle: Oracle,
+    down: BTreeSet<Node>,
+    paused: BTreeMap<Node, Duration>,
+    /// By how much each coordinator's wall clock is ahead of the earliest.
+    wall_ms: Vec<u64>,
+    /// No more faults, no more commands: the fleet settles.
+    calm: bool,
+    pub(crate) faults: u64,
+    /// Prints what happens.
+    pub(crate) traces: bool,
+}
+
+impl World {
+    pub(crate) fn new(plan: &Plan) -> Option<Self> {
+        let base = Instant::now();
+        let (coordinators, workers) = (plan.coordinators, plan.workers);
+        let mut world = Self {
+            random: Random::new(plan.seed ^ 0x5eed),
+            plan: plan.clone(),
+            now: Duration::ZERO,
+            queue: BTreeMap::new(),
+            queued: 0,
+            bus: Bus::default(),
+            journal: Journal::default(),
+            coordinators: (0..coordinators).map(|number| Coordinator::new(number, base)).collect(),
+            workers: (0..workers)
+                .map(|number| Worker::new(number, number as u64, coordinators))
+                .collect::<Option<_>>()?,
+            boots: workers as u64,
+            users: Users::default(),
+            oracle: Oracle::default(),
+            down: BTreeSet::new(),
+            paused: BTreeMap::new(),
+            wall_ms: vec![CLOCK_JUMP_MS as u64; coordinators],
+            calm: false,
+            faults: 0,
+            traces: false,
+        };
+        world.begin();
+        Some(world)
+    }
+
+    fn begin(&mut self) {
+        for node in self.nodes() {
+            self.bus.connect(node, Duration::ZERO);
+        }
+        for number in 0..self.coordinators.len() {
+            let after = self.random.span(Duration::from_millis(1), COORDINATOR_TICK);
+            self.after(after, Event::CoordinatorTick(number));
+        }
+        for number in 0..self.workers.len() {
+            let after = self.random.span(Duration::from_millis(1), HEARTBEAT);
+            self.after(after, Event::Beat(number));
+            self.after(after + QUANTUM, Event::Commit(number));
+        }
+        self.after(COMMANDS.1, Event::Command);
+        self.after(HEARTBEAT, Event::Retry);
+        if !self.plan.faults.is_empty() {
+            self.after(FAULTS.1, Event::Fault);
+        }
+    }
+
+    fn nodes(&self) -> Vec<Node> {
+        let coordinators = (0..self.coordinators.len()).map(Node::Coordinator);
+        let workers = (0..self.workers.len()).map(Node::Worker);
+        [Node::Journal, Node::Users].into_iter().chain(coordinators).chain(workers).collect()
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now + delay, self.queued), event);
+    }
+
+    /// Runs the next event.
+    ///
+    /// # Errors
+    /// What must never happen has.
+    pub(crate) fn step(&mut self) -> Result<(), Violation> {
+        let Some(((at, order), event)) = self.queue.pop_first() else { return Ok(()) };
+        self.now = at;
+        if let Some(node) = node_of(&event) {
+            if self.down.contains(&node) {
+                return Ok(self.skip(event));
+            }
+            // Whatever reaches a process that is stopped waits for it, in order.
+            if let Some(until) = self.paused.get(&node).copied().filter(|until| *until > at) {
+                self.queue.insert((until, order), event);
+                return Ok(());
+            }
+        }
+        self.happen(event)
+    }
+
+    /// A process that is down hears nothing; its clocks go on when it is back.
+    fn skip(&mut self, event: Event) {
+        match event {
+            Event::CoordinatorTick(_) => self.after(COORDINATOR_TICK, event),
+            Event::Beat(_) => self.after(HEARTBEAT, event),
+            Event::Commit(_) => self.after(QUANTUM, event),
+            _ => {}
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        if self.traces {
+            println!("{:>12.6} {event:?}", self.now.as_secs_f64());
+        }
+        let mut out = Out::new();
+        match event {
+            Event::Deliver(Node::Journal, message) => {
+                if let Some(batch) = self.journal.receive(message, &mut out) {
+                    self.oracle.stored(&batch)?;
+                }
+                self.send(Node::Journal, out);
+            }
+            Event::Deliver(Node::Coordinator(number), message) => {
+                let moment = self.moment(number);
+                self.coordinators[number].receive(moment, message, &mut out);
+                self.send(Node::Coordinator(number), out);
+            }
+            Event::Deliver(Node::Worker(number), message) => {
+                if let Message::Command { boot, command } = message
+                    && boot == self.workers[number].boot
+                {
+                    self.workers[number].receive(self.now, command, &mut out);
+                    self.send(Node::Worker(number), out);
+                }
+            }
+            Event::Deliver(Node::Users, message) => {
+                if let Message::Answer { asked, accepted } = message {
+                    self.oracle.answered(&asked, accepted)?;
+                    self.users.answered(&asked, accepted);
+                }
+            }
+            Event::CoordinatorTick(number) => {
+                let moment = self.moment(number);
+                self.coordinators[number].tick(moment, &mut out);
+                self.send(Node::Coordinator(number), out);
+                self.after(COORDINATOR_TICK, event);
+            }
+            Event::Beat(number) => {
+                self.workers[number].beat(self.now, &mut out);
+                self.send(Node::Worker(number), out);
+                self.after(HEARTBEAT, event);
+            }
+            Event::Commit(number) => {
+                for commit in self.workers[number].commit(self.now, &mut out) {
+                    self.oracle.committed(&commit)?;
+                }
+                self.send(Node::Worker(number), out);
+                self.after(QUANTUM, event);
+            }
+            Event::Command => self.command(),
+            Event::Retry => {
+                self.users.retry(&mut self.random, self.plan.coordinators, self.now, &mut out);
+                self.send(Node::Users, out);
+                self.after(HEARTBEAT, Event::Retry);
+            }
+            Event::Fault => self.fault(),
+            Event::Mend(mend) => self.mend(mend),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self) {
+        if self.calm {
+            return;
+        }
+        let mut out = Out::new();
+        let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
+        self.users.ask(&mut self.random, sizes, self.now, &mut out);
+        self.send(Node::Users, out);
+        let pause = self.random.span(COMMANDS.0, COMMANDS.1);
+        self.after(pause, Event::Command);
+    }
+
+    fn moment(&self, coordinator: usize) -> Moment {
+        let elapsed_ms = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
+        Moment {
+            now: self.now,
+            wall_ms: EPOCH_MS + elapsed_ms + self.wall_ms[coordinator],
+            connected_since: self.bus.connected_since(Node::Coordinator(coordinator)),
+        }
+    }
+
+    fn send(&mut self, from: Node, out: Out) {
+        let none = BTreeSet::new();
+        for (to, message) in out {
+            let faults = if self.calm { &none } else { &self.plan.faults };
+            let delays = self.bus.delays(&mut self.random, faults, from, to);
+            for delay in delays {
+                self.after(delay, Event::Deliver(to, message.clone()));
+            }
+        }
+    }
+
+    fn fault(&mut self) {
+        if self.calm {
+            return;
+        }
+        let kinds: Vec<Fault> = self.plan.faults.iter().copied().collect();
+        if let Some(fault) = self.random.pick(&kinds).copied() {
+            self.faults += 1;
+            self.befall(fault);
+        }
+        let pause = self.random.span(FAULTS.0, FAULTS.1);
+        self.after(pause, Event::Fault);
+    }
+
+    fn befall(&mut self, fault: Fault) {
+        let lasts = self.random.span(FAULT_LASTS.0, FAULT_LASTS.1);
+        let coordinator = Node::Coordinator(self.random.below(self.coordinators.len()));
+        let worker = Node::Worker(self.random.below(self.workers.len()));
+        match fault {
+            // These befall single messages.
+            Fault::Drop | Fault::Duplicate | Fault::Delay | Fault::LostAck => {}
+            Fault::Disconnect => {
+                let node = if self.random.in_thousand(500) { coordinator } else { worker };
+                self.bus.disconnect(node);
+                self.after(lasts, Event::Mend(Mend::Connect(node)));
+            }
+            Fault::CutOneWay => {
+                let nodes = self.nodes();
+                let (from, to) =
+                    (nodes[self.random.below(nodes.len())], nodes[self.random.below(nodes.len())]);
+                self.bus.cut(from, to);
+                self.after(lasts, Event::Mend(Mend::Join(from, to)));
+            }
+            Fault::CutFromJournal => {
+                let leader = self.coordinators.iter().position(Coordinator::leads).map(Node::Coordinator);
+                for (from, to) in pairs(leader.unwrap_or(coordinator), Node::Journal) {
+                    self.bus.cut(from, to);
+                    self.after(lasts, Event::Mend(Mend::Join(from, to)));
+                }
+            }
+            Fault::JournalDown => {
+                self.bus.stop_journal();
+                self.after(lasts, Event::Mend(Mend::StartJournal));
+            }
+            Fault::CrashCoordinator => self.kill(coordinator, lasts),
+            Fault::CrashWorker => self.kill(worker, lasts),
+            Fault::PauseCoordinator => drop(self.paused.insert(coordinator, self.now + lasts)),
+            Fault::PauseWorker => drop(self.paused.insert(worker, self.now + lasts)),
+            Fault::ClockJump => {
+                let number = self.random.below(self.coordinators.len());
+                self.wall_ms[number] = self.random.below(2 * CLOCK_JUMP_MS) as u64;
+            }
+        }
+    }
+
+    fn kill(&mut self, node: Node, lasts: Duration) {
+        if self.down.insert(node) {
+            self.paused.remove(&node);
+            self.after(lasts, Event::Mend(Mend::Restart(node)));
+        }
+    }
+
+    fn mend(&mut self, mend: Mend) {
+        match mend {
+            Mend::Connect(node) => self.bus.connect(node, self.now),
+            Mend::Join(from, to) => self.bus.join(from, to),
+            Mend::StartJournal => self.bus.start_journal(),
+            Mend::Restart(node) => {
+                self.down.remove(&node);
+                match node {
+                    Node::Coordinator(number) => self.coordinators[number].restart(self.now),
+                    Node::Worker(number) => {
+                        self.boots += 1;
+                        if let Some(boot) = Worker::new(number, self.boots, self.coordinators.len()) {
+                            self.workers[number] = boot;
+                        }
+                    }
+                    Node::Journal | Node::Users => {}
+                }
+            }
+        }
+    }
+
+    /// No more commands, no more faults: those under way end when they end.
+    pub(crate) fn calm_down(&mut self) {
+        self.calm = true;
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.now
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// What keeps the fleet from standing as it should, if anything does.
+    pub(crate) fn unsettled(&self) -> Option<String> {
+        if self.users.waiting() > 0 {
+            return Some(format!("{} commands are not answered", self.users.waiting()));
+        }
+        let leaders = self.coordinators.iter().filter(|coordinator| coordinator.leads()).count();
+        if leaders != 1 {
+            return Some(format!("{leaders} coordinators lead"));
+        }
+        crate::settled::unsettled(self.oracle.fleet())
+    }
+}
+
+fn node_of(event: &Event) -> Option<Node> {
+    match event {
+        Event::Deliver(node, _) => Some(*node),
+        Event::CoordinatorTick(number) => Some(Node::Coordinator(*number)),
+        Event::Beat(number) | Event::Commit(number) => Some(Node::Worker(*number)),
+        _ => None,
+    }
+}
+
+fn pairs(one: Node, other: Node) -> [(Node, Node); 2] {
+    [(one, other), (other, one)]
+}
