@@ -165,16 +165,10 @@ const FEWER_RIBOSOMES: Ask =
     Ask::Allocate(AllocationRequest { atp_percentage: None, ribosomes: Some(8), memory_kb: None });
 
 fn rejected(vm: Option<&str>, verb: Option<Verb>, count: u64) -> Entry {
-    Entry::Rejected(Box::new(Rejected {
-        user: "bob".parse().unwrap(),
-        operator: None,
-        verb,
-        vm: vm.map(|vm| vm.parse().unwrap()),
-        code: Code::QuotaExceeded,
-        request_id: Some("r-1".parse().unwrap()),
-        message: "10 of 10 VMs are in use".to_owned(),
-        count,
-    }))
+    let (user, request_id) = ("bob".parse().unwrap(), Some("r-1".parse().unwrap()));
+    let (code, message) = (Code::QuotaExceeded, "10 of 10 VMs are in use".to_owned());
+    let vm = vm.map(|vm| vm.parse().unwrap());
+    Entry::Rejected(Box::new(Rejected { user, operator: None, verb, vm, code, request_id, message, count }))
 }
 
 #[test]
