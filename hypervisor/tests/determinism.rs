@@ -297,7 +297,7 @@ fn a_checkpoint_of_another_format_is_named_as_such() {
     bytes[4] = 9;
     assert_eq!(
         Cell::restore(&bytes).err(),
-        Some(CheckpointError::Version { found: 9, oldest: 1, newest: 3 })
+        Some(CheckpointError::Version { found: 9, oldest: 1, newest: 4 })
     );
     assert_eq!(Cell::restore(b"").err(), Some(CheckpointError::NotACheckpoint));
 }

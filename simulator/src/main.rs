@@ -1,5 +1,7 @@
 //! `bioxen-simulator`: runs seeds, says what they came to, and makes a failure small.
 
+#![expect(clippy::print_stdout, reason = "its output is its purpose")]
+
 use std::process::ExitCode;
 
 use bioxen_simulator::{Figures, Plan, run, run_traced, shrink};

@@ -86,6 +86,10 @@ impl Worker {
     }
 
     pub(crate) fn receive(&mut self, now: Duration, command: WorkerCommand, out: &mut Out) {
+        let grant = matches!(command, WorkerCommand::Grant { .. });
+        if !grant && epoch_of(&command).is_some_and(|epoch| self.lease.hear(epoch).is_err()) {
+            return;
+        }
         match command {
             WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
                 let lease = Duration::from_millis(lease_ms);
@@ -95,31 +99,23 @@ impl Worker {
                 }
                 self.cells.lease(until);
             }
-            WorkerCommand::BootRefused { epoch, retry_after_ms, .. } => {
-                if self.lease.hear(epoch).is_ok() {
-                    self.phase = Phase::Refused(now + Duration::from_millis(retry_after_ms.min(60_000)));
-                }
+            WorkerCommand::BootRefused { retry_after_ms, .. } => {
+                self.phase = Phase::Refused(now + Duration::from_millis(retry_after_ms.min(60_000)));
             }
-            WorkerCommand::RegisterAgain { epoch } => {
-                if self.lease.hear(epoch).is_ok() {
-                    self.phase = Phase::Registering;
-                    self.lease.registers(self.heartbeat + 1);
-                    self.vms.stand_still();
-                    self.beat(now, out);
-                }
+            WorkerCommand::RegisterAgain { .. } => {
+                self.phase = Phase::Registering;
+                self.lease.registers(self.heartbeat + 1);
+                self.vms.stand_still();
+                self.beat(now, out);
             }
-            WorkerCommand::Desire { epoch, heard, vms } => {
-                if self.lease.hear(epoch).is_ok() && self.lease.counts(heard) {
-                    let told = vms.into_iter().filter_map(|desired| self.vms.desire(desired)).collect();
-                    self.tell(told, out);
-                    self.tell_changes(out);
-                }
+            WorkerCommand::Desire { heard, vms, .. } if self.lease.counts(heard) => {
+                let told = vms.into_iter().filter_map(|desired| self.vms.desire(desired)).collect();
+                self.tell(told, out);
+                self.tell_changes(out);
             }
-            WorkerCommand::SendInventory { epoch } => {
-                if self.lease.hear(epoch).is_ok() {
-                    let vms = self.vms.inventory().cloned().collect();
-                    self.report(WorkerReport::Inventory { vms }, out);
-                }
+            WorkerCommand::SendInventory { .. } => {
+                let vms = self.vms.inventory().cloned().collect();
+                self.report(WorkerReport::Inventory { vms }, out);
             }
             _ => {}
         }
@@ -144,6 +140,17 @@ impl Worker {
             let message = Message::Report { worker: self.number, boot, report };
             out.push((Node::Coordinator(coordinator), message));
         }
+    }
+}
+
+fn epoch_of(command: &WorkerCommand) -> Option<u64> {
+    match command {
+        WorkerCommand::Grant { epoch, .. }
+        | WorkerCommand::BootRefused { epoch, .. }
+        | WorkerCommand::RegisterAgain { epoch }
+        | WorkerCommand::Desire { epoch, .. }
+        | WorkerCommand::SendInventory { epoch } => Some(*epoch),
+        _ => None,
     }
 }
 

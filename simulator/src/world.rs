@@ -140,7 +140,8 @@ impl World {
         self.now = at;
         if let Some(node) = node_of(&event) {
             if self.down.contains(&node) {
-                return Ok(self.skip(event));
+                self.skip(event);
+                return Ok(());
             }
             // Whatever reaches a process that is stopped waits for it, in order.
             if let Some(until) = self.paused.get(&node).copied().filter(|until| *until > at) {
@@ -162,9 +163,7 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
-        if self.traces {
-            println!("{:>12.6} {event:?}", self.now.as_secs_f64());
-        }
+        self.trace(&event);
         let mut out = Out::new();
         match event {
             Event::Deliver(Node::Journal, message) => {
@@ -220,6 +219,13 @@ impl World {
             Event::Mend(mend) => self.mend(mend),
         }
         Ok(())
+    }
+
+    #[expect(clippy::print_stdout, reason = "who asks for a trace reads it")]
+    fn trace(&self, event: &Event) {
+        if self.traces {
+            println!("{:>12.6} {event:?}", self.now.as_secs_f64());
+        }
     }
 
     fn command(&mut self) {

@@ -4,7 +4,7 @@ use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::PROCESS_GRACE_MS;
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::{Capacity, DesiredState, NumberedChange, ObservedState};
+use bioxen_protocol::worker::{Capacity, DesiredState, ObservedState};
 
 use super::Fleet;
 use super::amounts::Amounts;
@@ -45,37 +45,18 @@ impl Fleet {
             Entry::EnsembleDesired { cause, key, desired } => {
                 self.ensemble_desired(index, cause, key, *desired)
             }
-            Entry::Queued { key, held, horizon_tick, .. } => self.edit(index, key, |vm| {
-                vm.state = VmState::Queued;
-                vm.reason = None;
-                vm.held = *held;
-                vm.horizon_tick = horizon_tick.or(vm.horizon_tick);
-                vm.queued_at = Some(index);
-            }),
+            Entry::Queued { key, held, horizon_tick, .. } => {
+                self.edit(index, key, |vm| vm.queue(index, *held, *horizon_tick));
+            }
             Entry::Started { key, horizon_tick, .. } => self.edit(index, key, |vm| {
                 vm.reason = None;
                 vm.horizon_tick = horizon_tick.or(vm.horizon_tick);
             }),
             Entry::Placed { key, worker, boot, held } => self.placed(index, key, (worker, boot), *held),
             Entry::Desired { key, desired, held, .. } => self.desire(index, key, *desired, *held),
-            Entry::Allocated { key, ordinal, allocation, held, .. } => self.edit(index, key, |vm| {
-                vm.allocation = *allocation;
-                vm.held = *held;
-                if *ordinal == 0 {
-                    vm.effective = *allocation;
-                    vm.checkpoint_allocation = *allocation;
-                    std::sync::Arc::make_mut(&mut vm.order).allocation = *allocation;
-                } else {
-                    vm.last_ordinal = *ordinal;
-                    let change = NumberedChange {
-                        ordinal: *ordinal,
-                        allocation: *allocation,
-                        tick: None,
-                        package: None,
-                    };
-                    vm.changes.push(change);
-                }
-            }),
+            Entry::Allocated { key, ordinal, allocation, held, .. } => {
+                self.edit(index, key, |vm| vm.allocate(*ordinal, *allocation, *held));
+            }
             Entry::ProcessStarted { key, number, digest, timeout_ms, .. } => {
                 self.process_started(index, key, (*number, None), digest, *timeout_ms);
             }

@@ -123,6 +123,25 @@ pub struct Placement {
 }
 
 impl Vm {
+    pub(super) fn queue(&mut self, index: u64, held: Amounts, horizon_tick: Option<u64>) {
+        (self.state, self.reason) = (VmState::Queued, None);
+        self.held = held;
+        self.horizon_tick = horizon_tick.or(self.horizon_tick);
+        self.queued_at = Some(index);
+    }
+
+    pub(super) fn allocate(&mut self, ordinal: u64, allocation: CellAllocation, held: Amounts) {
+        (self.allocation, self.held) = (allocation, held);
+        if ordinal == 0 {
+            self.effective = allocation;
+            self.checkpoint_allocation = allocation;
+            Arc::make_mut(&mut self.order).allocation = allocation;
+        } else {
+            self.last_ordinal = ordinal;
+            self.changes.push(NumberedChange { ordinal, allocation, tick: None, package: None });
+        }
+    }
+
     pub fn is_completed(&self) -> bool {
         self.state == VmState::Stopped && self.reason.as_deref() == Some(COMPLETED)
     }

@@ -10,9 +10,8 @@ use super::ChassisName;
 use super::pack::error::PackError;
 use super::pack::{Pack, PackTexts};
 
-/// Most packs of one process, and most bytes of a name.
+/// Most packs of one process.
 const MAX_PACKS: usize = 64;
-const MAX_NAME_BYTES: usize = 40;
 
 static IMPORTED: Mutex<Vec<&'static ImportedPack>> = Mutex::new(Vec::new());
 
@@ -40,11 +39,6 @@ pub enum ImportError {
     /// The pack itself does not fit.
     #[error(transparent)]
     Pack(#[from] PackError),
-    /// A name that cannot be one.
-    #[error(
-        "the name {0:?} cannot be a chassis'; expected 1 to 40 letters, digits, _ or -, a letter or digit first"
-    )]
-    Name(String),
     /// A name that is taken by the program.
     #[error("the name {0:?} is that of a chassis of this program; give the pack another name in pack.toml")]
     Shipped(String),
@@ -78,11 +72,6 @@ impl ChassisName {
     pub fn import(texts: PackTexts<'_>) -> Result<Self, ImportError> {
         let pack = Pack::parse(texts)?;
         let name = pack.sheet.name.clone();
-        let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !first || name.len() > MAX_NAME_BYTES || !name.bytes().all(fits) {
-            return Err(ImportError::Name(name.chars().take(MAX_NAME_BYTES).collect()));
-        }
         if Self::ALL.iter().any(|shipped| shipped.as_str() == name) {
             return Err(ImportError::Shipped(name));
         }
