@@ -11,25 +11,12 @@ use bioxen_protocol::limits::{GRACE, LEASE};
 
 #[derive(Debug, Default)]
 pub struct Leases {
-    heard: BTreeMap<WorkerId, Heard>,
-}
-
-#[derive(Debug)]
-struct Heard {
-    boot: BootId,
-    at: Instant,
-    /// Of the registration or heartbeat; 0 where this leader has heard none.
-    number: u64,
+    heard: BTreeMap<WorkerId, (BootId, Instant)>,
 }
 
 impl Leases {
-    pub fn heard(&mut self, worker: WorkerId, boot: BootId, number: u64, now: Instant) {
-        self.heard.insert(worker, Heard { boot, at: now, number });
-    }
-
-    /// The last registration or heartbeat of a boot that was heard; 0 where none was.
-    pub fn last_heard(&self, worker: &WorkerId, boot: &BootId) -> u64 {
-        self.heard.get(worker).filter(|heard| heard.boot == *boot).map_or(0, |heard| heard.number)
+    pub fn heard(&mut self, worker: WorkerId, boot: BootId, now: Instant) {
+        self.heard.insert(worker, (boot, now));
     }
 
     /// How long another boot must wait until this worker's present one commits nothing any more.
@@ -39,9 +26,9 @@ impl Leases {
         boot: &BootId,
         now: Instant,
     ) -> Option<(BootId, Duration)> {
-        let heard = self.heard.get(worker)?;
-        let left = (heard.at + LEASE + GRACE).saturating_duration_since(now);
-        (heard.boot != *boot && !left.is_zero()).then(|| (heard.boot.clone(), left))
+        let (holder, heard) = self.heard.get(worker)?;
+        let left = (*heard + LEASE + GRACE).saturating_duration_since(now);
+        (holder != boot && !left.is_zero()).then(|| (holder.clone(), left))
     }
 
     /// Boots whose lease and grace are over.
@@ -51,8 +38,8 @@ impl Leases {
         let gone: Vec<_> = self
             .heard
             .iter()
-            .filter(|(_, heard)| over(heard.at))
-            .map(|(worker, heard)| (worker.clone(), heard.boot.clone()))
+            .filter(|(_, (_, heard))| over(*heard))
+            .map(|(worker, (boot, _))| (worker.clone(), boot.clone()))
             .collect();
         for (worker, _) in &gone {
             self.heard.remove(worker);
@@ -74,7 +61,7 @@ mod tests {
         let (worker, first, second) = ids();
         let start = Instant::now();
         let mut leases = Leases::default();
-        leases.heard(worker.clone(), first.clone(), 1, start);
+        leases.heard(worker.clone(), first.clone(), start);
         assert!(leases.held_by_other(&worker, &first, start).is_none());
         assert!(leases.held_by_other(&worker, &second, start + LEASE).is_some());
         assert!(leases.held_by_other(&worker, &second, start + LEASE + GRACE).is_none());
@@ -85,7 +72,7 @@ mod tests {
         let (worker, boot, _) = ids();
         let start = Instant::now();
         let mut leases = Leases::default();
-        leases.heard(worker, boot, 1, start);
+        leases.heard(worker, boot, start);
         let late = start + LEASE + GRACE + Duration::from_secs(60);
         assert!(leases.expired(late, None).is_empty());
         assert!(leases.expired(late, Some(late - LEASE)).is_empty());

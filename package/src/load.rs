@@ -1,8 +1,10 @@
 //! What a package costs a cell of a chassis, in the one currency that the model has: transcription of the heterologous
 //! class p, 1/min.
 //!
-//!     per copy of a carrier   wp = sum over its constructs of w_i * L_i / n_x
-//!     in balance              wp = wp(chromosome) + sum over plasmids of n* wp(plasmid),   n* = K (k0/lambda - 1)
+//! ```text
+//! per copy of a carrier   wp = sum over its constructs of w_i * L_i / n_x
+//! in balance              wp = wp(chromosome) + sum over plasmids of n* wp(plasmid),   n* = K (k0/lambda - 1)
+//! ```
 //!
 //! w_i is a construct's transcription, L_i its protein's length, n_x the length of the class's proteins. Of equal length,
 //! constructs add up exactly: the class's equations are linear in its own states (Weiße et al., PNAS 2015;112:E1038). A

@@ -50,7 +50,7 @@ pub enum WorkerReport {
         incarnation: u64,
         vms: Vec<Observation>,
     },
-    /// VMs that stand still until their level is told again: they were held when the boot registered anew, and may be
+    /// VMs that stand still until their level is told again: they were held under an earlier registration, and may be
     /// another worker's by now. Told with heartbeats; an inventory leaves them out.
     Unconfirmed {
         vms: Vec<(VmKey, Generation)>,
@@ -173,17 +173,17 @@ pub enum ObservedState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerCommand {
-    /// The lease, counted from when the worker *sent* the heartbeat named.
-    Grant { incarnation: u64, epoch: u64, heartbeat: u64, lease_ms: u64 },
+    /// The lease, counted from when the worker *sent* the heartbeat named. `registration` is the index of the entry that
+    /// registered the boot: a higher one than before means that its lease was over meanwhile.
+    Grant { incarnation: u64, epoch: u64, heartbeat: u64, lease_ms: u64, registration: u64 },
     /// Another boot of this name holds the lease; ask again after the time given.
     BootRefused { epoch: u64, holder: String, retry_after_ms: u64 },
     /// Not (or no longer) registered: register anew.
     RegisterAgain { epoch: u64 },
     Desire {
         epoch: u64,
-        /// The last registration or heartbeat of this boot that the leader had heard. What was said before the boot
-        /// registered anew may be long out of date and changes nothing.
-        heard: u64,
+        /// The registration under which it is told: what was told under an earlier one may be long out of date.
+        registration: u64,
         vms: Vec<Desired>,
     },
     /// The digest of a heartbeat differs from the journal's view.

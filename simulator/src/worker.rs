@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{BootId, WorkerId};
-use bioxen_protocol::worker::{Capacity, Heartbeat, Observation, Register, WorkerCommand, WorkerReport};
+use bioxen_protocol::worker::{
+    Capacity, DesiredState, Heartbeat, Observation, Register, WorkerCommand, WorkerReport,
+};
 use bioxen_worker::backend::Backend;
 use bioxen_worker::lease::Lease;
 use bioxen_worker::vms::Vms;
@@ -91,12 +93,13 @@ impl Worker {
             return;
         }
         match command {
-            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
+            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration } => {
                 let lease = Duration::from_millis(lease_ms);
                 let Ok(until) = self.lease.grant(incarnation, epoch, heartbeat, lease) else { return };
-                if self.lease.counts(heartbeat) {
-                    self.phase = Phase::Registered;
+                if self.lease.registered(incarnation, registration) {
+                    self.vms.stand_still();
                 }
+                self.phase = Phase::Registered;
                 self.cells.lease(until);
             }
             WorkerCommand::BootRefused { retry_after_ms, .. } => {
@@ -104,11 +107,15 @@ impl Worker {
             }
             WorkerCommand::RegisterAgain { .. } => {
                 self.phase = Phase::Registering;
-                self.lease.registers(self.heartbeat + 1);
-                self.vms.stand_still();
                 self.beat(now, out);
             }
-            WorkerCommand::Desire { heard, vms, .. } if self.lease.counts(heard) => {
+            WorkerCommand::Desire { registration, mut vms, .. } => {
+                if self.lease.registered(self.lease.incarnation(), registration) {
+                    self.vms.stand_still();
+                }
+                if !self.lease.is_current(registration) {
+                    vms.retain(|desired| desired.state == DesiredState::Absent);
+                }
                 let told = vms.into_iter().filter_map(|desired| self.vms.desire(desired)).collect();
                 self.tell(told, out);
                 self.tell_changes(out);

@@ -7,8 +7,15 @@ use serde_json::{Value, json};
 use crate::store::USERS;
 
 /// Of a status: what time alone changes, and whether the worker answers just now.
-const PASSING: [&str; 6] =
-    ["uptime_seconds", "cpu_time_used", "simulated_minutes", "lag_minutes", "predicted", "health_status"];
+const PASSING: [&str; 7] = [
+    "uptime_seconds",
+    "cpu_time_used",
+    "simulated_minutes",
+    "lag_minutes",
+    "predicted",
+    "health_status",
+    "effective",
+];
 
 /// What the users and operators of [`crate::store::populate`] are answered, without what time alone changes.
 pub(crate) async fn answers(client: &Client) -> Value {

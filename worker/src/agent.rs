@@ -18,7 +18,8 @@ use bioxen_protocol::id::{BootId, VmKey, WorkerId, random_token};
 use bioxen_protocol::limits::{HEARTBEAT, OBSERVATIONS};
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::{
-    Capacity, Desired, Heartbeat, Observation, Register, VmQueryReply, WorkerCommand, WorkerReport,
+    Capacity, Desired, DesiredState, Heartbeat, Observation, Register, VmQueryReply, WorkerCommand,
+    WorkerReport,
 };
 use bioxen_telemetry::{Health, Readiness};
 use futures::StreamExt;
@@ -280,11 +281,14 @@ impl Agent {
 
     async fn obey(&mut self, command: WorkerCommand) -> Result<(), Ignored> {
         match command {
-            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms } => {
+            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration } => {
                 let lease = Duration::from_millis(lease_ms);
                 let until = self.lease.grant(incarnation, epoch, heartbeat, lease)?;
+                if self.lease.registered(incarnation, registration) {
+                    self.vms.stand_still();
+                }
                 self.backend.lease(until);
-                if self.phase != Phase::Registered && self.lease.counts(heartbeat) {
+                if self.phase != Phase::Registered {
                     tracing::info!(leader.epoch = epoch, "registered: the lease stands");
                     crate::say(&format!("bioxen-worker registered name={} boot={}", self.worker, self.boot));
                     self.phase = Phase::Registered;
@@ -303,15 +307,18 @@ impl Agent {
             WorkerCommand::RegisterAgain { epoch } => {
                 self.lease.hear(epoch)?;
                 self.phase = Phase::Registering;
-                self.lease.registers(self.number + 1);
-                self.vms.stand_still();
                 self.announce().await;
             }
-            WorkerCommand::Desire { epoch, heard, vms } => {
+            WorkerCommand::Desire { epoch, registration, mut vms } => {
                 self.lease.hear(epoch)?;
-                if self.lease.counts(heard) {
-                    self.desire(vms).await;
+                if self.lease.registered(self.lease.incarnation(), registration) {
+                    self.vms.stand_still();
                 }
+                if !self.lease.is_current(registration) {
+                    // To give up a generation is right whenever it was told.
+                    vms.retain(|desired| desired.state == DesiredState::Absent);
+                }
+                self.desire(vms).await;
             }
             WorkerCommand::SendInventory { epoch } => {
                 self.lease.hear(epoch)?;

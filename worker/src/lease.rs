@@ -33,8 +33,8 @@ pub struct Lease {
     incarnation: u64,
     epoch: u64,
     until: Option<Duration>,
-    /// The first registration of the phase that the boot is in; what the leader said before it counts no more.
-    registered_from: u64,
+    /// Incarnation, and index of the entry that registered this boot, the highest heard of.
+    registration: (u64, u64),
     sent: VecDeque<(u64, Duration)>,
 }
 
@@ -47,14 +47,19 @@ impl Lease {
         self.sent.push_back((number, now));
     }
 
-    /// Registration `number` is the first of its phase.
-    pub fn registers(&mut self, number: u64) {
-        self.registered_from = number;
+    /// Takes note under which registration the leader speaks; true where it is a higher one than before: the lease was over
+    /// meanwhile, and what this boot holds may be another's by now. A higher incarnation counts anew.
+    pub fn registered(&mut self, incarnation: u64, registration: u64) -> bool {
+        let is_new = (incarnation, registration) > self.registration;
+        if is_new {
+            self.registration = (incarnation, registration);
+        }
+        is_new
     }
 
-    /// Whether something that was said after the leader had heard `number` counts: it knew that the boot registered.
-    pub fn counts(&self, number: u64) -> bool {
-        number >= self.registered_from
+    /// Whether what is told under this registration is not out of date.
+    pub fn is_current(&self, registration: u64) -> bool {
+        registration >= self.registration.1
     }
 
     /// Remembers `epoch`, the highest so far.
@@ -169,6 +174,15 @@ mod tests {
         assert_eq!(lease.grant(2, 3, 1, LEASE), Ok(at(4)));
         assert_eq!((lease.incarnation(), lease.epoch()), (2, 3));
         assert!(matches!(lease.grant(1, 8, 1, LEASE), Err(Ignored::OldIncarnation { .. })));
+    }
+
+    #[test]
+    fn a_higher_registration_makes_what_was_told_before_it_out_of_date() {
+        let mut lease = Lease::default();
+        assert!(lease.registered(1, 7), "the first is a new one");
+        assert!(!lease.registered(1, 7) && !lease.registered(1, 5) && lease.is_current(7));
+        assert!(lease.registered(1, 9) && lease.is_current(9) && !lease.is_current(7));
+        assert!(lease.registered(2, 3) && lease.is_current(3), "a restored fleet counts anew");
     }
 
     #[test]

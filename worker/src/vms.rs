@@ -50,7 +50,7 @@ struct Held {
     observation: Option<Observation>,
     /// Whether the backend holds it.
     is_live: bool,
-    /// Not since the boot was no longer registered, until its level is told again.
+    /// Not since the boot was registered anew, until its level is told again.
     is_confirmed: bool,
 }
 
@@ -60,8 +60,8 @@ impl Vms {
         Self { backend, max_vms, held, gone, gone_by_age, just_ended: VecDeque::new() }
     }
 
-    /// The boot is not registered any more: what it holds may be another worker's by now, and stands still until its level
-    /// is told again.
+    /// The boot was registered anew: what it holds may be another worker's by now, and stands still until its level is told
+    /// again.
     pub fn stand_still(&mut self) {
         self.backend.freeze();
         for held in self.held.values_mut().filter(|held| held.is_live) {

@@ -186,7 +186,9 @@ async fn without_its_lease_a_worker_freezes_and_goes_on_with_the_next_grant() {
     assert_eq!((http(&probes, "/readyz").await.0, http(&probes, "/healthz").await.0), (503, 200));
     // A leader that no longer leads does not revive it.
     let heartbeat = leader.heartbeat().await.number;
-    leader.send(&WorkerCommand::Grant { incarnation: 1, epoch: 2, heartbeat, lease_ms: 3000 }).await;
+    leader
+        .send(&WorkerCommand::Grant { incarnation: 1, epoch: 2, heartbeat, lease_ms: 3000, registration: 1 })
+        .await;
     leader.heartbeat().await;
     assert_eq!(leader.query(&key(), FIRST).await.unwrap().tick, frozen.tick, "an old epoch revived it");
     leader.lease_ms = Some(3000);
@@ -252,7 +254,7 @@ async fn what_is_no_message_of_the_leader_is_dropped_and_the_worker_goes_on() {
     leader.client.publish_with_reply(leader.commands.clone(), reserved, bytes.into()).await.unwrap();
     // Epochs before the leader's are not obeyed.
     let absent = vec![desired(DesiredState::Absent)];
-    leader.send(&WorkerCommand::Desire { epoch: leader.epoch - 1, heard: u64::MAX, vms: absent }).await;
+    leader.send(&WorkerCommand::Desire { epoch: leader.epoch - 1, registration: 1, vms: absent }).await;
 
     let inventory = leader.inventory().await;
     assert_eq!((inventory.len(), inventory[0].state), (1, ObservedState::Running));

@@ -96,12 +96,13 @@ impl Driver {
     }
 
     fn grant(&self, state: &mut State, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
-        state.leases.heard(worker.clone(), boot.clone(), heartbeat, Instant::now());
+        state.leases.heard(worker.clone(), boot.clone(), Instant::now());
         let command = WorkerCommand::Grant {
             incarnation: self.fleet.incarnation,
             epoch: state.epoch,
             heartbeat,
             lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
+            registration: self.fleet.registration(worker, boot),
         };
         state.filling.grants.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
     }
@@ -183,7 +184,7 @@ impl Driver {
     pub(super) fn count_leases_anew(&self, state: &mut State) {
         let now = Instant::now();
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
-            state.leases.heard(worker.clone(), known.boot.clone(), 0, now);
+            state.leases.heard(worker.clone(), known.boot.clone(), now);
         }
     }
 
@@ -213,7 +214,7 @@ impl Driver {
 fn tell_to_give_up(state: &mut State, gone: Forget) {
     let level = absent(&gone);
     let Forget { worker, boot, .. } = gone;
-    let heard = state.leases.last_heard(&worker, &boot);
-    let command = WorkerCommand::Desire { epoch: state.epoch, heard, vms: vec![level] };
+    // To give up is right under any registration.
+    let command = WorkerCommand::Desire { epoch: state.epoch, registration: 0, vms: vec![level] };
     state.filling.effects.push(Outgoing::Worker { worker, boot, command });
 }

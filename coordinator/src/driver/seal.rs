@@ -141,11 +141,11 @@ impl Driver {
         }
         let mut messages = Vec::new();
         for ((worker, boot), mut levels) in by_boot {
-            let (epoch, heard) = (state.epoch, state.leases.last_heard(&worker, &boot));
+            let (epoch, registration) = (state.epoch, self.fleet.registration(&worker, &boot));
             while !levels.is_empty() {
                 let rest = levels.split_off(levels.len().min(LEVELS_PER_MESSAGE));
                 let command =
-                    WorkerCommand::Desire { epoch, heard, vms: std::mem::replace(&mut levels, rest) };
+                    WorkerCommand::Desire { epoch, registration, vms: std::mem::replace(&mut levels, rest) };
                 messages.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
             }
         }

@@ -108,7 +108,7 @@ impl Fleet {
         let placed = self.placed_on(worker, boot).map(|vm| vm.held);
         let used = placed.fold(Amounts::NOTHING, Amounts::plus);
         let (boot, capacity) = (boot.clone(), capacity.clone());
-        let now = Worker { boot, capacity, live: true, index, alerted: false, used };
+        let now = Worker { boot, capacity, live: true, registration: index, index, alerted: false, used };
         self.workers.insert(worker.clone(), now);
         self.touched.workers.insert(worker.clone());
         self.room_may_have_appeared = true;

@@ -141,6 +141,12 @@ impl Fleet {
         })
     }
 
+    /// The index of the entry that registered this boot last; 0 where it is not registered.
+    pub fn registration(&self, worker: &WorkerId, boot: &BootId) -> u64 {
+        let known = self.workers.get(worker).filter(|known| known.boot == *boot);
+        known.map_or(0, |known| known.registration)
+    }
+
     /// Whether a worker's generation is the one that the fleet knows for the VM.
     pub fn is_current(&self, worker: &WorkerId, boot: &BootId, key: &VmKey, generation: Generation) -> bool {
         let placement = self.vm(key).and_then(|vm| vm.placement.as_ref());

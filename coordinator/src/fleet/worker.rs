@@ -12,6 +12,9 @@ pub struct Worker {
     pub capacity: Capacity,
     /// False once lease and grace are over.
     pub live: bool,
+    /// The index of the entry that registered the boot last.
+    #[serde(default)]
+    pub registration: u64,
     /// The index of the last entry about it.
     pub index: u64,
     /// Its use is above its threshold, and has not recovered since.

@@ -117,7 +117,8 @@ fn observation(state: ObservedState) -> Observation {
 }
 
 fn commands(golden: &mut Golden) {
-    let grant = WorkerCommand::Grant { incarnation: 1, epoch: 3, heartbeat: 2, lease_ms: 3_000 };
+    let grant =
+        WorkerCommand::Grant { incarnation: 1, epoch: 3, heartbeat: 2, lease_ms: 3_000, registration: 9 };
     golden.internal("command_grant", &grant);
     let refused = WorkerCommand::BootRefused { epoch: 3, holder: "b0a0".to_owned(), retry_after_ms: 4_000 };
     golden.internal("command_boot_refused", &refused);
@@ -142,7 +143,7 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_query_trace", &trace);
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
-    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, heard: 9, vms });
+    golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, registration: 9, vms });
 }
 
 /// The whole level; of a VM to be given up nothing but its name.

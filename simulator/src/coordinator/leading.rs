@@ -176,10 +176,12 @@ impl Leading {
     }
 
     fn grant(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, heartbeat: u64) {
-        self.leases.heard(worker.clone(), boot.clone(), heartbeat, self.base + moment.now);
+        self.leases.heard(worker.clone(), boot.clone(), self.base + moment.now);
         let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         let (incarnation, epoch) = (self.fleet.incarnation, self.epoch);
-        self.tell(worker, boot, WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms });
+        let registration = self.fleet.registration(worker, boot);
+        let grant = WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration };
+        self.tell(worker, boot, grant);
         self.filling.grants = true;
     }
 
@@ -216,7 +218,7 @@ impl Leading {
 
     fn count_leases_anew(&mut self, now: Duration) {
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
-            self.leases.heard(worker.clone(), known.boot.clone(), 0, self.base + now);
+            self.leases.heard(worker.clone(), known.boot.clone(), self.base + now);
         }
     }
 
@@ -277,14 +279,13 @@ impl Leading {
             by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
         }
         for ((worker, boot), vms) in by_boot {
-            let heard = self.leases.last_heard(&worker, &boot);
-            self.tell(&worker, &boot, WorkerCommand::Desire { epoch: self.epoch, heard, vms });
+            let (epoch, registration) = (self.epoch, self.fleet.registration(&worker, &boot));
+            self.tell(&worker, &boot, WorkerCommand::Desire { epoch, registration, vms });
         }
     }
 
     fn tell_to_give_up(&mut self, gone: &Forget) {
-        let heard = self.leases.last_heard(&gone.worker, &gone.boot);
-        let command = WorkerCommand::Desire { epoch: self.epoch, heard, vms: vec![give_up(gone)] };
+        let command = WorkerCommand::Desire { epoch: self.epoch, registration: 0, vms: vec![give_up(gone)] };
         self.tell(&gone.worker, &gone.boot, command);
     }
 }

@@ -152,12 +152,13 @@ impl Leader {
     pub(crate) async fn grant(&self, heartbeat: u64) {
         if let Some(lease_ms) = self.lease_ms {
             let epoch = self.epoch;
-            self.send(&WorkerCommand::Grant { incarnation: 1, epoch, heartbeat, lease_ms }).await;
+            self.send(&WorkerCommand::Grant { incarnation: 1, epoch, heartbeat, lease_ms, registration: 1 })
+                .await;
         }
     }
 
     pub(crate) async fn desire(&self, desired: Desired) {
-        self.send(&WorkerCommand::Desire { epoch: self.epoch, heard: u64::MAX, vms: vec![desired] }).await;
+        self.send(&WorkerCommand::Desire { epoch: self.epoch, registration: 1, vms: vec![desired] }).await;
     }
 
     /// The next report and where commands for its boot go; heartbeats are granted on the way.

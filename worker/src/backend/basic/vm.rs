@@ -1,5 +1,7 @@
 //! One VM in the pool: what is held of it between quanta, and what it needs next. It runs nothing.
 
+mod trace;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use super::calls::Calls;
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
-use super::quantum::{Assignment, Origin, Outcome, Recorded, checkpoint, has_divided};
+use super::quantum::{Assignment, Origin, Outcome, checkpoint, has_divided};
 use crate::backend::Standing;
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what
@@ -271,11 +273,6 @@ impl Vm {
         }
     }
 
-    fn keep(&mut self, recorded: &Recorded) {
-        self.recording = Some(Arc::clone(&recorded.recording));
-        self.extend_trace(&recorded.rows);
-    }
-
     fn extend_trace(&mut self, rows: &Trace) {
         match &mut self.trace {
             None => self.trace = Some(rows.clone()),
@@ -285,13 +282,6 @@ impl Vm {
                 debug_assert!(joined.is_ok(), "{joined:?}");
             }
         }
-    }
-
-    /// KiB that its recording takes, in this placement.
-    pub(super) fn trace_kb(&self) -> u64 {
-        let bytes =
-            self.trace.as_ref().map_or(0, |trace| trace.rows() * trace.columns.len() * size_of::<f64>());
-        bytes.div_ceil(1024) as u64
     }
 
     /// How it ends with the checkpoint that a quantum left, if nothing else is to be done first.
@@ -370,23 +360,6 @@ impl Vm {
         let (key, generation) = (self.key.clone(), self.generation);
         let standing = Standing { key, generation, tick: self.tick, applied: self.applied };
         (self.trace.is_none() && self.recording.is_none()).then(|| (standing, Arc::clone(cell)))
-    }
-
-    fn may_tell_checkpoint(&self) -> bool {
-        self.trace.is_none() || self.process_left_a_cell
-    }
-
-    /// Whether a VM that records has to stand still until the leader knows what process code left.
-    fn awaits_confirmation(&self) -> bool {
-        self.trace.is_some() && self.process_end.is_some() && self.process_left_a_cell
-    }
-
-    /// The whole recording with the rows of process code, where those have to be stored before its end may be told.
-    pub(super) fn trace_with(&self, ended: &ProcessEnded) -> Option<Trace> {
-        let (mut trace, rows) = (self.trace.clone()?, ended.rows.as_ref()?);
-        ended.cell.as_ref()?;
-        trace.continue_with(rows).ok()?;
-        Some(trace)
     }
 
     /// A checkpoint that contains every change: where the leader carries many, it may forget them then; where a process
