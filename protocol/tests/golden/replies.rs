@@ -114,6 +114,10 @@ fn vms(golden: &mut Golden) {
     };
     let ensembles = vec![ensemble()];
     golden.message("vm_list", &VmList { vms: vec![listed], cursor: Some("cell-1".to_owned()), ensembles });
+    gathered(golden);
+}
+
+fn gathered(golden: &mut Golden) {
     golden.message("ensemble_accepted", &EnsembleAccepted { name: id("sweep"), members: 200, queued: 200 });
     golden.message("ensemble_status", &ensemble());
     let chunk = ResultsChunk {
