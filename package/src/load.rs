@@ -47,8 +47,9 @@ impl Package {
         let constant = self.wp_per_copy(chassis, None);
         let unlimited = steady_state(&CellSpec::unlimited(chassis));
         let growth = unlimited.map_or(0.0, |metrics| metrics.growth_rate_per_min);
-        let carried =
-            plasmids.iter().map(|plasmid| plasmid.wp_per_copy * part(plasmid).balanced_copies(growth));
+        let carried = plasmids
+            .iter()
+            .map(|plasmid| plasmid.wp_per_copy * part(plasmid).balanced_copies(growth).max(1.0));
         Some(VmPackage {
             package: self.id().clone(),
             digest: digest.to_owned(),

@@ -40,7 +40,7 @@ impl AtpWatch {
         if self.is_low {
             self.is_low = level_permille < ATP_RECOVERED_PERMILLE;
         } else if level_permille < ATP_LOW_PERMILLE {
-            *self = Self { is_low: true, crossings: self.crossings + 1, tick, level_permille };
+            *self = Self { is_low: true, crossings: self.crossings.saturating_add(1), tick, level_permille };
         }
     }
 }

@@ -206,7 +206,12 @@ impl Driver {
     /// Takes up what waited and need not any more.
     fn take_put_off(&mut self, state: &mut State) -> Result<(), DriverError> {
         // Taken out first: each waits for those ahead of it alone.
-        for incoming in std::mem::take(&mut state.checkpoints.put_off) {
+        let mut waiting = std::mem::take(&mut state.checkpoints.put_off);
+        while let Some(incoming) = waiting.pop_front() {
+            if state.filling.is_full() {
+                state.checkpoints.put_off.push_back(incoming);
+                continue;
+            }
             // The core refuses what comes too early.
             if incoming.received.elapsed() >= LONGEST_WAIT {
                 self.take_now(state, incoming)?;
@@ -252,9 +257,9 @@ impl Driver {
 /// The VM that a command would change.
 fn target(incoming: &Incoming) -> Option<VmKey> {
     match &incoming.asked {
-        Asked::Change { cause, vm, .. } | Asked::Execute { cause, vm, .. } => {
-            Some(VmKey { user: cause.user.clone(), vm: vm.clone() })
-        }
+        Asked::Change { cause, vm, .. }
+        | Asked::Execute { cause, vm, .. }
+        | Asked::Install { cause, vm, .. } => Some(VmKey { user: cause.user.clone(), vm: vm.clone() }),
         _ => None,
     }
 }

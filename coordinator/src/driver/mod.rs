@@ -200,7 +200,7 @@ impl Driver {
                 }
                 _ = ticks.tick() => self.tick(state)?,
                 Some(report) = self.lanes.reports.recv() => self.take_report(state, report, open)?,
-                Some(fetched) = state.checkpoints.fetched() => self.take_fetched(state, fetched)?,
+                Some(fetched) = state.checkpoints.fetched(), if open => self.take_fetched(state, fetched)?,
                 Some(submitted) = self.lanes.submits.recv(), if open && !hold_submits => self.take_command(state, submitted)?,
                 () = commands.bell.notified(), if open => {}
             }

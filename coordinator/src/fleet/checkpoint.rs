@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::Fleet;
 use super::entry::{Checkpointed, Entry, Recovered};
+use super::process::lost;
 use super::vm::Vm;
 
 /// A cell as bytes, and what they contain.
@@ -48,6 +49,14 @@ pub struct Named {
     pub taken: Taken,
     /// In effect in it.
     pub allocation: CellAllocation,
+    /// Scheduled calls that it contains.
+    #[serde(default)]
+    pub calls: u64,
+    /// What had been recorded when it was taken, and how much of that counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<Generation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded_to: Vec<(Generation, u64)>,
 }
 
 /// What a request that took a checkpoint was answered.
@@ -133,7 +142,11 @@ impl Vm {
 
     fn keep(&mut self, index: u64, taken: &Taken) {
         let allocation = self.allocation_at(taken.applied);
-        self.checkpoints.push(Named { index, taken: taken.clone(), allocation });
+        let runs = self.running_process().filter(|process| process.number > taken.applied);
+        let calls = self.calls_started - u64::from(runs.is_some_and(|process| process.call.is_some()));
+        let (recorded, recorded_to) = (self.recorded.clone(), self.recorded_to.clone());
+        let taken = taken.clone();
+        self.checkpoints.push(Named { index, taken, allocation, calls, recorded, recorded_to });
         let bytes = |kept: &[Named]| kept.iter().map(|named| named.taken.bytes.len()).sum::<usize>();
         while self.checkpoints.len() > CHECKPOINTS_PER_VM
             || bytes(&self.checkpoints) > CHECKPOINTS_PER_VM_BYTES
@@ -169,12 +182,16 @@ impl Vm {
         self.changes.clear();
         (self.state, self.reason) = (VmState::Stopped, None);
         (self.lost, self.recovery) = (None, None);
-        for generation in &self.recorded {
-            match self.recorded_to.iter_mut().find(|(of, _)| of == generation) {
-                Some((_, to_tick)) => *to_tick = (*to_tick).min(*tick),
-                None => self.recorded_to.push((*generation, *tick)),
-            }
+        if let Some(process) = self.running_process() {
+            let end = lost(process.number);
+            self.end_process(&end);
         }
+        self.calls_started = named.calls;
+        self.packages.retain(|installed| installed.ordinal <= *applied);
+        // Of what was recorded since, nothing counts; of what was before, what counted then.
+        let since = self.recorded.iter().filter(|generation| !named.recorded.contains(generation));
+        self.recorded_to = since.map(|generation| (*generation, 0)).collect();
+        self.recorded_to.extend(&named.recorded_to);
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::Client;
-use bioxen_hypervisor::ChassisName;
-use bioxen_package::{Package, PackageError};
+use bioxen_hypervisor::{ChassisName, OrganismAction};
+use bioxen_package::{Package, PackageError, install_action};
 use bioxen_protocol::client::{PackageStore, PackageStoreError};
 use bioxen_protocol::error::{Code, ErrorBody, nearest};
 use bioxen_protocol::limits::RETRY_AFTER_MS;
@@ -67,11 +67,17 @@ fn judge(asked: &PackageId, bytes: &[u8]) -> Result<PackageOffer, ErrorBody> {
         return Err(ErrorBody::new(Code::Package, message));
     }
     let digest = bioxen_package::digest(bytes);
-    let fits = |chassis: ChassisName| {
-        let package = package.for_chassis(chassis, &digest)?;
-        Some((chassis.as_str().to_owned(), Arc::new(package)))
-    };
-    let by_chassis: BTreeMap<_, _> = ChassisName::ALL.into_iter().filter_map(fits).collect();
+    let mut by_chassis = BTreeMap::new();
+    for chassis in ChassisName::known() {
+        let Some(package) = package.for_chassis(chassis, &digest) else { continue };
+        if let OrganismAction::InstallPackage { package: parts } = install_action(&package) {
+            parts.check().map_err(|error| {
+                let message = format!("{} cannot be installed in {chassis}: {error}", package.package);
+                ErrorBody::new(Code::Package, message)
+            })?;
+        }
+        by_chassis.insert(chassis.as_str().to_owned(), Arc::new(package));
+    }
     Ok(PackageOffer { digest, by_chassis })
 }
 

@@ -1,7 +1,7 @@
 //! Workers' reports: read within bounds. Whoever may publish may lie, so nothing is believed here but the shape.
 
 use async_nats::Message;
-use bioxen_protocol::limits::{CHECKPOINT_BYTES, HORIZON_MINUTES, TICKS_PER_MINUTE};
+use bioxen_protocol::limits::{CHECKPOINT_BYTES, HORIZON_MINUTES, OBSERVATIONS, TICKS_PER_MINUTE};
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::WorkerReport;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use super::Report;
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
 /// What a capacity or an observation of a real worker stays below.
 const VM_TYPES: usize = 8;
+const PACKS: usize = 64;
 const CAPACITY: u64 = 1_000_000_000;
 const REASON_BYTES: usize = 4 * 1024;
 const APPLIED_AT: usize = 4_096;
@@ -43,14 +44,21 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
         WorkerReport::Register(register) => {
             let capacity = &register.capacity;
             let amounts = [capacity.max_vms, capacity.total_ribosomes, capacity.usable_ribosomes];
-            if capacity.vm_types.len() > VM_TYPES || amounts.iter().any(|amount| *amount > CAPACITY) {
+            let many = capacity.vm_types.len() > VM_TYPES || capacity.packs.len() > PACKS;
+            let far = amounts.iter().any(|amount| *amount > CAPACITY) || capacity.warning_permille > 1_000;
+            if many || far {
                 return Err("a capacity that no worker has".to_owned());
             }
         }
-        WorkerReport::Heartbeat(_) | WorkerReport::Unconfirmed { .. } => {}
+        WorkerReport::Heartbeat(_) => {}
+        WorkerReport::Unconfirmed { vms } => {
+            if vms.len() > OBSERVATIONS {
+                return Err("more VMs that stand still than a worker tells at once".to_owned());
+            }
+        }
         WorkerReport::Observed { vms, .. } | WorkerReport::Inventory { vms, .. } => {
             for vm in vms {
-                let far = vm.tick > HORIZON_MINUTES * TICKS_PER_MINUTE;
+                let far = vm.tick > HORIZON_MINUTES * TICKS_PER_MINUTE || vm.atp.crossings > vm.tick;
                 let large = vm.checkpoint.as_ref().is_some_and(|bytes| bytes.len() > CHECKPOINT_BYTES)
                     || vm.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES)
                     || vm.applied_at.len() > APPLIED_AT;

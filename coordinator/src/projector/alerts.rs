@@ -71,7 +71,7 @@ pub(super) fn of_units(step: &Step<'_>, alerted: &Alerted) -> Option<Event> {
     let threshold = share(alerted.threshold_permille);
     let reason = format!(
         "{whose} hold {used} of {limit} {what}, above {} percent: {todo}",
-        words::percent(alerted.threshold_permille * 100)
+        words::percent(alerted.threshold_permille.saturating_mul(100))
     );
     let worker = if let Whose::Worker(id) = &alerted.whose { Some(id.clone()) } else { None };
     let alert = Alert {

@@ -64,6 +64,13 @@ impl Imported {
 }
 
 impl ChassisName {
+    /// Those of the program, and those that were imported in this process.
+    pub fn known() -> Vec<Self> {
+        let imported = IMPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let imported = imported.iter().map(|known| Self::Imported(Imported(known)));
+        Self::ALL.into_iter().chain(imported).collect()
+    }
+
     /// Makes the pack of these texts known in this process, under the name in its sheet, for good. The same texts
     /// again are the same chassis.
     ///

@@ -8,9 +8,11 @@ use bioxen_protocol::limits::{CHECKPOINTS_PER_VM, CHECKPOINTS_PER_VM_BYTES};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::ObservedState;
 
+use super::packages::put;
 use super::{Bench, SYN3A, key, start};
 use crate::fleet::checkpoint::{Live, Taken};
 use crate::fleet::command::{Answer, Ask, Command};
+use crate::fleet::entry::Entry;
 use crate::fleet::rejection::{NoCheckpoint, Rejection};
 
 /// What lost workers had packed, by VM.
@@ -75,6 +77,34 @@ fn a_restore_takes_allocation_and_time_back_and_drops_what_came_after() {
     assert_eq!(vm.held.ribosomes, 0, "a stopped VM holds its slot alone");
     bench.ask("alice", "c1", Verb::Start, start()).unwrap();
     assert_eq!(bench.held("alice", "c1").ribosomes, SYN3A.ribosomes);
+}
+
+#[test]
+fn a_restore_takes_back_packages_and_scheduled_calls_that_came_after() {
+    let mut bench = running();
+    put(&mut bench, "c1", "before@1.0.0", "d", 1).unwrap();
+    let first = bench.checkpoint(500, 30, 1).unwrap();
+    put(&mut bench, "c1", "after@1.0.0", "d", 1).unwrap();
+    let call = Entry::CallStarted {
+        key: key("alice", "c1"),
+        call: 0,
+        tick: 40,
+        number: 3,
+        digest: "d".into(),
+        timeout_ms: 1,
+    };
+    bench.fleet.evolve(bench.now_ms, &call);
+    bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
+    bench.observe("alice", "c1", ObservedState::Stopped);
+    bench.ask("alice", "c1", Verb::Restore, Ask::Restore(CheckpointId(first))).unwrap();
+    bench.ask("alice", "c1", Verb::Start, start()).unwrap();
+    let vm = bench.fleet.vm(&key("alice", "c1")).unwrap();
+    let installed: Vec<_> = vm.packages.iter().map(|of| of.package.package.to_string()).collect();
+    assert_eq!(installed, ["before@1.0.0"]);
+    let level = vm.desired_level(vm.placement.as_ref().unwrap().generation);
+    assert_eq!((level.calls_done, vm.running_process().is_none()), (0, true), "the call comes again");
+    put(&mut bench, "c1", "after@1.0.0", "d", 1).unwrap();
+    assert_eq!(bench.fleet.vm(&key("alice", "c1")).unwrap().packages.len(), 2);
 }
 
 #[test]

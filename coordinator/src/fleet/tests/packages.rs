@@ -37,7 +37,13 @@ fn install(package: &str, offer: Option<PackageOffer>) -> Ask {
     Ask::Install { package: id(package), offer }
 }
 
-fn put(bench: &mut Bench, vm: &str, package: &str, digest: &str, load: u64) -> Result<Answer, Rejection> {
+pub(super) fn put(
+    bench: &mut Bench,
+    vm: &str,
+    package: &str,
+    digest: &str,
+    load: u64,
+) -> Result<Answer, Rejection> {
     bench.ask("alice", vm, Verb::Install, install(package, Some(offer(package, digest, load))))
 }
 
