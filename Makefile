@@ -30,7 +30,7 @@ simulate: ## Check the fleet's invariants under faults that seeds decide: SEEDS=
 static-bits: ## Build bioxen statically beside the other, and hold their trajectories against each other
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \
 		&& RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release -p bioxen-cli --target "$$triple" --target-dir target/static \
-		&& BIOXEN_STATIC="$$PWD/target/static/$$triple/release/bioxen" $(CARGO) test --release --test checkpoints -- --ignored static_build
+		&& BIOXEN_STATIC="$$PWD/target/static/$$triple/release/bioxen" $(CARGO) test --release --workspace --test checkpoints -- --ignored static_build
 
 acceptance: ## Print every row of the acceptance table with value, reference and tolerance, some minutes
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT \
@@ -42,7 +42,7 @@ acceptance: ## Print every row of the acceptance table with value, reference and
 ensemble: ## Run a thousand single cells of three generations on a fleet, twice, and against rebop, some minutes
 	@nats=$(NATS_SERVER) && python=$$(python3 tests/python/get_python.py) \
 		&& $(CARGO) build --release --workspace --bins \
-		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --test ensembles \
+		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_PYTHON="$$python" $(CARGO) test --release --workspace --test ensembles \
 		-- --include-ignored --nocapture thousand
 
 bench: ## Measure cells, commands and density, some three minutes; one benchmark as ARGS="--bench NAME"
