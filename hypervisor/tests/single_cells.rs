@@ -174,7 +174,8 @@ fn an_imported_pack_is_known_by_name_and_digest_and_its_checkpoints_by_both() {
     let refused = |sheet: &str| ChassisName::import(PackTexts { sheet, ..PackTexts::default() }).unwrap_err();
     assert!(matches!(refused(sheet), ImportError::Shipped(_)));
     let renamed = |name: &str| sheet.replacen("name = \"weisse2015\"", &format!("name = {name:?}"), 1);
-    assert!(matches!(refused(&renamed("my cell")), ImportError::Name(_)));
+    assert!(matches!(refused(&renamed("my cell")), ImportError::Pack(_)));
+    assert!(matches!(refused(&renamed(&"long".repeat(11))), ImportError::Name(_)));
     assert!(matches!(refused(&renamed("another")), ImportError::NotCalibrated(_)));
 }
 
