@@ -42,7 +42,7 @@ pub enum ImportError {
     Pack(#[from] PackError),
     /// A name that cannot be one.
     #[error(
-        "the name {0:?} cannot be a chassis'; expected 1 to 40 letters, digits, _ or -, a letter or digit first"
+        "the name {0:?} cannot be a chassis'; expected 1 to 40 lower case letters, digits and _, a letter first"
     )]
     Name(String),
     /// A name that is taken by the program.
