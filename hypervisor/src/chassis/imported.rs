@@ -39,6 +39,11 @@ pub enum ImportError {
     /// The pack itself does not fit.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// A name that cannot be one.
+    #[error(
+        "the name {0:?} cannot be a chassis'; expected 1 to 40 lower case letters, digits and _, a letter first"
+    )]
+    Name(String),
     /// A name that is taken by the program.
     #[error("the name {0:?} is that of a chassis of this program; give the pack another name in pack.toml")]
     Shipped(String),
