@@ -107,7 +107,7 @@ impl Bench {
             tick,
             applied: applied_at.last().map_or(at.applied, |(ordinal, _)| *ordinal),
             applied_at: applied_at.to_vec(),
-            checkpoint: None,
+            checkpoint: matches!(state, ObservedState::Stopped | ObservedState::Completed).then(|| vec![1]),
             reason: (state == ObservedState::Failed).then(|| "the solver gave up".to_owned()),
             process: None,
             summary: None,
