@@ -10,8 +10,9 @@ use super::ChassisName;
 use super::pack::error::PackError;
 use super::pack::{Pack, PackTexts};
 
-/// Most packs of one process.
+/// Most packs of one process, and most bytes of a name.
 const MAX_PACKS: usize = 64;
+const MAX_NAME_BYTES: usize = 40;
 
 static IMPORTED: Mutex<Vec<&'static ImportedPack>> = Mutex::new(Vec::new());
 
@@ -84,6 +85,9 @@ impl ChassisName {
     pub fn import(texts: PackTexts<'_>) -> Result<Self, ImportError> {
         let pack = Pack::parse(texts)?;
         let name = pack.sheet.name.clone();
+        if name.len() > MAX_NAME_BYTES {
+            return Err(ImportError::Name(name));
+        }
         if Self::ALL.iter().any(|shipped| shipped.as_str() == name) {
             return Err(ImportError::Shipped(name));
         }
