@@ -5,8 +5,9 @@ CARGO ?= cargo
 
 SEEDS ?= 1000
 FROM ?= 1
+ROUNDS ?= 200
 
-.PHONY: help run dev test simulate static-bits acceptance ensemble bench bench-peers lint
+.PHONY: help run dev test simulate faults static-bits acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +27,10 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 
 simulate: ## Check the fleet's invariants under faults that seeds decide: SEEDS=n of them, from FROM
 	@$(CARGO) run --release -q -p bioxen-simulator -- --seeds $(SEEDS) --from $(FROM)
+
+faults: ## Kill and stop real processes under load, ROUNDS=n times; some 9 s a round
+	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_FAULT_ROUNDS=$(ROUNDS) $(CARGO) test --release --workspace --test faults -- --nocapture
 
 static-bits: ## Build bioxen statically beside the other, and hold their trajectories against each other
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \

@@ -26,6 +26,9 @@ use super::storing::{Saving, Storing};
 use super::vm::{Need, Vm};
 use crate::backend::{Figures, Standing};
 
+/// Lines of every quantum, for whoever has to prove what was computed where: BIOXEN_LOG=info,bioxen_worker::commits=trace.
+const COMMITS: &str = "bioxen_worker::commits";
+
 /// All VMs.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -184,6 +187,7 @@ impl Pool {
         vm.cpu_ns += used_ns;
         if !lease_stands || vm.is_frozen {
             self.totals.quanta_discarded += 1;
+            tracing::trace!(target: COMMITS, vm.id = %vm.key, vm.generation = %vm.generation, at_ns = now_ns, "discarded");
             return self.settle(number, now_ns);
         }
         self.totals.quanta += 1;
@@ -198,6 +202,8 @@ impl Pool {
             }
         };
         vm.commit(&outcome, now_ns);
+        let tick = outcome.cell.tick();
+        tracing::trace!(target: COMMITS, vm.id = %vm.key, vm.generation = %vm.generation, tick, at_ns = now_ns, "committed");
         self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
         if !outcome.applied_ticks.is_empty() || vm.is_energy_news(now_ns) {
             self.changed.insert(number);
