@@ -2,6 +2,7 @@
 //! Nothing of the leader's memory is believed.
 
 mod batches;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use tokio::sync::watch;
 use crate::answer::Reply;
 use crate::fleet::Fleet;
 use crate::fleet::amounts::Amounts;
-use crate::journal::{Journal, JournalBatch, Position, ReadError};
+use crate::journal::{Journal, JournalBatch, ReadError};
 use crate::ledger::{Committer, Ledger, LedgerError, RowKey};
 use crate::projector::Progress;
 use crate::projector::verify::verify_audit;
 use crate::rows;
+use crate::snapshot::{self, Beginning, Which};
 use batches::Kept;
+use snapshots::Kept as Snapshots;
 
 /// More differences than this are counted by the last one only.
 const DIFFERENCES: usize = 1_000;
@@ -172,12 +175,16 @@ pub async fn verify(
     dump: Dump,
 ) -> Result<Verified, String> {
     let mut differences = Vec::new();
-    let mut fleet = Fleet::new(1);
+    let begins = snapshot::beginning(journal, Which::Oldest, |_| true).await;
+    let begins = begins.map_err(|error| error.to_string())?.unwrap_or_else(Beginning::first);
+    let snapshots = Snapshots::read(journal).await.map_err(|error| error.to_string())?;
+    let position = begins.position;
+    let mut fleet = begins.fleet;
     let mut folded: Option<Fleet> = None;
     let mut entries = 0u64;
     let mut behind: Option<(u64, Difference)> = None;
     let read = journal
-        .read_after(Position::START, |batch: JournalBatch| {
+        .read_after(position, |batch: JournalBatch| {
             if batch.batch.first_index > dump.index && folded.is_none() {
                 folded = Some(fleet.clone());
                 behind = dump.behind(&batch.batch);
@@ -186,6 +193,7 @@ pub async fn verify(
             rows::fold(&mut fleet, &batch.batch);
             entries += batch.batch.entries.len() as u64;
             check_invariants(&fleet, batch.batch.last_index(), &mut differences);
+            snapshots.compare(&fleet, batch.batch.last_index(), &mut differences);
         })
         .await;
     let broken = read.is_err();
@@ -196,7 +204,7 @@ pub async fn verify(
         }
         Err(broken) => {
             differences.extend(dump.kept.lost(&broken));
-            differences.push(broken_journal(&broken, entries));
+            differences.push(broken_journal(&broken, position.index + entries));
         }
     }
     if let Some((first_ms, difference)) = behind

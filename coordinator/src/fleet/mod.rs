@@ -19,6 +19,7 @@ pub mod ensemble;
 pub mod entry;
 mod evolve;
 pub mod idempotency;
+mod incarnation;
 mod limits;
 mod observe;
 pub mod package;
