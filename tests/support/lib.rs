@@ -27,7 +27,7 @@ const VERIFY_PATIENCE: Duration = Duration::from_secs(180);
 /// What a fleet is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The `[resources]` table, in TOML; empty is the defaults.
+    /// The `[resources]` table, in TOML, and other tables behind it; empty is the defaults.
     pub resources: String,
     /// Names and `[worker]` tables, in TOML.
     pub workers: Vec<(String, String)>,
@@ -66,6 +66,13 @@ impl TestFleet {
 
     /// The same without the workers of `options`.
     pub fn without_workers(options: &Options) -> Self {
+        let mut fleet = Self::bus_only(options);
+        fleet.start_coordinator();
+        fleet
+    }
+
+    /// nats-server alone; the coordinator's configuration is written.
+    pub fn bus_only(options: &Options) -> Self {
         let folder = tempfile::Builder::new().prefix("bioxen-test-").tempdir().expect("a temporary folder");
         let config = format!("[resources]\n{}", options.resources);
         std::fs::write(folder.path().join("coordinator.toml"), config).expect("the configuration is written");
@@ -76,7 +83,6 @@ impl TestFleet {
         std::fs::write(folder.path().join("nats.conf"), nats_config).expect("the configuration is written");
         let mut fleet = Self { folder, port: 0, nats: None, coordinator: None, workers: Vec::new() };
         fleet.start_nats();
-        fleet.start_coordinator();
         fleet
     }
 
