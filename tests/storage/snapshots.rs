@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
 use crate::answers::{answers, assert_same, said_since};
-use crate::store::{copy_folder, delete_from_journal, populate, put_back};
+use crate::store::{batches, copy_folder, delete_from_journal, populate, put_back};
 use crate::{assert_clean, assert_works, stream};
 
 const JOURNAL: &str = "BIOXEN_JOURNAL";
@@ -80,6 +80,8 @@ async fn an_operator_takes_a_snapshot_and_a_damaged_one_is_passed_over() {
     let newer = ask(&client, "bioxen.v1.ops.tester.snapshot", &Value::Null).await["index"].as_u64().unwrap();
     assert!(newer > index);
     assert_eq!(snapshots(&client).await, [index, newer]);
+    let whole = batches(&client).await;
+    assert!(whole.iter().any(|batch| batch.batch.last_index() == newer), "no batch ends at index {newer}");
     assert_clean(&client).await;
 
     let bucket = async_nats::jetstream::new(client.clone()).get_object_store("BIOXEN_SNAPSHOTS").await.unwrap();
