@@ -25,7 +25,7 @@ const KEPT: [&str; 8] = [
 
 /// Asks once; None where no answer comes in time.
 async fn try_to_ask(client: &Client, subject: &str, body: &Value) -> Option<Value> {
-    let bytes = body.to_string().into_bytes();
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     let request = async_nats::Request::new().payload(bytes.into()).timeout(Some(Duration::from_secs(2)));
     let message = client.send_request(subject.to_owned(), request).await.ok()?;
     serde_json::from_slice(&message.payload).ok()
@@ -116,5 +116,5 @@ async fn any_server_may_be_killed_under_load_and_nothing_accepted_is_lost() {
 /// VMs of a user.
 async fn quota_of(client: &Client, user: u32) -> u64 {
     let quota = ask_on(client, &format!("bioxen.v1.cmd.user{user}.quota"), &Value::Null).await;
-    quota["used"]["slots"].as_u64().unwrap()
+    quota["used"]["slots"].as_u64().unwrap_or_else(|| panic!("{quota}"))
 }
