@@ -19,7 +19,7 @@ use crate::fleet::amounts::Amounts;
 use crate::journal::{Journal, JournalBatch, ReadError};
 use crate::ledger::{Committer, Ledger, LedgerError, RowKey};
 use crate::projector::Progress;
-use crate::projector::verify::verify_audit;
+use crate::projector::verify::{VerifyError, verify_audit};
 use crate::rows;
 use crate::snapshot::{self, Beginning, Which};
 use batches::Kept;
@@ -29,6 +29,10 @@ use snapshots::Kept as Snapshots;
 const DIFFERENCES: usize = 1_000;
 /// A crash leaves the ledger less than this behind the journal's end; one that is further behind went back.
 const LONGEST_LAG_MS: u64 = 2_000;
+/// What is said where the journal lost its beginning while it was read.
+const COMPACTED: &str = "the journal was compacted meanwhile";
+/// How often a verification begins anew for that.
+const ATTEMPTS: u32 = 3;
 /// How long one request to the bus may take.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -44,14 +48,20 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) async fn reply(&self) -> Reply {
-        let dump = self.committer.read(dump).await;
-        let verified = match dump {
-            Ok(dump) => {
-                let told = self.progress.borrow().audit_index;
-                verify(&self.journal, &self.client, told, dump).await
+        let mut verified = Err(COMPACTED.to_owned());
+        for _ in 0..ATTEMPTS {
+            let dump = self.committer.read(dump).await;
+            verified = match dump {
+                Ok(dump) => {
+                    let told = self.progress.borrow().audit_index;
+                    verify(&self.journal, &self.client, told, dump).await
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            if verified.as_ref().err().is_none_or(|reason| reason != COMPACTED) {
+                break;
             }
-            Err(error) => Err(error.to_string()),
-        };
+        }
         match verified {
             Ok(verified) => Reply::Verified(Box::new(verified)),
             Err(reason) => Reply::Error(ErrorBody::new(
@@ -202,6 +212,9 @@ pub async fn verify(
         Err(ReadError::Api { sequence, source }) => {
             return Err(format!("the journal cannot be read at sequence {sequence}: {source}"));
         }
+        Err(ReadError::Gap { .. }) if is_compacted_beyond(journal, position.index).await => {
+            return Err(COMPACTED.to_owned());
+        }
         Err(broken) => {
             differences.extend(dump.kept.lost(&broken));
             differences.push(broken_journal(&broken, position.index + entries));
@@ -235,13 +248,20 @@ pub async fn verify(
     let audit_records = if broken {
         0
     } else {
-        let audit = verify_audit(client, audited_index, WAIT).await.map_err(|error| error.to_string())?;
+        let audit = match verify_audit(client, audited_index, WAIT).await {
+            Err(VerifyError::Journal(ReadError::Gap { .. })) => return Err(COMPACTED.to_owned()),
+            audit => audit.map_err(|error| error.to_string())?,
+        };
         differences.extend(audit.differences);
         audit.records
     };
     differences.truncate(DIFFERENCES);
     let rows = dump.rows.len() as u64;
     Ok(Verified { clean: differences.is_empty(), entries, rows, audit_records, differences })
+}
+
+async fn is_compacted_beyond(journal: &Journal, index: u64) -> bool {
+    journal.before_first().await.is_ok_and(|before| before.index > index)
 }
 
 /// I3, after every batch.

@@ -104,7 +104,9 @@ async fn any_server_may_be_killed_under_load_and_nothing_accepted_is_lost() {
         fleet.cluster().restart(victim);
         let said = fleet.log("coordinator").split_off(said);
         assert!(!said.contains("the driver ends"), "{said}");
-        println!("round {round}: {leader}, which led the journal, was killed; the slowest answer took {longest:?}");
+        println!(
+            "round {round}: {leader}, which led the journal, was killed; the slowest answer took {longest:?}"
+        );
         killed.insert(victim);
     }
     ask_until(&client, "bioxen.v1.cmd.alice.status.runs", &Value::Null, |vm| vm["state"] == "running").await;

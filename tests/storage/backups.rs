@@ -6,6 +6,7 @@ use async_nats::Client;
 use bioxen_coordinator::journal::{Journal, Patience};
 use bioxen_coordinator::rows;
 use bioxen_coordinator::snapshot::{Beginning, Which, beginning};
+use bioxen_protocol::client::PackageStore;
 use bioxen_protocol::id::Generation;
 use bioxen_protocol::worker::{Observation, ObservedState, WorkerReport};
 use bioxen_tests::{Options, TestFleet, ask, ask_until, code, program, roomy_worker};
@@ -47,12 +48,12 @@ async fn rows_at(client: &Client, index: u64) -> Vec<rows::RowChange> {
 }
 
 async fn loaded() -> (TestFleet, Client, PathBuf, Value) {
-    let options = Options { resources: format!("{ROOMY}{SNAPSHOTS}"), ..Options::default() };
+    let (name, table) = roomy_worker("w1");
+    let worker = (name, format!("{table}checkpoint_interval_seconds = 1\n"));
+    let options = Options { resources: format!("{ROOMY}{SNAPSHOTS}"), workers: vec![worker] };
     let fleet = TestFleet::start(&options);
     let client = fleet.connect().await;
-    let early = json!({ "biological_type": "syn3a", "auto_start": true, "wait_ms": 30_000 });
-    ask(&client, "bioxen.v1.cmd.alice.create.runs", &early).await;
-    ask_until(&client, "bioxen.v1.cmd.alice.status.runs", &Value::Null, |vm| vm["state"] == "running").await;
+    with_objects(&client).await;
     let load = Load::start(&client, 8);
     let first = async |than: u64| {
         while stream(&client, "BIOXEN_JOURNAL").await.0 <= than {
@@ -68,11 +69,40 @@ async fn loaded() -> (TestFleet, Client, PathBuf, Value) {
     (fleet, client, file, manifest)
 }
 
+/// A VM that runs and is packed, one that has recorded, and a package.
+async fn with_objects(client: &Client) {
+    let runs = json!({ "biological_type": "syn3a", "auto_start": true, "pace": 600 });
+    ask(client, "bioxen.v1.cmd.alice.create.runs", &runs).await;
+    let recorded = json!({
+        "biological_type": "syn3a", "auto_start": true, "horizon_minutes": 60,
+        "record": { "variables": ["growth_rate_per_min"], "every_minutes": 2 },
+    });
+    ask(client, "bioxen.v1.cmd.alice.create.recorded", &recorded).await;
+    let store = PackageStore::open(client).await.unwrap();
+    assert!(store.put(&"load@1.0.0".parse().unwrap(), b"some archive").await.unwrap());
+    let completed = |vm: &Value| vm["reason"] == "completed";
+    ask_until(client, "bioxen.v1.cmd.alice.status.recorded", &Value::Null, completed).await;
+    let far = |vm: &Value| vm["state"] == "running" && vm["simulated_minutes"].as_f64() > Some(20.0);
+    ask_until(client, "bioxen.v1.cmd.alice.status.runs", &Value::Null, far).await;
+    let packed = |survey: &Value| survey["objects"]["BIOXEN_CHECKPOINTS"]["count"].as_u64() > Some(0);
+    ask_until(client, "bioxen.v1.ops.tester.backup", &Value::Null, packed).await;
+}
+
+/// What the recorded VM's rows are.
+async fn recording(client: &Client) -> Value {
+    let chunk = ask(client, "bioxen.v1.cmd.alice.results.recorded", &json!({ "format": "csv" })).await;
+    assert!(chunk["data"].as_str().is_some_and(|data| data.lines().count() > 30), "{chunk}");
+    chunk["data"].clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_taken_under_load_is_the_fleet_at_the_index_that_it_names() {
     let (fleet, client, file, manifest) = loaded().await;
     let index = manifest["index"].as_u64().unwrap();
     assert!(manifest["snapshot_index"].as_u64() > Some(0), "{manifest:#}");
+    for objects in ["checkpoints", "packages", "results"] {
+        assert!(manifest["counts"][objects].as_u64() > Some(0), "{objects}: {manifest:#}");
+    }
     assert!(manifest["counts"]["batches"].as_u64() > Some(10), "{manifest:#}");
     let (exit_code, _, said) = backup(&fleet.url(), &["list", &file.display().to_string()]);
     assert_eq!(exit_code, Some(0), "{said}");
@@ -93,6 +123,11 @@ async fn a_backup_taken_under_load_is_the_fleet_at_the_index_that_it_names() {
     assert!(verified["audit_records"].as_u64() >= manifest["counts"]["audit_records"].as_u64());
     let ahead = ask(&bus, "bioxen.v1.cmd.alice.status.runs", &Value::Null).await;
     assert_eq!((&ahead["state"], &ahead["seed"]), (&json!("unknown"), &before["seed"]), "{ahead}");
+    assert_eq!(recording(&bus).await, recording(&client).await);
+    let store = PackageStore::open(&bus).await.unwrap();
+    assert_eq!(store.get(&"load@1.0.0".parse().unwrap()).await.unwrap(), b"some archive");
+    let found = |answer: &Value| answer.to_string().contains("found of generation 1.");
+    ask_until(&bus, "bioxen.v1.cmd.alice.audit", &json!({ "limit": 1000 }), found).await;
     an_old_report_is_refused(&bus, &boot, &before).await;
 
     other.start_worker("w1", &roomy_worker("w1").1);

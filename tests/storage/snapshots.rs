@@ -84,7 +84,8 @@ async fn an_operator_takes_a_snapshot_and_a_damaged_one_is_passed_over() {
     assert!(whole.iter().any(|batch| batch.batch.last_index() == newer), "no batch ends at index {newer}");
     assert_clean(&client).await;
 
-    let bucket = async_nats::jetstream::new(client.clone()).get_object_store("BIOXEN_SNAPSHOTS").await.unwrap();
+    let bucket =
+        async_nats::jetstream::new(client.clone()).get_object_store("BIOXEN_SNAPSHOTS").await.unwrap();
     let name = format!("{newer:020}");
     let mut bytes = Vec::new();
     bucket.get(&name).await.unwrap().read_to_end(&mut bytes).await.unwrap();

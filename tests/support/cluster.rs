@@ -29,11 +29,9 @@ impl Cluster {
     /// Starts all, and waits until JetStream answers on each.
     pub(crate) fn start(folder: &Path) -> Self {
         // All are held until all are known, so that none is given twice.
-        let held: Vec<TcpListener> = (0..SERVERS * 3)
-            .map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"))
-            .collect();
-        let free: Vec<u16> =
-            held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
+        let held: Vec<TcpListener> =
+            (0..SERVERS * 3).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
+        let free: Vec<u16> = held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
         drop(held);
         let ports =
             free.chunks(3).map(|three| Ports { client: three[0], route: three[1], http: three[2] }).collect();

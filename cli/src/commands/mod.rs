@@ -48,7 +48,11 @@ impl Session {
 /// Whether the command concerns the VMs or the account of whoever asks; otherwise no user need be named.
 fn names_its_own_account(command: &Command) -> bool {
     match command {
-        Command::Workers | Command::Snapshot | Command::Backup(_) | Command::Ledger(_) | Command::Package(_) => false,
+        Command::Workers
+        | Command::Snapshot
+        | Command::Backup(_)
+        | Command::Ledger(_)
+        | Command::Package(_) => false,
         Command::Audit(args) => args.names_its_own_account(),
         Command::Quota(args) => args.names_its_own_account(),
         _ => true,
@@ -110,7 +114,11 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
         Command::Performance => read::of_fleet(&session, Verb::Performance).await,
         Command::Ledger(_) => operator::verify(&session).await,
-        Command::Backup(_) | Command::Chassis(_) | Command::Dev(_) | Command::Demo(_) | Command::Simulate(_) => {
+        Command::Backup(_)
+        | Command::Chassis(_)
+        | Command::Dev(_)
+        | Command::Demo(_)
+        | Command::Simulate(_) => {
             Err(Failure::other("this command needs no fleet and is carried out before one is asked"))
         }
     }

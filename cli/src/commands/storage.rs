@@ -1,6 +1,7 @@
 //! `snapshot` and `backup`: the fleet as an object or a file. What they do the coordinator's library knows.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bioxen_coordinator::backup::{self, Archive, Manifest, Options};
 use bioxen_coordinator::journal::streams::StreamSettings;
@@ -25,7 +26,7 @@ pub(crate) struct BackupArgs {
 enum What {
     /// Take a backup while the fleet goes on; no coordinator is needed
     Create {
-        /// The file to write; without it `bioxen-FLEET-INDEX.backup` here
+        /// The file to write; without it `bioxen-SECONDS.backup` here, by the seconds since 1970
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -77,20 +78,12 @@ async fn bus(connection: &Connection) -> Result<async_nats::Client, Failure> {
 
 async fn create(connection: &Connection, output: Option<PathBuf>) -> Result<(), Failure> {
     let client = bus(connection).await?;
-    let path = output.clone().unwrap_or_else(|| PathBuf::from("bioxen.backup"));
-    let manifest = backup::create(&client, &path).await.map_err(failed)?;
-    let named = PathBuf::from(format!("bioxen-{}-{}.backup", manifest.fleet, manifest.index));
-    let file = if output.is_some() { path } else { renamed(&path, named)? };
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let unnamed = || PathBuf::from(format!("bioxen-{}.backup", since_1970.as_secs()));
+    let file = output.unwrap_or_else(unnamed);
+    let manifest = backup::create(&client, &file).await.map_err(failed)?;
     let bytes = std::fs::metadata(&file)?.len();
     Ok(render::show(connection.json, &Shown { file, bytes, manifest }, text)?)
-}
-
-fn renamed(path: &Path, named: PathBuf) -> Result<PathBuf, Failure> {
-    if named.exists() {
-        return Ok(path.to_owned());
-    }
-    std::fs::rename(path, &named)?;
-    Ok(named)
 }
 
 fn list(path: &Path, json: bool) -> Result<(), Failure> {
@@ -98,7 +91,10 @@ fn list(path: &Path, json: bool) -> Result<(), Failure> {
         let archive = Archive::open(path).map_err(failed)?;
         backup::check(&archive).map_err(failed)?;
         return Ok(render::show(json, &shown(path, &archive)?, |shown| {
-            format!("{}\nchecked     every digest, the journal's chain, the fleet's rows, the audit chain", text(shown))
+            format!(
+                "{}\nchecked     every digest, the journal's chain, the fleet's rows, the audit chain",
+                text(shown)
+            )
         })?);
     }
     let mut files: Vec<PathBuf> =
@@ -132,7 +128,8 @@ fn row(shown: &Shown) -> Vec<String> {
 fn text(shown: &Shown) -> String {
     let Manifest { parts, .. } = &shown.manifest;
     let without_parts = Manifest { parts: Vec::new(), ..shown.manifest.clone() };
-    let fields = render::fields(&Shown { file: shown.file.clone(), bytes: shown.bytes, manifest: without_parts });
+    let fields =
+        render::fields(&Shown { file: shown.file.clone(), bytes: shown.bytes, manifest: without_parts });
     let lines: Vec<&str> = fields.lines().filter(|line| !line.starts_with("parts")).collect();
     format!("{}\nparts       {}, each with its SHA-256", lines.join("\n"), parts.len())
 }
@@ -154,10 +151,7 @@ async fn restore(connection: &Connection, file: &Path, config: Option<&Path>) ->
     let options = Options { operator: connection.operator.clone(), streams: settings.streams };
     let restored = backup::restore(&client, &archive, &options).await.map_err(failed)?;
     render::show(connection.json, &restored, |restored| {
-        format!(
-            "{}\nstart a coordinator there with an empty --data, then workers",
-            render::fields(restored)
-        )
+        format!("{}\nstart a coordinator there with an empty --data, then workers", render::fields(restored))
     })?;
     Ok(())
 }

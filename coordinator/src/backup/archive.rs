@@ -136,7 +136,9 @@ impl Archive {
         let bytes = self.members.get(&part.name).filter(|(_, bytes)| *bytes == part.bytes);
         let found = match bytes {
             None => return Err(self.damaged(part, "it is not there whole")),
-            Some((at, bytes)) => read_at(&file, *at, *bytes).map_err(|error| file_error(&self.path, error))?,
+            Some((at, bytes)) => {
+                read_at(&file, *at, *bytes).map_err(|error| file_error(&self.path, error))?
+            }
         };
         if digest(&found) == part.sha256 { Ok(found) } else { Err(self.damaged(part, "its digest differs")) }
     }

@@ -46,14 +46,18 @@ pub enum BackupError {
     Damaged { path: PathBuf, part: String, reason: String },
     #[error("there is nothing to back up: the journal is empty; is this the fleet's nats-server?")]
     Empty,
-    #[error("the journal was compacted while it was read, {0} times: take the backup when the fleet is calmer")]
+    #[error(
+        "the journal was compacted while it was read, {0} times: take the backup when the fleet is calmer"
+    )]
     Compacted(u32),
     #[error(
         "the bus is not empty, so nothing was restored: {}; start nats-server with an empty store_dir, and restore there",
         .0.join(", ")
     )]
     NotEmpty(Vec<String>),
-    #[error("the audit stream takes no more: raise [streams] audit_max_bytes in --config, and begin again on an empty bus")]
+    #[error(
+        "the audit stream takes no more: raise [streams] audit_max_bytes in --config, and begin again on an empty bus"
+    )]
     AuditFull,
     #[error("bucket {bucket}: {source}")]
     Bucket { bucket: String, source: Box<dyn std::error::Error + Send + Sync> },

@@ -25,7 +25,8 @@ impl Fleet {
             self.touched.workers.insert(name.clone());
         }
         let time_ms = self.time_ms;
-        let placed: Vec<_> = self.vms().filter(|vm| vm.placement.is_some()).map(|vm| vm.key.clone()).collect();
+        let placed: Vec<_> =
+            self.vms().filter(|vm| vm.placement.is_some()).map(|vm| vm.key.clone()).collect();
         for key in placed {
             self.edit(index, &key, |vm| {
                 vm.lose_placement(time_ms);

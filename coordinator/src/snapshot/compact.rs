@@ -37,6 +37,11 @@ impl Settled {
 
     /// Notes how far they are now, and tells how far they surely are.
     pub(super) fn note(&mut self, now: Instant, index: u64) -> u64 {
+        if self.seen.back().is_some_and(|(_, newest)| index < *newest) || index < self.index {
+            // Whoever folds began again further back.
+            self.seen.clear();
+            self.index = self.index.min(index);
+        }
         let sparse = self.after / 16;
         if self.seen.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= sparse) {
             self.seen.push_back((now, index));
@@ -71,6 +76,17 @@ mod tests {
     fn nothing_goes_that_somebody_has_not_passed() {
         assert_eq!(floor(&kept(&[10, 20, 30]), 19), Some(Kept { index: 10, sequence: 110 }));
         assert_eq!(floor(&kept(&[10, 20, 30]), 9), None);
+    }
+
+    #[test]
+    fn a_fold_that_begins_again_holds_the_journal() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut settled = Settled::new(10 * second);
+        settled.note(start, 50);
+        assert_eq!(settled.note(start + 10 * second, 60), 50);
+        assert_eq!(settled.note(start + 11 * second, 20), 20);
+        assert_eq!(settled.note(start + 12 * second, 70), 20);
+        assert_eq!(settled.note(start + 22 * second, 80), 70);
     }
 
     #[test]

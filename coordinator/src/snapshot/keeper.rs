@@ -154,6 +154,7 @@ impl Work {
     /// Snapshots that stand from before, each read and verified anew.
     async fn find_kept(&mut self, store: &SnapshotStore) -> Result<(), SnapshotError> {
         self.kept.clear();
+        store.clear_unfinished(&self.journal).await?;
         for listed in store.list().await? {
             if let Some(found) = beginning::read(&self.journal, store, listed.index).await? {
                 let position = found.position;
@@ -197,11 +198,7 @@ impl Work {
     }
 
     /// Writes one, and believes in it when it was read back.
-    async fn take(
-        &mut self,
-        store: &SnapshotStore,
-        shadow: &Shadow,
-    ) -> Result<SnapshotTaken, SnapshotError> {
+    async fn take(&mut self, store: &SnapshotStore, shadow: &Shadow) -> Result<SnapshotTaken, SnapshotError> {
         let started = Instant::now();
         let written = shadow.snapshot()?;
         let index = written.head.index;
@@ -245,7 +242,7 @@ impl Work {
         // The snapshot's own batch stays: a ledger that ends with it still joins.
         let batches = self.journal.purge_before(floor.sequence).await?;
         self.purged = floor.sequence;
-        for old in self.kept.iter().filter(|kept| kept.index < floor.index) {
+        for old in store.list().await?.iter().filter(|listed| listed.index < floor.index) {
             store.delete(old.index).await?;
         }
         self.kept.retain(|kept| kept.index >= floor.index);

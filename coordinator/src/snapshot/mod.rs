@@ -98,7 +98,10 @@ pub enum SnapshotError {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("it begins with other bytes than a snapshot does")]
     NotASnapshot,
-    #[error("it has format {found}, this program knows format {}: start a version that knows it", file::FORMAT)]
+    #[error(
+        "it has format {found}, this program knows format {}: start a version that knows it",
+        file::FORMAT
+    )]
     UnknownFormat { found: u16 },
     #[error("its checksum does not fit what it holds: it is damaged")]
     Checksum,

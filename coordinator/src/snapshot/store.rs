@@ -1,13 +1,17 @@
 //! The bucket of snapshots. Each is named by its index. This file moves bytes and judges none.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
 use async_nats::{Client, jetstream};
 use futures::StreamExt as _;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
 use super::{Snapshot, SnapshotError, file};
-use crate::journal::Journal;
 use crate::journal::api::{self, code};
+use crate::journal::{Journal, streams};
 
 /// The bucket's name.
 pub const SNAPSHOTS_BUCKET: &str = "BIOXEN_SNAPSHOTS";
@@ -112,6 +116,37 @@ impl SnapshotStore {
     pub async fn put(&self, index: u64, bytes: &[u8]) -> Result<(), SnapshotError> {
         let mut reader = bytes;
         self.bucket.put(name(index).as_str(), &mut reader).await.map(drop).map_err(failed)
+    }
+
+    /// Clears away what writers left that were killed in the middle of one: pieces that no object names.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn clear_unfinished(&self, journal: &Journal) -> Result<(), SnapshotError> {
+        #[derive(Deserialize)]
+        struct Info {
+            state: State,
+        }
+        #[derive(Deserialize)]
+        struct State {
+            #[serde(default)]
+            subjects: BTreeMap<String, u64>,
+        }
+        let (client, wait) = (journal.client(), journal.patience().answer);
+        let piece = |nuid: &str| format!("$O.{SNAPSHOTS_BUCKET}.C.{nuid}");
+        let mut named = BTreeSet::new();
+        let mut objects = self.bucket.list().await.map_err(failed)?;
+        while let Some(object) = objects.next().await {
+            named.insert(piece(&object.map_err(failed)?.nuid));
+        }
+        let body = json!({ "subjects_filter": piece(">") });
+        let info: Info = api::call(client, &streams::api_info(STREAM), &body, wait).await?;
+        for subject in info.state.subjects.keys().filter(|subject| !named.contains(*subject)) {
+            let body = json!({ "filter": subject });
+            let _: serde_json::Value = api::call(client, &streams::api_purge(STREAM), &body, wait).await?;
+            tracing::info!(subject, "what is left of a snapshot that was not finished is cleared away");
+        }
+        Ok(())
     }
 
     /// Deletes one.

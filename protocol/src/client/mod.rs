@@ -27,8 +27,8 @@ use serde_json::{Map, Value};
 pub use audit::{AuditVerified, BrokenChain, read_audit, verify_audit};
 pub use error::ClientError;
 pub use operator::{OperatorClient, WorkerList};
-pub use servers::servers;
 pub use packages::{Listed as ListedPackage, PackageStore, PackageStoreError};
+pub use servers::servers;
 
 use crate::codec::{Encoding, encode};
 use crate::command::{Allocate, Create, List, Plain, Records, Start, Verb, VerbKind, Waiting};
