@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     advice, allocate, audit, chassis, checkpoint, create, lifecycle, list, operator, package, plot, process,
-    quota, read, results, sweep, watch,
+    quota, read, results, storage, sweep, watch,
 };
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 /// Where the fleet is and who asks.
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
-    /// NATS server, credentials included where it asks for any
+    /// NATS server, or several of one cluster with commas; credentials included where it asks for any
     #[arg(
         long,
         global = true,
@@ -126,6 +126,10 @@ pub(crate) enum Command {
     Fleet,
     /// Counts and times of the commands served
     Performance,
+    /// Take a snapshot of the fleet now, beside those that are taken by themselves (operators)
+    Snapshot,
+    /// The whole fleet in one file: take, look at, restore (operators)
+    Backup(storage::BackupArgs),
     /// Check the ledger (operators)
     Ledger(operator::LedgerArgs),
     /// Show, check and make chassis packs: what is known of an organism, each figure with its source

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bioxen_protocol::config::ResourceConfig;
 
 use crate::journal::streams::StreamSettings;
+use crate::snapshot::SnapshotSettings;
 
 /// Everything that one coordinator needs to know.
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub struct Config {
     /// A folder of chassis packs beside the program's own.
     pub packs: Option<PathBuf>,
     pub streams: StreamSettings,
+    pub snapshots: SnapshotSettings,
     /// http://host:port of nats-server's monitoring, to see whether it syncs every write.
     pub monitoring_url: Option<String>,
     /// Metrics and health on loopback; 0 takes a free port.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_nats::{Client, ConnectOptions, Event};
+use bioxen_protocol::client::servers;
 
 /// Since when the connection has been up, without a break; None while it is down.
 #[derive(Debug, Clone)]
@@ -44,6 +45,6 @@ pub(crate) async fn connect(url: &str, name: &str) -> Result<(Client, Connection
             }
         }
     });
-    let client = options.connect(url).await?;
+    let client = options.connect(servers(url)).await?;
     Ok((client, connection))
 }

@@ -19,6 +19,7 @@
 //! The core (`fleet/`) is pure. The journal is the truth; the ledger is a local memory that is verified, not trusted.
 
 mod answer;
+pub mod backup;
 mod cell;
 pub mod config;
 mod connection;
@@ -34,6 +35,7 @@ pub mod projector;
 mod recordings;
 mod recover;
 pub mod rows;
+pub mod snapshot;
 pub mod verify;
 
 use std::io::Write as _;
@@ -81,6 +83,8 @@ pub enum RunError {
     Stream(#[from] streams::StreamError),
     #[error(transparent)]
     Bucket(#[from] recordings::BucketError),
+    #[error(transparent)]
+    Snapshots(#[from] snapshot::SnapshotError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("nothing can be subscribed to: {0}")]
@@ -143,6 +147,7 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     recordings::ensure(client, RESULTS_BUCKET, "what VMs recorded", replicas).await?;
     recordings::ensure(client, CHECKPOINTS_BUCKET, "what workers packed of their VMs", replicas).await?;
     recordings::ensure(client, PACKAGES_BUCKET, "published packages", replicas).await?;
+    snapshot::SnapshotStore::ensure(client, replicas).await?;
     Ok(())
 }
 
@@ -174,6 +179,9 @@ async fn lead(
     let projector_task =
         tokio::spawn(projector::run(client.clone(), projecting, start, batches, progress_sender));
 
+    let readers = snapshot::keeper::Readers { projector: progress.clone(), ledger: committer.applied() };
+    let keeper = snapshot::keeper::Keeper::start(journal.clone(), config.snapshots, readers)?;
+
     let (outbox, outgoing) = mpsc::unbounded_channel();
     let verifier = Verifier {
         journal: journal.clone(),
@@ -181,7 +189,7 @@ async fn lead(
         client: client.clone(),
         progress: progress.clone(),
     };
-    let outbox_task = tokio::spawn(answer::outbox::run(client.clone(), verifier, outgoing));
+    let outbox_task = tokio::spawn(answer::outbox::run(client.clone(), verifier, keeper.clone(), outgoing));
 
     let (lanes, submits) = intake::start(&client, config.resources.chassis.clone()).await?;
     let (decided_sender, decided) = watch::channel(fleet.submit_sequence);
@@ -202,6 +210,7 @@ async fn lead(
         ledger_fatal,
         projector,
         progress,
+        keeper,
         outbox,
         lanes,
         decided: decided_sender,

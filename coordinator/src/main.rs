@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bioxen_coordinator::journal::streams::StreamSettings;
+use bioxen_coordinator::snapshot::SnapshotSettings;
 use bioxen_coordinator::{Config, run};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_telemetry::LogFormat;
@@ -24,7 +26,7 @@ struct Args {
     /// The ledger's directory.
     #[arg(long, default_value = "bioxen-ledger")]
     data: PathBuf,
-    /// A TOML file with `[resources]`.
+    /// A TOML file with `[resources]`, `[streams]` and `[snapshots]`.
     #[arg(long)]
     config: Option<PathBuf>,
     /// A folder of chassis packs beside the program's own.
@@ -49,6 +51,8 @@ struct Args {
 #[serde(default)]
 struct File {
     resources: ResourceConfig,
+    streams: StreamSettings,
+    snapshots: SnapshotSettings,
     packs: Option<PathBuf>,
 }
 
@@ -83,7 +87,8 @@ async fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         data: args.data,
         resources: file.resources,
         packs: args.packs.or(file.packs),
-        streams: bioxen_coordinator::journal::streams::StreamSettings::default(),
+        streams: file.streams,
+        snapshots: file.snapshots,
         monitoring_url: args.monitoring_url,
         http_port: args.http_port,
         accept_journal: args.accept_journal,

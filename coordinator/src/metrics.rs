@@ -22,6 +22,10 @@ pub(crate) const PROCESSES_ENDED: &str = "bioxen_processes_ended_total";
 pub(crate) const PROCESSES_RUNNING: &str = "bioxen_processes_running";
 pub(crate) const PROCESS_SECONDS: &str = "bioxen_process_seconds";
 pub(crate) const ALERTS: &str = "bioxen_alerts_total";
+pub(crate) const SNAPSHOT_INDEX: &str = "bioxen_snapshot_index";
+pub(crate) const SNAPSHOT_BYTES: &str = "bioxen_snapshot_bytes";
+pub(crate) const SNAPSHOT_SECONDS: &str = "bioxen_snapshot_seconds";
+pub(crate) const SNAPSHOT_FAILURES: &str = "bioxen_snapshot_failures_total";
 pub(crate) const RESERVED_REPLIES: &str = "bioxen_reserved_reply_subjects_total";
 
 pub(crate) const ALL: &[Metric] = &[
@@ -65,6 +69,10 @@ pub(crate) const ALL: &[Metric] = &[
     metric(PROCESSES_RUNNING, MetricKind::Gauge, "Process code whose end is not journaled yet"),
     metric(PROCESS_SECONDS, MetricKind::Histogram, "How long process code took at its worker"),
     metric(ALERTS, MetricKind::Counter, "Alerts raised, by kind"),
+    metric(SNAPSHOT_INDEX, MetricKind::Gauge, "Index of the newest snapshot that was read back"),
+    metric(SNAPSHOT_BYTES, MetricKind::Gauge, "Bytes of the newest snapshot"),
+    metric(SNAPSHOT_SECONDS, MetricKind::Histogram, "To write a snapshot, read it back and verify it"),
+    metric(SNAPSHOT_FAILURES, MetricKind::Counter, "Snapshots that were not taken, and tried again"),
     metric(
         RESERVED_REPLIES,
         MetricKind::Counter,

@@ -8,6 +8,7 @@ use crate::journal::{
 };
 use crate::ledger::{Ledger, LedgerError, LedgerWrite, set_aside};
 use crate::rows::{self, RowsError};
+use crate::snapshot::{self, Beginning, Shadow, SnapshotError, Which};
 
 /// Batches written to the ledger at once while it is rebuilt.
 const REBUILD_STEP: usize = 512;
@@ -32,6 +33,8 @@ pub enum RecoverError {
     Rows(#[from] RowsError),
     #[error(transparent)]
     Join(#[from] JoinError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     #[error("the journal cannot be read: {0}")]
     Read(#[from] ReadError),
     #[error("what the journal lost cannot be appended again: {0}")]
@@ -111,10 +114,19 @@ async fn from_ledger(journal: &Journal, ledger: Ledger, after: Position) -> Resu
     Ok(recovered)
 }
 
-async fn from_journal(journal: &Journal, ledger: Ledger) -> Result<Recovered, RecoverError> {
-    let recovered = continue_from(journal, ledger, Fleet::new(1), None, Position::START).await?;
+/// Fills an empty ledger: from the newest snapshot, where there is one, and the journal's tail.
+async fn from_journal(journal: &Journal, mut ledger: Ledger) -> Result<Recovered, RecoverError> {
+    let begins = snapshot::beginning(journal, Which::Newest, |_| true).await?;
+    let begins = Shadow::new(begins.unwrap_or_else(Beginning::first));
+    if begins.position.index > 0 {
+        let rows = begins.snapshot()?.rows;
+        ledger.restore(&begins.applied(), rows)?;
+    }
+    let (snapshot_index, position) = (begins.position.index, begins.position);
+    let recovered = continue_from(journal, ledger, begins.fleet, begins.fleet_id, position).await?;
     if recovered.position.index > 0 {
-        tracing::warn!(index = recovered.position.index, "the ledger was empty: rebuilt from the journal");
+        let index = recovered.position.index;
+        tracing::warn!(index, snapshot_index, "the ledger was empty: rebuilt from the journal");
     }
     Ok(recovered)
 }

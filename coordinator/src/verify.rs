@@ -2,6 +2,7 @@
 //! Nothing of the leader's memory is believed.
 
 mod batches;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +16,23 @@ use tokio::sync::watch;
 use crate::answer::Reply;
 use crate::fleet::Fleet;
 use crate::fleet::amounts::Amounts;
-use crate::journal::{Journal, JournalBatch, Position, ReadError};
+use crate::journal::{Journal, JournalBatch, ReadError};
 use crate::ledger::{Committer, Ledger, LedgerError, RowKey};
 use crate::projector::Progress;
-use crate::projector::verify::verify_audit;
+use crate::projector::verify::{VerifyError, verify_audit};
 use crate::rows;
+use crate::snapshot::{self, Beginning, Which};
 use batches::Kept;
+use snapshots::Kept as Snapshots;
 
 /// More differences than this are counted by the last one only.
 const DIFFERENCES: usize = 1_000;
 /// A crash leaves the ledger less than this behind the journal's end; one that is further behind went back.
 const LONGEST_LAG_MS: u64 = 2_000;
+/// What is said where the journal lost its beginning while it was read.
+const COMPACTED: &str = "the journal was compacted meanwhile";
+/// How often a verification begins anew for that.
+const ATTEMPTS: u32 = 3;
 /// How long one request to the bus may take.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -41,14 +48,20 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) async fn reply(&self) -> Reply {
-        let dump = self.committer.read(dump).await;
-        let verified = match dump {
-            Ok(dump) => {
-                let told = self.progress.borrow().audit_index;
-                verify(&self.journal, &self.client, told, dump).await
+        let mut verified = Err(COMPACTED.to_owned());
+        for _ in 0..ATTEMPTS {
+            let dump = self.committer.read(dump).await;
+            verified = match dump {
+                Ok(dump) => {
+                    let told = self.progress.borrow().audit_index;
+                    verify(&self.journal, &self.client, told, dump).await
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            if verified.as_ref().err().is_none_or(|reason| reason != COMPACTED) {
+                break;
             }
-            Err(error) => Err(error.to_string()),
-        };
+        }
         match verified {
             Ok(verified) => Reply::Verified(Box::new(verified)),
             Err(reason) => Reply::Error(ErrorBody::new(
@@ -172,12 +185,16 @@ pub async fn verify(
     dump: Dump,
 ) -> Result<Verified, String> {
     let mut differences = Vec::new();
-    let mut fleet = Fleet::new(1);
+    let begins = snapshot::beginning(journal, Which::Oldest, |_| true).await;
+    let begins = begins.map_err(|error| error.to_string())?.unwrap_or_else(Beginning::first);
+    let snapshots = Snapshots::read(journal).await.map_err(|error| error.to_string())?;
+    let position = begins.position;
+    let mut fleet = begins.fleet;
     let mut folded: Option<Fleet> = None;
     let mut entries = 0u64;
     let mut behind: Option<(u64, Difference)> = None;
     let read = journal
-        .read_after(Position::START, |batch: JournalBatch| {
+        .read_after(position, |batch: JournalBatch| {
             if batch.batch.first_index > dump.index && folded.is_none() {
                 folded = Some(fleet.clone());
                 behind = dump.behind(&batch.batch);
@@ -186,6 +203,7 @@ pub async fn verify(
             rows::fold(&mut fleet, &batch.batch);
             entries += batch.batch.entries.len() as u64;
             check_invariants(&fleet, batch.batch.last_index(), &mut differences);
+            snapshots.compare(&fleet, batch.batch.last_index(), &mut differences);
         })
         .await;
     let broken = read.is_err();
@@ -194,9 +212,12 @@ pub async fn verify(
         Err(ReadError::Api { sequence, source }) => {
             return Err(format!("the journal cannot be read at sequence {sequence}: {source}"));
         }
+        Err(ReadError::Gap { .. }) if is_compacted_beyond(journal, position.index).await => {
+            return Err(COMPACTED.to_owned());
+        }
         Err(broken) => {
             differences.extend(dump.kept.lost(&broken));
-            differences.push(broken_journal(&broken, entries));
+            differences.push(broken_journal(&broken, position.index + entries));
         }
     }
     if let Some((first_ms, difference)) = behind
@@ -227,13 +248,20 @@ pub async fn verify(
     let audit_records = if broken {
         0
     } else {
-        let audit = verify_audit(client, audited_index, WAIT).await.map_err(|error| error.to_string())?;
+        let audit = match verify_audit(client, audited_index, WAIT).await {
+            Err(VerifyError::Journal(ReadError::Gap { .. })) => return Err(COMPACTED.to_owned()),
+            audit => audit.map_err(|error| error.to_string())?,
+        };
         differences.extend(audit.differences);
         audit.records
     };
     differences.truncate(DIFFERENCES);
     let rows = dump.rows.len() as u64;
     Ok(Verified { clean: differences.is_empty(), entries, rows, audit_records, differences })
+}
+
+async fn is_compacted_beyond(journal: &Journal, index: u64) -> bool {
+    journal.before_first().await.is_ok_and(|before| before.index > index)
 }
 
 /// I3, after every batch.

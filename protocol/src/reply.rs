@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod fleet;
+mod storage;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use crate::state::VmState;
 
 pub use checkpoints::{CheckpointInfo, Checkpointed, Restored};
 pub use fleet::{Difference, FleetTotals, OperationStatistics, Performance, Quota, Verified, WorkerInfo};
+pub use storage::{BackupSurvey, SnapshotInfo, SnapshotTaken, Stored};
 
 /// What a VM is given: percent of the energy supply, allocation units, KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -260,6 +260,16 @@ class Fold:
 
     # Entries of an ensemble.
 
+    def take_backuprestored(self, _):
+        """Another life: nothing that ran before runs any more, and what it held is kept for where it runs next."""
+        for worker in self.workers.values():
+            worker["live"] = False
+            worker["holds"] = NOTHING
+        for vm in self.vms.values():
+            if vm.place and vm.state in ("starting", "running", "paused"):
+                vm.state = "unknown"
+            vm.place = None
+
     def take_ensemble(self, fields, key):
         self.ensembles[key] = {"members": fields["members"], "made": 0, "open": True}
         self.queued[key[0]] += fields["members"]
@@ -412,6 +422,8 @@ class Fold:
 def fold(messages):
     folded = Fold()
     hash_before, before = bytes(32), None
+    if messages and msgpack.unpackb(messages[0][2], raw=False)["first_index"] > 1:
+        sys.exit("the journal was compacted: this fold needs all of it, so [snapshots] every_entries must be larger")
     for place, (sequence, headers, payload) in enumerate(messages):
         batch = msgpack.unpackb(payload, raw=False, strict_map_key=True)
         digest = hashlib.sha256(payload).digest()

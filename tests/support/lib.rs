@@ -6,12 +6,14 @@
 #![expect(clippy::expect_used, reason = "a test that cannot start its fleet fails there and then")]
 
 pub mod cells;
+mod cluster;
 mod process;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
+pub use cluster::Cluster;
 use process::Process;
 pub use process::{nats_server, program, python};
 use serde_json::Value;
@@ -27,7 +29,7 @@ const VERIFY_PATIENCE: Duration = Duration::from_secs(180);
 /// What a fleet is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The `[resources]` table, in TOML; empty is the defaults.
+    /// The `[resources]` table, in TOML, and other tables behind it; empty is the defaults.
     pub resources: String,
     /// Names and `[worker]` tables, in TOML.
     pub workers: Vec<(String, String)>,
@@ -50,6 +52,7 @@ pub struct TestFleet {
     folder: TempDir,
     pub port: u16,
     nats: Option<Process>,
+    cluster: Option<Cluster>,
     coordinator: Option<Process>,
     workers: Vec<(String, Option<Process>)>,
 }
@@ -66,6 +69,30 @@ impl TestFleet {
 
     /// The same without the workers of `options`.
     pub fn without_workers(options: &Options) -> Self {
+        let mut fleet = Self::bus_only(options);
+        fleet.start_coordinator();
+        fleet
+    }
+
+    /// nats-server alone; the coordinator's configuration is written.
+    pub fn bus_only(options: &Options) -> Self {
+        let mut fleet = Self::without_bus(options);
+        fleet.start_nats();
+        fleet
+    }
+
+    /// A fleet on three nats-servers; its streams have as many replicas as `options` say.
+    pub fn on_cluster(options: &Options) -> Self {
+        let mut fleet = Self::without_bus(options);
+        fleet.cluster = Some(Cluster::start(fleet.folder()));
+        fleet.start_coordinator();
+        for (name, table) in &options.workers {
+            fleet.start_worker(name, table);
+        }
+        fleet
+    }
+
+    fn without_bus(options: &Options) -> Self {
         let folder = tempfile::Builder::new().prefix("bioxen-test-").tempdir().expect("a temporary folder");
         let config = format!("[resources]\n{}", options.resources);
         std::fs::write(folder.path().join("coordinator.toml"), config).expect("the configuration is written");
@@ -74,14 +101,19 @@ impl TestFleet {
             folder.path().join("nats")
         );
         std::fs::write(folder.path().join("nats.conf"), nats_config).expect("the configuration is written");
-        let mut fleet = Self { folder, port: 0, nats: None, coordinator: None, workers: Vec::new() };
-        fleet.start_nats();
-        fleet.start_coordinator();
-        fleet
+        Self { folder, port: 0, nats: None, cluster: None, coordinator: None, workers: Vec::new() }
+    }
+
+    /// The three nats-servers, where there are three.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        self.cluster.as_mut().expect("the fleet is on a cluster")
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        match &self.cluster {
+            Some(cluster) => cluster.url(),
+            None => format!("nats://127.0.0.1:{}", self.port),
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -105,7 +137,8 @@ impl TestFleet {
     pub async fn connect(&self) -> Client {
         // Whoever asks says how long it waits.
         let options = async_nats::ConnectOptions::new().request_timeout(None);
-        options.connect(self.url()).await.expect("a connection to nats-server")
+        let servers: Vec<String> = self.url().split(',').map(str::to_owned).collect();
+        options.connect(servers).await.expect("a connection to nats-server")
     }
 
     /// Starts nats-server, on the port that it had before where there was one.
@@ -224,6 +257,7 @@ impl Drop for TestFleet {
         self.workers.clear();
         self.coordinator = None;
         self.nats = None;
+        self.cluster = None;
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use bioxen_protocol::client::servers;
 use bioxen_protocol::id::{BootId, VmKey, WorkerId, random_token};
 use bioxen_protocol::limits::{HEARTBEAT, OBSERVATIONS};
 use bioxen_protocol::subject::Subject;
@@ -112,7 +113,7 @@ impl Agent {
             .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(|_| RECONNECT_DELAY)
             .event_callback(log_event)
-            .connect(&url)
+            .connect(servers(&url))
             .await
             .map_err(|source| WorkerError::Connect { url: url.clone(), source })?;
         let subject = Subject::WorkerCommand { worker: worker.clone(), boot: boot.clone() };

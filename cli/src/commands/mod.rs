@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod results;
+pub(crate) mod storage;
 pub(crate) mod sweep;
 pub(crate) mod watch;
 
@@ -47,7 +48,11 @@ impl Session {
 /// Whether the command concerns the VMs or the account of whoever asks; otherwise no user need be named.
 fn names_its_own_account(command: &Command) -> bool {
     match command {
-        Command::Workers | Command::Ledger(_) | Command::Package(_) => false,
+        Command::Workers
+        | Command::Snapshot
+        | Command::Backup(_)
+        | Command::Ledger(_)
+        | Command::Package(_) => false,
         Command::Audit(args) => args.names_its_own_account(),
         Command::Quota(args) => args.names_its_own_account(),
         _ => true,
@@ -70,6 +75,9 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         && args.begin(connection.json)?
     {
         return Ok(());
+    }
+    if let Command::Backup(args) = command {
+        return storage::run(&connection, args).await;
     }
     let session = Session::open(&connection, &command).await?;
     match command {
@@ -101,11 +109,16 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Watch(args) => watch::run(&session, args).await,
         Command::Audit(args) => audit::run(&session, args).await,
         Command::Workers => operator::workers(&session).await,
+        Command::Snapshot => storage::snapshot(&session).await,
         Command::Quota(args) => quota::run(&session, args).await,
         Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
         Command::Performance => read::of_fleet(&session, Verb::Performance).await,
         Command::Ledger(_) => operator::verify(&session).await,
-        Command::Chassis(_) | Command::Dev(_) | Command::Demo(_) | Command::Simulate(_) => {
+        Command::Backup(_)
+        | Command::Chassis(_)
+        | Command::Dev(_)
+        | Command::Demo(_)
+        | Command::Simulate(_) => {
             Err(Failure::other("this command needs no fleet and is carried out before one is asked"))
         }
     }

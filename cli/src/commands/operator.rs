@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bioxen_coordinator::journal::{Journal, Patience};
 use bioxen_coordinator::ledger::Ledger;
-use bioxen_protocol::client::WorkerList;
+use bioxen_protocol::client::{WorkerList, servers};
 use bioxen_protocol::reply::Verified;
 use clap::{Args, Subcommand};
 
@@ -76,7 +76,7 @@ pub(crate) async fn verify_offline(dir: &Path, url: &str, json: bool) -> Result<
     let ledger = Ledger::open_existing(dir).map_err(|error| Failure::other(error.to_string()))?;
     let dump = bioxen_coordinator::verify::dump(&ledger).of_a_stopped_coordinator();
     let alone = bioxen_coordinator::verify::verify_alone(&dump).map_err(failed)?;
-    let nats = tokio::time::timeout(LONGEST_CONNECT, async_nats::connect(url)).await;
+    let nats = tokio::time::timeout(LONGEST_CONNECT, async_nats::connect(servers(url))).await;
     let Ok(Ok(client)) = nats else {
         render::show(json, &alone, |alone| {
             format!("{}\n{}", verified_text(alone), not_compared(url, alone))

@@ -13,6 +13,7 @@ mod package;
 mod parquet;
 pub(crate) mod reads;
 pub(crate) mod results;
+mod storage;
 mod table;
 
 use async_nats::{Client, HeaderMap, Subject};
@@ -72,6 +73,8 @@ pub(crate) enum Reply {
         audit: Vec<bioxen_protocol::audit::AuditRecord>,
     },
     Verified(Box<reply::Verified>),
+    Snapshot(reply::SnapshotTaken),
+    Backup(Box<reply::BackupSurvey>),
 }
 
 fn as_error<S: serde::Serializer>(error: &ErrorBody, serializer: S) -> Result<S::Ok, S::Error> {

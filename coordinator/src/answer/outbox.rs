@@ -17,10 +17,11 @@ use tokio::task::JoinSet;
 
 use super::advice::{self, Advised};
 use super::live::{self, Predictions};
-use super::{Reply, ReplyTo, results};
+use super::{Reply, ReplyTo, results, storage};
 use crate::fleet::ensemble::{End, Ensemble};
 use crate::fleet::vm::Vm;
 use crate::projector::records::{read_audit, read_events};
+use crate::snapshot::keeper::Keeper;
 use crate::verify::Verifier;
 
 /// Something to send.
@@ -58,6 +59,10 @@ pub(crate) enum Outgoing {
     Events(ReplyTo, UserId, Records),
     Audit(ReplyTo, UserId, Records),
     Verify(ReplyTo),
+    /// Takes a snapshot now.
+    Snapshot(ReplyTo),
+    /// What a backup would hold.
+    Backup(ReplyTo),
     Worker {
         worker: WorkerId,
         boot: BootId,
@@ -93,7 +98,9 @@ impl Outgoing {
             | Self::Recommendations(to, _)
             | Self::Events(to, ..)
             | Self::Audit(to, ..)
-            | Self::Verify(to) => Some(to),
+            | Self::Verify(to)
+            | Self::Snapshot(to)
+            | Self::Backup(to) => Some(to),
             Self::Worker { .. } => None,
         }
     }
@@ -106,13 +113,14 @@ const LONGEST_END: Duration = Duration::from_secs(2);
 pub(crate) async fn run(
     client: Client,
     verifier: Verifier,
+    keeper: Keeper,
     mut outgoing: mpsc::UnboundedReceiver<Vec<Outgoing>>,
 ) {
     let predictions = Arc::new(Predictions::default());
     let mut asking = JoinSet::new();
     while let Some(batch) = outgoing.recv().await {
         for one in batch {
-            send(&client, &predictions, &verifier, &mut asking, one).await;
+            send(&client, &predictions, (&verifier, &keeper), &mut asking, one).await;
         }
         while asking.try_join_next().is_some() {}
     }
@@ -125,7 +133,7 @@ pub(crate) async fn run(
 async fn send(
     client: &Client,
     predictions: &Arc<Predictions>,
-    verifier: &Verifier,
+    (verifier, keeper): (&Verifier, &Keeper),
     asking: &mut JoinSet<()>,
     one: Outgoing,
 ) {
@@ -184,6 +192,13 @@ async fn send(
         Outgoing::Verify(reply_to) => {
             let verifier = verifier.clone();
             asking.spawn(async move { reply_to.send(&client, &verifier.reply().await).await });
+        }
+        Outgoing::Snapshot(to) => {
+            let keeper = keeper.clone();
+            asking.spawn(async move { to.send(&client, &storage::snapshot(&keeper).await).await });
+        }
+        Outgoing::Backup(to) => {
+            asking.spawn(async move { to.send(&client, &storage::backup(&client).await).await });
         }
         Outgoing::Events(reply_to, user, ask) => {
             asking.spawn(async move {

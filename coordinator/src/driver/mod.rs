@@ -44,6 +44,7 @@ use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
 use crate::leases::Leases;
 use crate::ledger::{Committer, LedgerError};
 use crate::projector::Progress;
+use crate::snapshot::keeper::Keeper;
 use batch::{Filling, Sealed};
 use refusals::Refusals;
 use stats::Stats;
@@ -87,6 +88,8 @@ pub(crate) struct Driver {
     pub(crate) ledger_fatal: oneshot::Receiver<LedgerError>,
     pub(crate) projector: mpsc::Sender<Arc<JournalBatch>>,
     pub(crate) progress: watch::Receiver<Progress>,
+    /// Takes snapshots beside.
+    pub(crate) keeper: Keeper,
     pub(crate) outbox: mpsc::UnboundedSender<Vec<Outgoing>>,
     pub(crate) lanes: Lanes,
     /// How far the submit stream was decided on.

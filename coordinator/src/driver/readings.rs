@@ -70,6 +70,8 @@ impl Driver {
             Read::Events(ask) => return Ok(Outgoing::Events(to, incoming.user.clone(), ask)),
             Read::Audit(ask) => return Ok(Outgoing::Audit(to, incoming.user.clone(), ask)),
             Read::Verify => return Ok(Outgoing::Verify(to)),
+            Read::Snapshot => return Ok(Outgoing::Snapshot(to)),
+            Read::Backup => return Ok(Outgoing::Backup(to)),
             Read::List(ask) => Reply::List(reads::list(fleet, &incoming.user, &ask)?),
             Read::Quota(user) => Reply::Quota(Box::new(reads::quota(fleet, &user))),
             Read::Fleet => Reply::Fleet(Box::new(reads::totals(fleet))),

@@ -157,6 +157,7 @@ impl Driver {
         self.decided.send_replace(batch.submit_sequence);
         let write = LedgerWrite::new(&batch, sequence, hash, payload.clone(), rows);
         let batch = Arc::new(JournalBatch { sequence, hash, payload, batch });
+        self.keeper.feed(&batch);
         // A projector that is behind reads the journal for what it misses here.
         if let Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) = self.projector.try_send(batch) {
             return Err(DriverError::Projector("its channel is closed".to_owned()));

@@ -89,6 +89,8 @@ pub enum Entry {
     Expired { worker: WorkerId, boot: BootId },
     /// An operator set a user's limits.
     LimitsSet { operator: OperatorId, user: UserId, limits: UserLimits },
+    /// A backup of that time was restored: a new incarnation begins, and what the one before had placed has ended.
+    BackupRestored { operator: OperatorId, taken_ms: u64 },
     /// Refused commands: one, or as many as `count` says.
     Rejected(Box<Rejected>),
 }
@@ -209,6 +211,7 @@ impl Entry {
             | Self::Expired { .. }
             | Self::LimitsSet { .. }
             | Self::Alerted(_)
+            | Self::BackupRestored { .. }
             | Self::Rejected(_) => None,
         }
     }

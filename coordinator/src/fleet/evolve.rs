@@ -37,6 +37,7 @@ impl Fleet {
             }
             Entry::Registered { worker, boot, capacity } => self.registered(index, worker, boot, capacity),
             Entry::Expired { worker, boot } => self.expire(index, worker, boot),
+            Entry::BackupRestored { .. } => self.begin_incarnation(index),
             Entry::Created(created) => self.created(index, created),
             Entry::Ensemble(asked) => self.ensembled(index, asked),
             Entry::MemberRefused { key, number, reason } => {

@@ -19,6 +19,7 @@ pub mod ensemble;
 pub mod entry;
 mod evolve;
 pub mod idempotency;
+mod incarnation;
 mod levels;
 mod limits;
 mod observe;

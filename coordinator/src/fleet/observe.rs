@@ -152,7 +152,7 @@ impl Fleet {
     }
 }
 
-fn end_of(vm: &Vm, at: &Placement) -> Entry {
+pub(super) fn end_of(vm: &Vm, at: &Placement) -> Entry {
     Entry::Observed(Box::new(Observed {
         key: vm.key.clone(),
         generation: at.generation,

@@ -120,6 +120,8 @@ pub(crate) enum Read {
     Workers,
     Users,
     Verify,
+    Snapshot,
+    Backup,
     Config,
 }
 

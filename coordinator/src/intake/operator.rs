@@ -34,6 +34,8 @@ pub(super) fn operator_asked(
                 OperatorVerb::Workers => Read::Workers,
                 OperatorVerb::Users => Read::Users,
                 OperatorVerb::Verify => Read::Verify,
+                OperatorVerb::Snapshot => Read::Snapshot,
+                OperatorVerb::Backup => Read::Backup,
                 OperatorVerb::Config | OperatorVerb::Quota => Read::Config,
             })
         }
@@ -46,19 +48,19 @@ pub(super) fn on_behalf(
     verb: &str,
     target: Option<&str>,
 ) -> Result<(UserId, Verb), ErrorBody> {
-    const LATER: [&str; 7] = ["cordon", "uncordon", "drain", "move", "backup", "snapshot", "rebalance"];
+    const LATER: [&str; 5] = ["cordon", "uncordon", "drain", "move", "rebalance"];
     if LATER.contains(&verb) {
         return Err(not_yet(&format!("the operators' verb {verb}")));
     }
+    const OWN: [&str; 6] = ["workers", "users", "verify", "config", "snapshot", "backup"];
     let known = verb.parse::<Verb>().map_err(|_| {
         let names = Verb::ALL.iter().map(|verb| verb.as_str());
-        let nearest =
-            bioxen_protocol::error::nearest(verb, names.chain(["workers", "users", "verify", "config"]));
+        let nearest = bioxen_protocol::error::nearest(verb, names.chain(OWN));
         let message = format!(
             "unknown operators' verb {verb:?}; {}",
             match &nearest {
                 Some(nearest) => format!("the nearest known verb is {nearest}"),
-                None => "known are quota, workers, users, verify, config and every user's verb".to_owned(),
+                None => format!("known are quota, {} and every user's verb", OWN.join(", ")),
             }
         );
         ErrorBody::new(Code::ApiValidation, message)

@@ -177,7 +177,9 @@ impl Journal {
     }
 
     /// The position before the first batch that the stream still holds; the start where it holds none.
-    pub(crate) async fn before_first(&self) -> Result<Position, ReadError> {
+    /// # Errors
+    /// When it does not answer, or what it holds first is no batch.
+    pub async fn before_first(&self) -> Result<Position, ReadError> {
         let messages = self
             .patiently(|| self.get_from(1, 1))
             .await

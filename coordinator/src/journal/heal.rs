@@ -117,6 +117,29 @@ impl Journal {
         Ok(decide(applied, &recent, &marks, expected_sequence))
     }
 
+    /// Where a fold that ended at this position stands in the stream as it is now: sequences are others where a lost
+    /// tail was appended again, or a backup restored. None where the journal does not join it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or its own chain is broken.
+    pub async fn locate(&self, position: Position) -> Result<Option<Position>, ReadError> {
+        if let Some(stored) = self.stored_at(position.sequence).await?
+            && Hash::of(&stored.payload) == position.hash
+        {
+            return Ok(Some(position));
+        }
+        let before = self.before_first().await?;
+        if before.hash == position.hash && before.index == position.index {
+            return Ok(Some(before));
+        }
+        if before.index > position.index {
+            return Ok(None);
+        }
+        let (marks, _) = self.marks().await?;
+        let found = marks.into_iter().map(|mark| mark.position).find(|mark| mark.hash == position.hash);
+        Ok(found)
+    }
+
     async fn stored_at(&self, sequence: u64) -> Result<Option<Stored>, ReadError> {
         if sequence == 0 {
             return Ok(None);

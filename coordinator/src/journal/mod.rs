@@ -20,6 +20,7 @@ pub mod append;
 pub mod batch;
 pub mod follow;
 pub mod heal;
+mod purge;
 pub mod server;
 pub mod streams;
 
@@ -75,6 +76,14 @@ impl Journal {
     /// A handle over a connection. The streams must exist: see [`streams::ensure`].
     pub fn new(client: Client, patience: Patience) -> Self {
         Self { client, patience }
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// What the stream's leader says of it: first and last sequence, messages kept.

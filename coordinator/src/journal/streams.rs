@@ -42,12 +42,17 @@ pub(crate) fn api_message_get(stream: &str) -> String {
     format!("$JS.API.STREAM.MSG.GET.{stream}")
 }
 
+pub(crate) fn api_purge(stream: &str) -> String {
+    format!("$JS.API.STREAM.PURGE.{stream}")
+}
+
 pub(crate) fn api_direct_get(stream: &str) -> String {
     format!("$JS.API.DIRECT.GET.{stream}")
 }
 
 /// What an operator may choose about the streams.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct StreamSettings {
     /// Copies of each stream: 1, or 3 across fault domains in production.
     pub replicas: u8,

@@ -15,6 +15,7 @@
 //! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
 //! | LimitsSet | `quota` | the user's, by the operator |
 //! | Registered, Expired, Leader, Configured | `sign-in`, `expiry`, `leader`, `config` | the fleet's |
+//! | BackupRestored, and each VM that was placed | `backup`; `observed` | the fleet's, by the operator; the user's |
 //! | Tick, Alerted | none | |
 
 use std::sync::LazyLock;
@@ -92,6 +93,14 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             let expiry = of_fleet(step, "expiry", Outcome::Observed, note);
             let unknown = step.changes.iter().filter_map(|change| observed(step, change));
             std::iter::once(expiry).chain(unknown).collect()
+        }
+        Entry::BackupRestored { operator, taken_ms } => {
+            let (incarnation, taken) = (step.incarnation, words::rfc3339(*taken_ms));
+            let note = format!("incarnation {incarnation} begins from a backup of {taken}");
+            let restored = of_fleet(step, "backup", Outcome::Accepted, note);
+            let restored = AuditRecord { operator: Some(operator.clone()), ..restored };
+            let unknown = step.changes.iter().filter_map(|change| observed(step, change));
+            std::iter::once(restored).chain(unknown).collect()
         }
         Entry::LimitsSet { operator, user, limits } => vec![AuditRecord {
             operator: Some(operator.clone()),

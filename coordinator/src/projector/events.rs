@@ -10,7 +10,8 @@
 //!                                                            result
 //!   Ensemble, EnsembleDesired  accepted               MemberRefused  failed, of the member
 //!   Desired    accepted (, stopping | stopped      Expired   unknown, per VM
-//!              | destroyed)                        Rejected  rejected
+//!              | destroyed)                        BackupRestored  unknown, per VM
+//!                                                Rejected  rejected
 //!   Allocated  accepted (, allocated)              ProcessLost  result
 //!                                                            alert first, where its energy is low
 //!   ProcessStarted, Monitored,                     Installed  accepted (, result; else with Observed)
@@ -55,7 +56,7 @@ fn of_entry(step: &Step<'_>) -> Vec<Event> {
             vec![Event { reason: Some(reason.clone()), ..failed }]
         }
         (Entry::Rejected(rejected), changes) => vec![refusal(step, rejected, changes.first())],
-        (Entry::Expired { .. }, changes) => {
+        (Entry::Expired { .. } | Entry::BackupRestored { .. }, changes) => {
             changes.iter().filter_map(|change| state_event(step, change)).collect()
         }
         (Entry::Observed(seen), [change]) => {

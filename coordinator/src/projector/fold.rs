@@ -74,7 +74,7 @@ pub(super) struct Step<'a> {
     pub(super) index: u64,
     pub(super) time_ms: u64,
     pub(super) entry: &'a Entry,
-    /// In the order of user and VM; of one VM but for `Expired`.
+    /// In the order of user and VM; of one VM but for `Expired` and `BackupRestored`.
     pub(super) changes: Vec<Change>,
     /// The ensemble whose last member ended with the entry.
     pub(super) completed: Option<Completed>,
@@ -127,6 +127,9 @@ impl Step<'_> {
 pub(super) fn step<'a>(fleet: &mut Fleet, time_ms: u64, entry: &'a Entry) -> Step<'a> {
     let keys: Vec<VmKey> = match entry {
         Entry::Expired { worker, boot } => fleet.placed_on(worker, boot).map(|vm| vm.key.clone()).collect(),
+        Entry::BackupRestored { .. } => {
+            fleet.vms().filter(|vm| vm.placement.is_some()).map(|vm| vm.key.clone()).collect()
+        }
         Entry::Rejected(rejected) => {
             let key = |vm: &_| VmKey { user: rejected.user.clone(), vm: Clone::clone(vm) };
             rejected.vm.iter().map(key).collect()

@@ -9,7 +9,8 @@ use super::output::Output;
 use super::{ProjectorError, Start};
 use crate::fleet::entry::Entry;
 use crate::journal::api::{self, ApiError};
-use crate::journal::{Batch, Position, ReadError, streams};
+use crate::journal::{Batch, Journal, Patience, Position, ReadError, streams};
+use crate::snapshot::{self, Beginning, Which};
 
 /// How many batches are looked at to see that nothing but ticks was journaled since the streams' ends: 80 minutes of
 /// a fleet in which nothing happens.
@@ -37,9 +38,32 @@ pub(super) async fn fits(
     let Start::Fleet { fleet, position } = start else { return Ok(false) };
     let fits = fleet.next_index == position.index + 1 && holds_all(client, wait, *position, output).await?;
     if !fits {
-        tracing::info!("folding the journal from its beginning: events or audit records are still missing");
+        tracing::info!("folding the journal from further back: events or audit records may still be missing");
     }
     Ok(fits)
+}
+
+/// From where to fold where the start's fleet is no use: the journal's first batch, or the newest snapshot up to which
+/// both streams hold all. Events that are gone with the journal's beginning are gone; audit records may not be.
+///
+/// # Errors
+/// Where the journal was compacted beyond the audit stream's end.
+pub(super) async fn beginning(client: &Client, output: &Output) -> Result<Beginning, ProjectorError> {
+    let journal = Journal::new(client.clone(), Patience::default());
+    let (number, [events, _]) = (output.audit_number(), output.ends());
+    let events_told = told(events.1);
+    let has_audit = |begins: &Beginning| begins.chain.number <= number;
+    let has_all = |begins: &Beginning| has_audit(begins) && begins.last_event_index <= events_told;
+    if let Some(begins) = snapshot::beginning(&journal, Which::Newest, has_all).await? {
+        return Ok(begins);
+    }
+    let oldest = snapshot::beginning(&journal, Which::Oldest, has_audit).await?;
+    let oldest = oldest.ok_or(ProjectorError::Behind { number })?;
+    tracing::warn!(
+        index = oldest.position.index,
+        "the journal does not reach back to what the events stream lacks: events before this index stay lost"
+    );
+    Ok(oldest)
 }
 
 /// The last batch that stands in the journal.
@@ -107,7 +131,7 @@ fn told(end: Option<Place>) -> u64 {
     end.map_or(0, |place| place.index.saturating_sub(u64::from(!place.is_last_of_entry())))
 }
 
-fn may_give_events(entry: &Entry) -> bool {
+pub(super) fn may_give_events(entry: &Entry) -> bool {
     !matches!(
         entry,
         Entry::Tick

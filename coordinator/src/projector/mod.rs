@@ -12,6 +12,7 @@
 
 mod alerts;
 mod audit_chain;
+pub(crate) mod copies;
 mod end;
 mod events;
 mod fold;
@@ -19,6 +20,7 @@ mod join;
 mod output;
 mod pages;
 pub mod records;
+mod shadow;
 mod sink;
 pub mod verify;
 pub(crate) mod words;
@@ -33,8 +35,10 @@ use tokio::sync::{mpsc, watch};
 use crate::fleet::Fleet;
 use crate::journal::api::ApiError;
 use crate::journal::{JournalBatch, Position, ReadError};
+use crate::snapshot::SnapshotError;
 pub use audit_chain::{Chain, FLEET};
 use output::Output;
+pub(crate) use shadow::shadowed;
 use sink::{Flushed, Trouble};
 
 /// Between two attempts at what failed: short beside a user's patience, long beside a request.
@@ -76,9 +80,9 @@ pub struct Config {
 #[derive(Debug)]
 pub enum Start {
     /// The fleet exactly as it stands after this position. It is used where both streams hold all up to there, else
-    /// the journal is folded from its beginning. A new leader gives the one before its own `Leader` entry.
+    /// the journal is folded from further back. A new leader gives the one before its own `Leader` entry.
     Fleet { fleet: Box<Fleet>, position: Position },
-    /// Fold the journal from its beginning.
+    /// Fold the journal from its beginning, or from a snapshot up to which both streams hold all.
     FromJournal,
 }
 
@@ -102,6 +106,13 @@ pub struct Progress {
 pub enum ProjectorError {
     #[error("the journal cannot be projected: {0}")]
     Journal(#[from] ReadError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(
+        "the audit stream ends at record {number}, and of the journal only what follows a later snapshot is left: \
+         records between are lost for good; restore a backup that holds them"
+    )]
+    Behind { number: u64 },
     #[error("stream {stream} cannot be projected into: {source}")]
     Stream { stream: &'static str, source: ApiError },
     #[error(
@@ -141,12 +152,15 @@ pub async fn run(
         let fits = patiently(|| join::fits(&client, config.wait, &start, &output)).await?;
         let (fleet, position) = match std::mem::replace(&mut start, Start::FromJournal) {
             Start::Fleet { fleet, position } if fits => (*fleet, position),
-            _ => (Fleet::new(0), Position::START),
+            _ => {
+                let begins = patiently(|| join::beginning(&client, &output)).await?;
+                (begins.fleet, begins.position)
+            }
         };
         let projector = Projector { client: &client, config, fleet, position, output, progress: &progress };
         match projector.project(&mut batches).await {
             Err(Stop::Lost) => tracing::warn!(
-                "a stream lost what nats-server had taken: publishing it again from the journal's beginning"
+                "a stream lost what nats-server had taken: publishing it again from the journal"
             ),
             Err(Stop::Error(error)) => return Err(error),
             Ok(()) => return Ok(()),
@@ -162,7 +176,10 @@ async fn patiently<T, F: Future<Output = Result<T, ProjectorError>>>(
         match question().await {
             Err(
                 ProjectorError::Stream { source, .. }
-                | ProjectorError::Journal(ReadError::Api { source, .. }),
+                | ProjectorError::Journal(ReadError::Api { source, .. })
+                | ProjectorError::Snapshot(
+                    SnapshotError::Api(source) | SnapshotError::Journal(ReadError::Api { source, .. }),
+                ),
             ) if source.is_passing() => {
                 tracing::debug!(error = %source, "waiting for nats-server");
                 tokio::time::sleep(PAUSE).await;

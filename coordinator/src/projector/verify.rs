@@ -14,7 +14,8 @@ use super::fold;
 use super::pages::{journal_page, page};
 use crate::fleet::Fleet;
 use crate::journal::api::{ApiError, Stored};
-use crate::journal::{Batch, Position, ReadError, streams};
+use crate::journal::{Batch, Journal, Patience, Position, ReadError, streams};
+use crate::snapshot::{self, Beginning, SnapshotError, Which};
 
 /// Records read at once.
 const RECORDS_AT_ONCE: usize = 1_000;
@@ -36,13 +37,16 @@ pub struct AuditVerified {
 pub enum VerifyError {
     #[error("the journal cannot be folded: {0}")]
     Journal(#[from] ReadError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     #[error("the audit stream cannot be read: {0}")]
     Audit(#[from] ApiError),
     #[error("an audit record cannot be written: {0}")]
     Unwritable(#[from] serde_json::Error),
 }
 
-/// Reads the whole audit stream and folds the whole journal. `up_to_index` is how far the projector says that it is:
+/// Reads the whole audit stream and folds the journal as far back as it goes; of records from before that the chain
+/// alone is checked, up to the head that the snapshot carries. `up_to_index` is how far the projector says that it is:
 /// records of later entries may be missing.
 ///
 /// # Errors
@@ -52,8 +56,11 @@ pub async fn verify_audit(
     up_to_index: u64,
     wait: Duration,
 ) -> Result<AuditVerified, VerifyError> {
-    let mut check = AuditCheck::new();
-    let mut position = Position::START;
+    let journal = Journal::new(client.clone(), Patience::default());
+    let begins = snapshot::beginning(&journal, Which::Oldest, |_| true).await?;
+    let begins = begins.unwrap_or_else(Beginning::first);
+    let mut position = begins.position;
+    let mut check = AuditCheck::new(begins);
     let mut sequence = 1;
     loop {
         let stored =
@@ -75,6 +82,7 @@ pub async fn verify_audit(
             }
         }
     }
+    check.old_missing();
     loop {
         check.all_missing(up_to_index);
         if !fold_page(client, &mut check, &mut position, wait).await? {
@@ -104,17 +112,23 @@ struct AuditCheck {
     chain: Chain,
     /// What the journal gives and the stream has not yet shown.
     expected: VecDeque<AuditRecord>,
+    /// Where the fold began: records up to there are not folded again.
+    begins: Chain,
+    /// The last record seen.
+    number: u64,
     /// The hash that the stream's next record must name.
     previous_hash: String,
     verified: AuditVerified,
 }
 
 impl AuditCheck {
-    fn new() -> Self {
+    fn new(begins: Beginning) -> Self {
         Self {
-            fleet: Fleet::new(0),
-            chain: Chain::start(),
+            fleet: begins.fleet,
+            chain: begins.chain.clone(),
             expected: VecDeque::new(),
+            begins: begins.chain,
+            number: 0,
             previous_hash: Chain::start().hash,
             verified: AuditVerified::default(),
         }
@@ -156,6 +170,17 @@ impl AuditCheck {
             );
         }
         self.previous_hash.clone_from(&record.hash);
+        let next_number = std::mem::replace(&mut self.number, record.number) + 1;
+        if record.number <= self.begins.number {
+            if record.number != next_number {
+                self.differs(record, "its number".to_owned(), format!("record {next_number}"));
+            }
+            if record.number == self.begins.number && record.hash != self.begins.hash {
+                let head = format!("{}, as the snapshot there has it", self.begins.hash);
+                self.differs(record, format!("hash {}", record.hash), head);
+            }
+            return Ok(());
+        }
         let gap = |first: &AuditRecord| record.number.checked_sub(first.number);
         if self.expected.front().and_then(gap).is_some_and(|gap| gap <= MOST_MISSING) {
             while let Some(missing) = self.next_expected(|number| number < record.number) {
@@ -179,6 +204,14 @@ impl AuditCheck {
     fn unreadable(&mut self, sequence: u64, error: &serde_json::Error) {
         self.verified.records += 1;
         self.differ(FLEET, None, format!("sequence {sequence}: {error}"), "an audit record".to_owned());
+    }
+
+    /// The stream has ended before the records that the oldest snapshot knows of.
+    fn old_missing(&mut self) {
+        if self.number < self.begins.number {
+            let expected = format!("{} records, up to the oldest snapshot", self.begins.number);
+            self.differ(FLEET, None, format!("{} records", self.number), expected);
+        }
     }
 
     /// The stream has ended: what the journal gives up to this entry is missing.
@@ -239,13 +272,13 @@ mod tests {
 
     /// The records that a batch gives.
     fn records(batch: &Batch) -> Vec<AuditRecord> {
-        let mut check = AuditCheck::new();
+        let mut check = AuditCheck::new(Beginning::first());
         check.fold(batch).unwrap();
         check.expected.into()
     }
 
     fn differences(batch: &Batch, found: &[AuditRecord]) -> Vec<Difference> {
-        let mut check = AuditCheck::new();
+        let mut check = AuditCheck::new(Beginning::first());
         check.fold(batch).unwrap();
         found.iter().for_each(|record| check.record(record).unwrap());
         check.all_missing(u64::MAX);
@@ -311,7 +344,7 @@ mod tests {
     #[test]
     fn records_that_are_not_published_yet_are_no_difference() {
         let batch = leaders(4);
-        let mut check = AuditCheck::new();
+        let mut check = AuditCheck::new(Beginning::first());
         check.fold(&batch).unwrap();
         for record in &records(&batch)[..2] {
             check.record(record).unwrap();

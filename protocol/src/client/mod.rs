@@ -14,6 +14,7 @@ mod audit;
 mod error;
 mod operator;
 mod packages;
+mod servers;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use audit::{AuditVerified, BrokenChain, read_audit, verify_audit};
 pub use error::ClientError;
 pub use operator::{OperatorClient, WorkerList};
 pub use packages::{Listed as ListedPackage, PackageStore, PackageStoreError};
+pub use servers::servers;
 
 use crate::codec::{Encoding, encode};
 use crate::command::{Allocate, Create, List, Plain, Records, Start, Verb, VerbKind, Waiting};
@@ -52,7 +54,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects as `user`; `url` may carry NATS credentials (`nats://name:password@host:4222`).
+    /// Connects as `user`; `url` may carry NATS credentials (`nats://name:password@host:4222`), and name several servers
+    /// of one cluster, with commas.
     ///
     /// # Errors
     /// [`ClientError::Connect`] where no NATS server answers or it refuses.
@@ -61,7 +64,7 @@ impl Client {
             .name(format!("bioxen client of {user}"))
             .custom_inbox_prefix(format!("_INBOX_{user}"))
             .connection_timeout(CONNECT_TIMEOUT)
-            .connect(url)
+            .connect(servers(url))
             .await
             .map_err(|source| ClientError::Connect { url: url.to_owned(), source: Box::new(source) })?;
         Ok(Self { nats, user, encoding: Encoding::Json, timeout: TIMEOUT_DEFAULT })

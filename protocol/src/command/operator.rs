@@ -19,6 +19,10 @@ pub enum OperatorVerb {
     /// Compare ledger, journal and audit.
     Verify,
     Config,
+    /// Take a snapshot of the fleet now.
+    Snapshot,
+    /// What a backup would hold.
+    Backup,
 }
 
 impl FromStr for OperatorVerb {
@@ -30,6 +34,8 @@ impl FromStr for OperatorVerb {
             "users" => Self::Users,
             "verify" => Self::Verify,
             "config" => Self::Config,
+            "snapshot" => Self::Snapshot,
+            "backup" => Self::Backup,
             _ => return Err(super::UnknownVerb),
         })
     }

@@ -1,0 +1,121 @@
+//! Three nats-servers on loopback, by the configuration that deploy/ ships, with ports and folders of their own.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::START_PATIENCE;
+use crate::process::{Process, nats_server};
+
+const SERVERS: usize = 3;
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    client: u16,
+    route: u16,
+    http: u16,
+}
+
+/// The servers of one cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    ports: Vec<Ports>,
+    servers: Vec<Option<Process>>,
+}
+
+impl Cluster {
+    /// Starts all, and waits until JetStream answers on each.
+    pub(crate) fn start(folder: &Path) -> Self {
+        // All are held until all are known, so that none is given twice.
+        let held: Vec<TcpListener> =
+            (0..SERVERS * 3).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
+        let free: Vec<u16> = held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
+        drop(held);
+        let ports =
+            free.chunks(3).map(|three| Ports { client: three[0], route: three[1], http: three[2] }).collect();
+        let servers = (0..SERVERS).map(|_| None).collect();
+        let mut cluster = Self { folder: folder.to_owned(), ports, servers };
+        for number in 0..SERVERS {
+            cluster.spawn(number);
+        }
+        for number in 0..SERVERS {
+            cluster.wait_until_healthy(number);
+        }
+        cluster
+    }
+
+    /// All addresses, as one list.
+    pub fn url(&self) -> String {
+        let urls: Vec<String> =
+            self.ports.iter().map(|ports| format!("nats://127.0.0.1:{}", ports.client)).collect();
+        urls.join(",")
+    }
+
+    /// The number of the server of that name.
+    pub fn number_of(&self, name: &str) -> usize {
+        (0..SERVERS).find(|number| name_of(*number) == name).expect("a server of the cluster")
+    }
+
+    /// As a crash would: SIGKILL.
+    pub fn kill(&mut self, number: usize) {
+        self.servers[number] = None;
+    }
+
+    /// Starts one again where it was, and waits until it has what the others have.
+    pub fn restart(&mut self, number: usize) {
+        self.spawn(number);
+        self.wait_until_healthy(number);
+    }
+
+    fn spawn(&mut self, number: usize) {
+        let own = self.ports[number];
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nats-cluster.conf");
+        let mut config = std::fs::read_to_string(shipped).expect("the configuration that is shipped");
+        let store = self.folder.join(format!("nats-{number}"));
+        for (from, to) in [
+            ("port: 4222", format!("port: {}", own.client)),
+            ("port: 6222", format!("port: {}", own.route)),
+            ("http: \"127.0.0.1:8222\"", format!("http: \"127.0.0.1:{}\"", own.http)),
+            ("\"/var/lib/nats/bioxen\"", format!("{:?}", store.display().to_string())),
+        ] {
+            assert!(config.contains(from), "{shipped} has no {from}");
+            config = config.replace(from, &to);
+        }
+        let path = self.folder.join(format!("nats-{number}.conf"));
+        std::fs::write(&path, config).expect("the configuration is written");
+        let routes: Vec<String> =
+            self.ports.iter().map(|ports| format!("\"nats-route://127.0.0.1:{}\"", ports.route)).collect();
+        let mut command = nats_server();
+        command.arg("--config").arg(path);
+        command.env("NATS_NAME", name_of(number)).env("NATS_HOST", "127.0.0.1");
+        command.env("NATS_ROUTES", format!("[{}]", routes.join(", ")));
+        self.servers[number] = Some(Process::start(&name_of(number), command, &self.folder));
+    }
+
+    fn wait_until_healthy(&self, number: usize) {
+        let started = Instant::now();
+        while !self.is_healthy(number) {
+            let name = name_of(number);
+            let log = std::fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
+            assert!(started.elapsed() < START_PATIENCE, "{name} is not healthy; it wrote:\n{log}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn is_healthy(&self, number: usize) -> bool {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.ports[number].http))?;
+            stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"))
+    }
+}
+
+fn name_of(number: usize) -> String {
+    format!("bioxen-{}", number + 1)
+}
