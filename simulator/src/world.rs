@@ -216,7 +216,7 @@ impl World {
                 self.after(HEARTBEAT, Event::Retry);
             }
             Event::Fault => self.fault(),
-            Event::Mend(mend) => self.mend(mend),
+            Event::Mend(mend) => self.mend(mend)?,
         }
         Ok(())
     }
@@ -321,7 +321,7 @@ impl World {
         }
     }
 
-    fn mend(&mut self, mend: Mend) {
+    fn mend(&mut self, mend: Mend) -> Result<(), Violation> {
         match mend {
             Mend::Connect(node) => self.bus.connect(node, self.now),
             Mend::Join(from, to) => self.bus.join(from, to),
@@ -329,7 +329,7 @@ impl World {
             Mend::Restart(node) => {
                 self.down.remove(&node);
                 match node {
-                    Node::Coordinator(number) => self.coordinators[number].restart(self.now),
+                    Node::Coordinator(number) => self.coordinators[number].restart(self.now)?,
                     Node::Worker(number) => {
                         self.boots += 1;
                         if let Some(boot) = Worker::new(number, self.boots, self.coordinators.len()) {
@@ -340,6 +340,7 @@ impl World {
                 }
             }
         }
+        Ok(())
     }
 
     /// No more commands, no more faults: those under way end when they end.

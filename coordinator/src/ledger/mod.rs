@@ -23,6 +23,7 @@ mod verify;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 
 use crate::journal::{Batch, Hash};
@@ -207,7 +208,7 @@ impl Ledger {
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        if self.broken {
+        if self.broken && !is_on(Mutant::RetryAfterError) {
             return Err(LedgerError::Broken);
         }
         self.broken = true;

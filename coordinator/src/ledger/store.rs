@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bioxen_mutants::{Mutant, is_on};
+
 use super::LedgerError;
 use super::folder::Folder;
 use super::pieces::{self, Head, Joiner};
@@ -127,7 +129,9 @@ impl Store {
     pub(crate) fn write(&self, changes: Changes) -> Result<(), LedgerError> {
         self.db.apply_batch(changes.0).map_err(|error| self.error(error))?;
         self.db.flush().map_err(|error| self.error(error))?;
-        self.data.sync_data().map_err(|source| self.folder.disk(source))?;
+        if !is_on(Mutant::FlushWithoutSync) {
+            self.data.sync_data().map_err(|source| self.folder.disk(source))?;
+        }
         self.folder.check_blobs()
     }
 

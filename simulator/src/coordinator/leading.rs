@@ -8,8 +8,9 @@ use bioxen_coordinator::fleet::command::Command;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_coordinator::fleet::{Fleet, Forget};
 use bioxen_coordinator::leases::Leases;
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::{LEASE, TICK};
 use bioxen_protocol::worker::{
     Desired, DesiredState, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
@@ -43,8 +44,6 @@ struct Filling {
     time_ms: u64,
     effects: Out,
     tell_again: BTreeSet<VmKey>,
-    /// A grant is among the effects: only an append sent after its heartbeat came shows that this one leads still.
-    grants: bool,
 }
 
 #[derive(Debug)]
@@ -91,8 +90,11 @@ impl Leading {
         }
     }
 
-    pub(super) fn sent(&mut self, batch: Arc<Batch>, now: Duration) {
-        let effects = std::mem::take(&mut self.filling.effects);
+    pub(super) fn sent(&mut self, batch: Arc<Batch>, now: Duration, out: &mut Out) {
+        let mut effects = std::mem::take(&mut self.filling.effects);
+        if is_on(Mutant::ActBeforeAck) {
+            out.append(&mut effects);
+        }
         self.filling = Filling::default();
         self.in_flight = Some(InFlight { batch, sent: now, effects });
         self.last_append = now;
@@ -142,6 +144,9 @@ impl Leading {
                 if !self.is_registered(&worker, &boot) {
                     return;
                 }
+                if is_on(Mutant::AbsenceBelieved) {
+                    self.believe_absence(moment, &worker, &boot, &vms);
+                }
                 self.observe_all(moment, &worker, &boot, vms);
                 self.tell_unsettled(&worker, &boot);
             }
@@ -182,7 +187,9 @@ impl Leading {
         let registration = self.fleet.registration(worker, boot);
         let grant = WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration };
         self.tell(worker, boot, grant);
-        self.filling.grants = true;
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_on(Mutant::GrantBehindAnyAppend)) {
+            in_flight.effects.extend(self.filling.effects.pop());
+        }
     }
 
     fn observe_all(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, vms: Vec<Observation>) {
@@ -216,7 +223,22 @@ impl Leading {
         }
     }
 
+    /// A mutant's alone.
+    fn believe_absence(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, vms: &[Observation]) {
+        let lacks = |key: &VmKey| vms.iter().all(|seen| seen.key != *key);
+        let placed = self.fleet.placed_on(worker, boot).filter(|vm| lacks(&vm.key));
+        let placed: Vec<_> =
+            placed.filter_map(|vm| Some((vm.key.clone(), vm.placement.as_ref()?.generation))).collect();
+        for (key, generation) in placed {
+            let observation = Box::new(absent(key, generation));
+            self.take(moment, &Command::Observe { worker: worker.clone(), boot: boot.clone(), observation });
+        }
+    }
+
     fn count_leases_anew(&mut self, now: Duration) {
+        if is_on(Mutant::LeasesNotCountedAnew) {
+            return;
+        }
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
             self.leases.heard(worker.clone(), known.boot.clone(), self.base + now);
         }
@@ -224,7 +246,7 @@ impl Leading {
 
     /// Decides; whether it was accepted.
     fn take(&mut self, moment: Moment, command: &Command) -> bool {
-        let now_ms = moment.wall_ms.max(self.fleet.time_ms);
+        let now_ms = self.fleet.time_of_next(moment.wall_ms);
         let Ok(decided) = self.fleet.decide(now_ms, command) else { return false };
         for entry in decided.entries {
             self.evolve(moment, entry);
@@ -234,7 +256,7 @@ impl Leading {
 
     fn evolve(&mut self, moment: Moment, entry: Entry) {
         if self.filling.entries.is_empty() {
-            self.filling.time_ms = moment.wall_ms.max(self.fleet.time_ms);
+            self.filling.time_ms = self.fleet.time_of_next(moment.wall_ms);
         }
         self.fleet.evolve(self.filling.time_ms, &entry);
         self.filling.entries.push(entry);
@@ -287,6 +309,23 @@ impl Leading {
     fn tell_to_give_up(&mut self, gone: &Forget) {
         let command = WorkerCommand::Desire { epoch: self.epoch, registration: 0, vms: vec![give_up(gone)] };
         self.tell(&gone.worker, &gone.boot, command);
+    }
+}
+
+fn absent(key: VmKey, generation: Generation) -> Observation {
+    Observation {
+        key,
+        generation,
+        state: ObservedState::Absent,
+        tick: 0,
+        applied: 0,
+        applied_at: Vec::new(),
+        checkpoint: None,
+        reason: None,
+        process: None,
+        summary: None,
+        atp: AtpWatch::default(),
+        call_due: None,
     }
 }
 
