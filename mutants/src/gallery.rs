@@ -49,6 +49,10 @@ const fn durability(name: &'static str) -> Catcher {
     Catcher::Test { package: "bioxen-coordinator", target: "durability", name }
 }
 
+const fn power(name: &'static str) -> Catcher {
+    Catcher::Test { package: "bioxen-coordinator", target: "power", name }
+}
+
 const fn projection(name: &'static str) -> Catcher {
     Catcher::Test { package: "bioxen-coordinator", target: "projection", name }
 }
@@ -123,10 +127,10 @@ gallery! {
         "coordinator/src/journal/append.rs", durability("journal::a_second_writer_is_fenced_and_learns_who_came_first");
     FlushWithoutSync, "flush-without-sync",
         "A commit to the ledger ends with sled's flush, which does not sync.",
-        "coordinator/src/ledger/store.rs", durability("power::a_ledger_survives_two_hundred_power_cuts");
+        "coordinator/src/ledger/store.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
     RetryAfterError, "retry-after-error",
         "A commit that failed is tried again, as if nothing had been lost.",
-        "coordinator/src/ledger/mod.rs", durability("faults::after_a_failed_sync_nothing_more_is_committed");
+        "coordinator/src/ledger/mod.rs", power("faults::after_a_failed_sync_nothing_more_is_committed");
     ChainBegunAnew, "chain-begun-anew",
         "A projector that starts again begins the audit chain anew.",
         "coordinator/src/projector/output.rs",

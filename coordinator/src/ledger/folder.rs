@@ -15,7 +15,12 @@ use super::LedgerError;
 const DATA: &str = "db";
 /// Where sled puts large values, unsynced. It must stay empty.
 const BLOBS: &str = "blobs";
+const CONFIG: &str = "conf";
+const SNAPSHOTS: &str = "snap.";
 const LOCK: &str = "lock";
+/// Stands here from before sled's first file until a new ledger is whole: what a power cut leaves meanwhile may not be
+/// readable, and holds nothing.
+const UNFINISHED: &str = "unfinished";
 /// How long a lock that another has is tried for. A lock outlives its owner for a moment: a child process has
 /// it between its fork and its exec.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -53,7 +58,7 @@ impl Folder {
 
     /// The directory of a ledger that was written before.
     pub(crate) fn existing(path: &Path) -> Result<Self, LedgerError> {
-        if path.join(DATA).is_file() {
+        if path.join(DATA).is_file() && !path.join(UNFINISHED).exists() {
             Self::create(path)
         } else {
             Err(LedgerError::Missing { path: path.to_owned() })
@@ -62,6 +67,41 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Before sled opens what is here: marks a creation, having removed what one that was cut off has left.
+    pub(crate) fn begin(&self) -> Result<(), LedgerError> {
+        let failed = |source| self.disk(source);
+        let marker = self.path.join(UNFINISHED);
+        if marker.exists() {
+            self.remove_sleds().map_err(failed)?;
+        } else if self.path.join(DATA).exists() {
+            return Ok(());
+        }
+        File::create(&marker).and_then(|file| file.sync_all()).map_err(failed)?;
+        sync_directory(&self.path).map_err(failed)
+    }
+
+    fn remove_sleds(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if entry.file_type()?.is_dir() && name == BLOBS {
+                fs::remove_dir_all(entry.path())?;
+            } else if name == DATA || name == CONFIG || name.to_string_lossy().starts_with(SNAPSHOTS) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A new ledger is whole.
+    pub(crate) fn finish(&self) -> Result<(), LedgerError> {
+        match fs::remove_file(self.path.join(UNFINISHED)) {
+            Ok(()) => sync_directory(&self.path).map_err(|source| self.disk(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.disk(source)),
+        }
     }
 
     /// Syncs every file and directory, so that a ledger just created or recovered is there after a

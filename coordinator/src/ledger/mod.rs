@@ -91,6 +91,7 @@ impl Ledger {
         let (totals, kept) = (RowTotals::default(), VecDeque::new());
         let mut ledger = Self { store, applied: None, totals, kept, kept_bytes: 0, broken: false };
         ledger.check_format()?;
+        ledger.store.finish()?;
         if let Some(record) = ledger.read_applied()? {
             ledger.applied = Some(record.applied);
             ledger.totals = record.totals;

@@ -58,6 +58,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn open(folder: Folder) -> Result<Self, LedgerError> {
+        folder.begin()?;
         folder.check_blobs()?;
         let config = sled::Config::new()
             .path(folder.path())
@@ -73,6 +74,11 @@ impl Store {
         };
         let data = folder.sync_all()?;
         Ok(Self { db, data, folder })
+    }
+
+    /// What it needs to begin with has been written.
+    pub(crate) fn finish(&self) -> Result<(), LedgerError> {
+        self.folder.finish()
     }
 
     pub(crate) fn path(&self) -> &Path {
