@@ -19,6 +19,7 @@ pub mod ensemble;
 pub mod entry;
 mod evolve;
 pub mod idempotency;
+mod levels;
 mod limits;
 mod observe;
 pub mod package;

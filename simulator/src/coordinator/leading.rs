@@ -1,6 +1,6 @@
 //! What a coordinator does while it leads: decide, fill the next batch, release what an acknowledgement frees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,9 @@ use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_coordinator::fleet::{Fleet, Forget};
 use bioxen_coordinator::leases::Leases;
 use bioxen_mutants::{Mutant, is_on};
-use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::limits::{LEASE, TICK};
-use bioxen_protocol::worker::{
-    Desired, DesiredState, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
-};
+use bioxen_protocol::worker::{Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport};
 
 use super::Moment;
 use crate::message::{Asked, Batch, Message, Node, Out};
@@ -30,7 +27,7 @@ pub(super) struct Leading {
     epoch: u64,
     base: Instant,
     /// With everything decided, stored or not.
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     filling: Filling,
     in_flight: Option<InFlight>,
     leases: Leases,
@@ -223,18 +220,6 @@ impl Leading {
         }
     }
 
-    /// A mutant's alone.
-    fn believe_absence(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, vms: &[Observation]) {
-        let lacks = |key: &VmKey| vms.iter().all(|seen| seen.key != *key);
-        let placed = self.fleet.placed_on(worker, boot).filter(|vm| lacks(&vm.key));
-        let placed: Vec<_> =
-            placed.filter_map(|vm| Some((vm.key.clone(), vm.placement.as_ref()?.generation))).collect();
-        for (key, generation) in placed {
-            let observation = Box::new(absent(key, generation));
-            self.take(moment, &Command::Observe { worker: worker.clone(), boot: boot.clone(), observation });
-        }
-    }
-
     fn count_leases_anew(&mut self, now: Duration) {
         if is_on(Mutant::LeasesNotCountedAnew) {
             return;
@@ -245,7 +230,7 @@ impl Leading {
     }
 
     /// Decides; whether it was accepted.
-    fn take(&mut self, moment: Moment, command: &Command) -> bool {
+    pub(super) fn take(&mut self, moment: Moment, command: &Command) -> bool {
         let now_ms = self.fleet.time_of_next(moment.wall_ms);
         let Ok(decided) = self.fleet.decide(now_ms, command) else { return false };
         for entry in decided.entries {
@@ -291,58 +276,14 @@ impl Leading {
     }
 
     fn tell_levels(&mut self, keys: &BTreeSet<VmKey>, forget: &[Forget]) {
-        let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
-        for gone in forget {
-            by_boot.entry((gone.worker.clone(), gone.boot.clone())).or_default().push(give_up(gone));
-        }
-        for vm in keys.iter().filter_map(|key| self.fleet.vm(key)) {
-            let Some(at) = &vm.placement else { continue };
-            let level = vm.desired_level(at.generation);
-            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
-        }
-        for ((worker, boot), vms) in by_boot {
+        for ((worker, boot), vms) in self.fleet.levels(keys, forget) {
             let (epoch, registration) = (self.epoch, self.fleet.registration(&worker, &boot));
             self.tell(&worker, &boot, WorkerCommand::Desire { epoch, registration, vms });
         }
     }
 
     fn tell_to_give_up(&mut self, gone: &Forget) {
-        let command = WorkerCommand::Desire { epoch: self.epoch, registration: 0, vms: vec![give_up(gone)] };
+        let command = WorkerCommand::Desire { epoch: self.epoch, registration: 0, vms: vec![gone.level()] };
         self.tell(&gone.worker, &gone.boot, command);
-    }
-}
-
-fn absent(key: VmKey, generation: Generation) -> Observation {
-    Observation {
-        key,
-        generation,
-        state: ObservedState::Absent,
-        tick: 0,
-        applied: 0,
-        applied_at: Vec::new(),
-        checkpoint: None,
-        reason: None,
-        process: None,
-        summary: None,
-        atp: AtpWatch::default(),
-        call_due: None,
-    }
-}
-
-fn give_up(gone: &Forget) -> Desired {
-    Desired {
-        key: gone.key.clone(),
-        generation: gone.generation,
-        state: DesiredState::Absent,
-        order: None,
-        changes: Vec::new(),
-        checkpoint: None,
-        checkpoint_applied: 0,
-        horizon_tick: None,
-        reached_tick: 0,
-        process_confirmed: 0,
-        monitor_seconds: 0,
-        atp: AtpWatch::default(),
-        calls_done: 0,
     }
 }

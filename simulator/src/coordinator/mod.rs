@@ -12,6 +12,7 @@
 //! append, and says nothing before that append is known to be stored.
 
 mod leading;
+mod mutants;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
