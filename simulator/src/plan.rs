@@ -30,10 +30,12 @@ pub enum Fault {
     PauseWorker,
     /// A wall clock jumps.
     ClockJump,
+    /// A second boot of a worker's name starts while the first lives on.
+    Twin,
 }
 
 impl Fault {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Drop,
         Self::Duplicate,
         Self::Delay,
@@ -47,6 +49,7 @@ impl Fault {
         Self::PauseCoordinator,
         Self::PauseWorker,
         Self::ClockJump,
+        Self::Twin,
     ];
 }
 
@@ -61,6 +64,8 @@ pub struct Plan {
     pub users: usize,
     pub vms_per_user: usize,
     pub faults: BTreeSet<Fault>,
+    /// Whether all cells are computed again at the end.
+    pub trial: bool,
 }
 
 impl Plan {
@@ -80,17 +85,19 @@ impl Plan {
             users: random.between(1, users),
             vms_per_user: random.between(1, vms),
             faults,
+            trial: random.in_thousand(250),
         }
     }
 }
 
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, events, coordinators, workers, users, vms_per_user, faults } = self;
+        let Self { seed, events, coordinators, workers, users, vms_per_user, faults, trial } = self;
         write!(
             f,
             "seed {seed}: {events} events, {coordinators} coordinators, {workers} workers, {users} users of \
-             {vms_per_user} VMs, faults {faults:?}"
+             {vms_per_user} VMs, faults {faults:?}{}",
+            if *trial { ", and a trial" } else { "" }
         )
     }
 }
