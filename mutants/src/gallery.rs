@@ -128,6 +128,12 @@ gallery! {
     FlushWithoutSync, "flush-without-sync",
         "A commit to the ledger ends with sled's flush, which does not sync.",
         "coordinator/src/ledger/store.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
+    HalfSnapshotLeft, "half-snapshot-left",
+        "sled's half-written snapshot is left where a power cut left it.",
+        "coordinator/src/ledger/folder.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
+    CreationUnmarked, "creation-unmarked",
+        "A ledger whose creation was cut off is opened as if it were whole.",
+        "coordinator/src/ledger/folder.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
     RetryAfterError, "retry-after-error",
         "A commit that failed is tried again, as if nothing had been lost.",
         "coordinator/src/ledger/mod.rs", power("faults::after_a_failed_sync_nothing_more_is_committed");

@@ -32,10 +32,12 @@ pub enum Fault {
     ClockJump,
     /// A second boot of a worker's name starts while the first lives on.
     Twin,
+    /// A follower takes over although the leader is well: a planned handover, a timer that is off.
+    Takeover,
 }
 
 impl Fault {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Drop,
         Self::Duplicate,
         Self::Delay,
@@ -50,6 +52,7 @@ impl Fault {
         Self::PauseWorker,
         Self::ClockJump,
         Self::Twin,
+        Self::Takeover,
     ];
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bioxen_mutants::{Mutant, is_on};
+
 use super::LedgerError;
 
 /// sled's one data file.
@@ -17,6 +19,9 @@ const DATA: &str = "db";
 const BLOBS: &str = "blobs";
 const CONFIG: &str = "conf";
 const SNAPSHOTS: &str = "snap.";
+/// How sled's snapshot is called until it is whole. sled itself takes one that a crash has left for the newest, and
+/// gives up on it.
+const HALF_SNAPSHOT: &str = ".generating";
 const LOCK: &str = "lock";
 /// Stands here from before sled's first file until a new ledger is whole: what a power cut leaves meanwhile may not be
 /// readable, and holds nothing.
@@ -69,27 +74,31 @@ impl Folder {
         &self.path
     }
 
-    /// Before sled opens what is here: marks a creation, having removed what one that was cut off has left.
+    /// Before sled opens what is here: removes what was cut off, and marks a creation.
     pub(crate) fn begin(&self) -> Result<(), LedgerError> {
         let failed = |source| self.disk(source);
         let marker = self.path.join(UNFINISHED);
-        if marker.exists() {
-            self.remove_sleds().map_err(failed)?;
-        } else if self.path.join(DATA).exists() {
+        let is_unfinished = marker.exists() && !is_on(Mutant::CreationUnmarked);
+        self.remove_rests(is_unfinished).map_err(failed)?;
+        if !is_unfinished && self.path.join(DATA).exists() {
             return Ok(());
         }
         File::create(&marker).and_then(|file| file.sync_all()).map_err(failed)?;
         sync_directory(&self.path).map_err(failed)
     }
 
-    fn remove_sleds(&self) -> io::Result<()> {
+    /// Removes snapshots that were not finished, or everything of sled's.
+    fn remove_rests(&self, all: bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            if entry.file_type()?.is_dir() && name == BLOBS {
-                fs::remove_dir_all(entry.path())?;
-            } else if name == DATA || name == CONFIG || name.to_string_lossy().starts_with(SNAPSHOTS) {
+            let is_snapshot = name.to_string_lossy().starts_with(SNAPSHOTS);
+            let is_half = is_snapshot && name.to_string_lossy().ends_with(HALF_SNAPSHOT);
+            let is_half = is_half && !is_on(Mutant::HalfSnapshotLeft);
+            if is_half || (all && (is_snapshot || name == DATA || name == CONFIG)) {
                 fs::remove_file(entry.path())?;
+            } else if all && name == BLOBS {
+                fs::remove_dir_all(entry.path())?;
             }
         }
         Ok(())

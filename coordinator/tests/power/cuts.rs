@@ -25,8 +25,8 @@ fn a_ledger_survives_two_hundred_power_cuts() {
         }
         let after = folder.path().join(round.to_string());
         std::fs::create_dir_all(&before).unwrap();
-        let before_work = Disk::of(&before.canonicalize().unwrap());
         let index = index_in(&before);
+        let before_work = Disk::of(&before.canonicalize().unwrap());
         let (events, _) = work(&before, None);
         let mut random = Random::new(round);
         let cut = usize::try_from(random.below(events.len() as u64 + 1)).unwrap();
@@ -85,8 +85,12 @@ impl Expected {
 
     /// Opens what is left; where it stands.
     pub(crate) fn check(&self, folder: &Path, round: u64) -> u64 {
-        let ledger =
-            Ledger::open(folder).unwrap_or_else(|error| panic!("round {round}: unopenable: {error}"));
+        let ledger = Ledger::open(folder).unwrap_or_else(|error| {
+            let files = std::fs::read_dir(folder).unwrap().flatten();
+            let files: Vec<_> =
+                files.map(|file| (file.file_name(), file.metadata().unwrap().len())).collect();
+            panic!("round {round}: unopenable: {error}; of {files:?}")
+        });
         let index = ledger.applied().map_or(0, |applied| applied.index);
         let committed = self.committed;
         assert!(index >= committed, "round {round}: {committed} was committed, and {index} is left");

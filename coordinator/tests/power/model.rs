@@ -38,13 +38,29 @@ enum Change {
     Truncate { length: u64 },
 }
 
-/// Files by name: as synced, and what was done to them since.
+/// A file, whatever its name: as synced, and what was done to it since.
+#[derive(Debug, Default)]
+struct Inode {
+    synced: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+/// What happened to a name.
+#[derive(Debug, Clone)]
+enum Naming {
+    Given { path: PathBuf, inode: usize },
+    Moved { path: PathBuf, to: PathBuf, inode: usize },
+    Taken { path: PathBuf },
+}
+
+/// Files and their names: as processes see them, and as the disk has them.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    synced: BTreeMap<PathBuf, Vec<u8>>,
-    pending: BTreeMap<PathBuf, Vec<Change>>,
-    /// Names given or taken away since their folder was synced.
-    names: Vec<Event>,
+    inodes: Vec<Inode>,
+    seen: BTreeMap<PathBuf, usize>,
+    named: BTreeMap<PathBuf, usize>,
+    /// Since their folders were synced.
+    namings: Vec<Naming>,
 }
 
 impl Disk {
@@ -52,6 +68,7 @@ impl Disk {
     pub(crate) fn of(folder: &Path) -> Self {
         let mut disk = Self::default();
         disk.read(folder);
+        disk.seen = disk.named.clone();
         disk
     }
 
@@ -61,7 +78,8 @@ impl Disk {
             if path.is_dir() {
                 self.read(&path);
             } else {
-                self.synced.insert(path.clone(), std::fs::read(&path).unwrap());
+                self.named.insert(path.clone(), self.inodes.len());
+                self.inodes.push(Inode { synced: std::fs::read(&path).unwrap(), pending: Vec::new() });
             }
         }
     }
@@ -70,80 +88,107 @@ impl Disk {
         match event {
             Event::Write { path, offset, bytes } => {
                 let change = Change::Write { offset: *offset, bytes: bytes.clone() };
-                self.pending.entry(path.clone()).or_default().push(change);
+                let inode = self.inode(path);
+                self.inodes[inode].pending.push(change);
             }
             Event::Truncate { path, length } => {
-                self.pending.entry(path.clone()).or_default().push(Change::Truncate { length: *length });
+                let inode = self.inode(path);
+                self.inodes[inode].pending.push(Change::Truncate { length: *length });
             }
             Event::Sync { path } if path.is_dir() => self.sync_names(path),
             Event::Sync { path } => {
-                let changes = self.pending.remove(path).unwrap_or_default();
-                let file = self.synced.entry(path.clone()).or_default();
-                changes.iter().for_each(|change| apply(file, change));
+                let inode = self.inode(path);
+                self.sync_name(inode);
+                let Inode { synced, pending } = &mut self.inodes[inode];
+                pending.drain(..).for_each(|change| apply(synced, &change));
             }
+            Event::FailedSync { path } if path.is_dir() => {}
             // The kernel has marked the blocks clean: no later sync writes those that the disk did not take.
-            Event::FailedSync { path } => self.settle(path, BLOCK_BYTES, random),
-            Event::Rename { .. } | Event::Remove { .. } => self.names.push(event.clone()),
+            Event::FailedSync { path } => {
+                let inode = self.inode(path);
+                self.inodes[inode].settle(BLOCK_BYTES, random);
+            }
+            Event::Rename { path, to } => {
+                let inode = self.inode(path);
+                self.seen.remove(path);
+                self.seen.insert(to.clone(), inode);
+                self.namings.push(Naming::Moved { path: path.clone(), to: to.clone(), inode });
+            }
+            Event::Remove { path } => {
+                self.seen.remove(path);
+                self.namings.push(Naming::Taken { path: path.clone() });
+            }
             Event::Begun { .. } | Event::Committed { .. } => {}
         }
     }
 
-    fn sync_names(&mut self, folder: &Path) {
-        let (here, elsewhere) = std::mem::take(&mut self.names).into_iter().partition(|event| match event {
-            Event::Rename { path, .. } | Event::Remove { path } => path.parent() == Some(folder),
-            _ => false,
-        });
-        self.names = elsewhere;
-        self.apply_names(here);
+    /// The file that has this name now, made where there is none.
+    fn inode(&mut self, path: &Path) -> usize {
+        if let Some(inode) = self.seen.get(path) {
+            return *inode;
+        }
+        let inode = self.inodes.len();
+        self.inodes.push(Inode::default());
+        self.seen.insert(path.to_owned(), inode);
+        self.namings.push(Naming::Given { path: path.to_owned(), inode });
+        inode
     }
 
-    fn apply_names(&mut self, names: Vec<Event>) {
-        for event in names {
-            match event {
-                Event::Rename { path, to } => {
-                    if let Some(file) = self.synced.remove(&path) {
-                        self.synced.insert(to.clone(), file);
-                    }
-                    if let Some(changes) = self.pending.remove(&path) {
-                        self.pending.insert(to, changes);
-                    }
+    fn sync_names(&mut self, folder: &Path) {
+        let (here, elsewhere) = std::mem::take(&mut self.namings).into_iter().partition(|naming| {
+            let (Naming::Given { path, .. } | Naming::Moved { path, .. } | Naming::Taken { path }) = naming;
+            path.parent() == Some(folder)
+        });
+        self.namings = elsewhere;
+        self.name(here);
+    }
+
+    /// A file that is synced has its name, and so whatever was named before.
+    fn sync_name(&mut self, inode: usize) {
+        let names_it = |naming: &Naming| match naming {
+            Naming::Given { inode: named, .. } | Naming::Moved { inode: named, .. } => *named == inode,
+            Naming::Taken { .. } => false,
+        };
+        if let Some(at) = self.namings.iter().rposition(names_it) {
+            let namings = self.namings.drain(..=at).collect();
+            self.name(namings);
+        }
+    }
+
+    fn name(&mut self, namings: Vec<Naming>) {
+        for naming in namings {
+            match naming {
+                Naming::Given { path, inode } => drop(self.named.insert(path, inode)),
+                Naming::Moved { path, to, inode } => {
+                    self.named.remove(&path);
+                    self.named.insert(to, inode);
                 }
-                Event::Remove { path } => {
-                    self.synced.remove(&path);
-                    self.pending.remove(&path);
-                }
-                _ => {}
+                Naming::Taken { path } => drop(self.named.remove(&path)),
             }
         }
     }
 
     /// The power goes: what is left is written into `folder`, below which the names lay before.
     pub(crate) fn cut(mut self, random: &mut Random, from: &Path, folder: &Path) {
-        let kept = usize::try_from(random.below(self.names.len() as u64 + 1)).unwrap();
-        self.names.truncate(kept);
-        let names = std::mem::take(&mut self.names);
-        self.apply_names(names);
-        let torn = random.below(4) == 0;
-        let unit = if torn { SECTOR_BYTES } else { BLOCK_BYTES };
-        let paths: Vec<PathBuf> = self.pending.keys().cloned().collect();
-        for path in paths {
-            // A new file that was never synced may not even have its name.
-            let is_named = self.synced.contains_key(&path) || random.below(2) == 0;
-            if is_named {
-                self.settle(&path, unit, random);
-            }
-        }
-        for (path, bytes) in &self.synced {
+        let kept = usize::try_from(random.below(self.namings.len() as u64 + 1)).unwrap();
+        self.namings.truncate(kept);
+        let namings = std::mem::take(&mut self.namings);
+        self.name(namings);
+        let unit = if random.below(4) == 0 { SECTOR_BYTES } else { BLOCK_BYTES };
+        for (path, inode) in &self.named {
+            let inode = &mut self.inodes[*inode];
+            inode.settle(unit, random);
             let path = folder.join(path.strip_prefix(from).unwrap());
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
+            std::fs::write(path, &inode.synced).unwrap();
         }
     }
+}
 
-    /// Of each unit of a file some state between the synced one and the last becomes the one on the disk.
-    fn settle(&mut self, path: &Path, unit: u64, random: &mut Random) {
-        let changes = self.pending.remove(path).unwrap_or_default();
-        let file = self.synced.entry(path.to_owned()).or_default();
+impl Inode {
+    /// Of each unit some state between the synced one and the last becomes the one on the disk.
+    fn settle(&mut self, unit: u64, random: &mut Random) {
+        let changes = std::mem::take(&mut self.pending);
         let mut units = BTreeSet::new();
         for change in &changes {
             match change {
@@ -151,15 +196,16 @@ impl Disk {
                     let end = offset + bytes.len() as u64;
                     units.extend(offset / unit..end.div_ceil(unit));
                 }
-                Change::Truncate { .. } if random.below(2) == 0 => apply(file, change),
+                Change::Truncate { .. } if random.below(2) == 0 => apply(&mut self.synced, change),
                 Change::Truncate { .. } => {}
             }
         }
         for at in units {
-            let here = changes.iter().filter_map(|change| part(change, at * unit, unit));
-            let here: Vec<Change> = here.collect();
+            let here: Vec<Change> =
+                changes.iter().filter_map(|change| part(change, at * unit, unit)).collect();
             let kept = random.below(here.len() as u64 + 1);
-            here.iter().take(usize::try_from(kept).unwrap()).for_each(|change| apply(file, change));
+            let kept = here.iter().take(usize::try_from(kept).unwrap());
+            kept.for_each(|change| apply(&mut self.synced, change));
         }
     }
 }

@@ -97,10 +97,17 @@ fn in_a_child() {
         log,
         std::env::var("BIOXEN_TEST_FAILING").ok().map(|text| failing(&text)),
     );
-    let mut ledger = match Ledger::open(Path::new(&folder)) {
+    let ledger = match Ledger::open(Path::new(&folder)) {
         Ok(ledger) => ledger,
         Err(error) => return println!("refused: {error}"),
     };
+    // sled asserts on an error also when it is closed.
+    if catch_unwind(AssertUnwindSafe(|| fill(ledger))).is_err() {
+        println!("refused: by a panic at its end");
+    }
+}
+
+fn fill(mut ledger: Ledger) {
     let mut position = ledger.applied().map_or(Position::START, |applied| applied.position());
     for number in 0..COMMITS {
         let mut writes = Vec::new();

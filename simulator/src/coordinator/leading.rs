@@ -107,11 +107,21 @@ impl Leading {
             }
         }
         self.ticked = moment.now;
+        self.search(moment);
         if moment.now >= self.last_append + TICK
             && self.in_flight.is_none()
             && self.filling.entries.is_empty()
         {
             self.evolve(moment, Entry::Tick);
+        }
+    }
+
+    /// Nothing is packed here: what is lost is computed again.
+    fn search(&mut self, moment: Moment) {
+        let lost = self.fleet.lost().take(AT_ONCE);
+        let found = lost.filter_map(|(key, lost)| self.fleet.recovery_of(key, lost.generation, None, None));
+        for entry in found.collect::<Vec<_>>() {
+            self.evolve(moment, entry);
         }
     }
 

@@ -195,6 +195,13 @@ impl Coordinator {
         self.flush(moment, out);
     }
 
+    /// Wants to lead, whatever it has heard.
+    pub(crate) fn take_over(&mut self, moment: Moment, out: &mut Out) {
+        if matches!(self.role, Role::Follower) {
+            self.campaign(moment, out);
+        }
+    }
+
     fn campaign(&mut self, moment: Moment, out: &mut Out) {
         let epoch = self.settled.epoch + 1;
         let leader = Entry::Leader { epoch, coordinator: format!("c{}", self.number) };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{CLOCK_JUMP_MS, Event, FAULTS, World};
 use crate::coordinator::Coordinator;
-use crate::message::Node;
+use crate::message::{Node, Out};
 use crate::oracle::Violation;
 use crate::plan::Fault;
 use crate::worker::Worker;
@@ -76,6 +76,14 @@ impl World {
                 if let Some(elder) = elder {
                     self.twins.insert(number, elder);
                     self.after(lasts, Event::Mend(Mend::End(number)));
+                }
+            }
+            Fault::Takeover => {
+                let number = self.random.below(self.coordinators.len());
+                if !self.down.contains(&Node::Coordinator(number)) {
+                    let (moment, mut out) = (self.moment(number), Out::new());
+                    self.coordinators[number].take_over(moment, &mut out);
+                    self.send(Node::Coordinator(number), out);
                 }
             }
             Fault::ClockJump => {
