@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::id::{BootId, WorkerId};
 use bioxen_protocol::limits::{GRACE, LEASE};
 
@@ -27,14 +28,18 @@ impl Leases {
         now: Instant,
     ) -> Option<(BootId, Duration)> {
         let (holder, heard) = self.heard.get(worker)?;
-        let left = (*heard + LEASE + GRACE).saturating_duration_since(now);
+        let lasts = if is_on(Mutant::SecondBootAdmitted) { Duration::ZERO } else { LEASE + GRACE };
+        let left = (*heard + lasts).saturating_duration_since(now);
         (holder != boot && !left.is_zero()).then(|| (holder.clone(), left))
     }
 
     /// Boots whose lease and grace are over.
     pub fn expired(&mut self, now: Instant, healthy_since: Option<Instant>) -> Vec<(WorkerId, BootId)> {
+        let healthy_since =
+            if is_on(Mutant::VerdictWhileCutOff) { Some(now - LEASE - GRACE) } else { healthy_since };
         let Some(healthy_since) = healthy_since else { return Vec::new() };
-        let over = |heard: Instant| now >= heard.max(healthy_since) + LEASE + GRACE;
+        let lasts = if is_on(Mutant::ExpiredTooEarly) { GRACE } else { LEASE + GRACE };
+        let over = |heard: Instant| now >= heard.max(healthy_since) + lasts;
         let gone: Vec<_> = self
             .heard
             .iter()

@@ -19,6 +19,9 @@ struct Args {
     /// Events of a run before its faults end.
     #[arg(long, default_value_t = 2_000)]
     events: usize,
+    /// Do not make a failure smaller.
+    #[arg(long)]
+    quick: bool,
     /// Print every event of the smallest plan that fails.
     #[arg(long)]
     trace: bool,
@@ -32,8 +35,11 @@ fn main() -> ExitCode {
         match run(&plan) {
             Ok(figures) => total = total.plus(figures),
             Err(why) => {
-                let least = shrink(&plan);
                 println!("failed: {plan}\n  {why}");
+                if args.quick {
+                    return ExitCode::FAILURE;
+                }
+                let least = shrink(&plan);
                 let again = run_traced(&least, args.trace).err().unwrap_or_default();
                 println!("smallest: {least}\n  {again}");
                 return ExitCode::FAILURE;

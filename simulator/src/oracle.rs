@@ -56,9 +56,12 @@ impl Oracle {
     /// A batch was stored.
     ///
     /// # Errors
-    /// A request that takes effect twice (I2), sums or limits that do not hold (I3), a checkpoint that is not what the
+    /// Time that goes back, a request that takes effect twice (I2), sums or limits that do not hold (I3), a checkpoint that is not what the
     /// journal says it must be (I8).
     pub(crate) fn stored(&mut self, batch: &Batch) -> Result<(), Violation> {
+        if batch.time_ms < self.fleet.time_ms {
+            return Err(format!("batch {} is earlier than the one before", batch.sequence));
+        }
         let mut requests = BTreeSet::new();
         for entry in &batch.entries {
             if let Some((user, request)) = request_of(entry) {

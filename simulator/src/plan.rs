@@ -30,10 +30,14 @@ pub enum Fault {
     PauseWorker,
     /// A wall clock jumps.
     ClockJump,
+    /// A second boot of a worker's name starts while the first lives on.
+    Twin,
+    /// A follower takes over although the leader is well: a planned handover, a timer that is off.
+    Takeover,
 }
 
 impl Fault {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Drop,
         Self::Duplicate,
         Self::Delay,
@@ -47,6 +51,8 @@ impl Fault {
         Self::PauseCoordinator,
         Self::PauseWorker,
         Self::ClockJump,
+        Self::Twin,
+        Self::Takeover,
     ];
 }
 
@@ -61,6 +67,8 @@ pub struct Plan {
     pub users: usize,
     pub vms_per_user: usize,
     pub faults: BTreeSet<Fault>,
+    /// Whether all cells are computed again at the end.
+    pub trial: bool,
 }
 
 impl Plan {
@@ -80,17 +88,19 @@ impl Plan {
             users: random.between(1, users),
             vms_per_user: random.between(1, vms),
             faults,
+            trial: random.in_thousand(250),
         }
     }
 }
 
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, events, coordinators, workers, users, vms_per_user, faults } = self;
+        let Self { seed, events, coordinators, workers, users, vms_per_user, faults, trial } = self;
         write!(
             f,
             "seed {seed}: {events} events, {coordinators} coordinators, {workers} workers, {users} users of \
-             {vms_per_user} VMs, faults {faults:?}"
+             {vms_per_user} VMs, faults {faults:?}{}",
+            if *trial { ", and a trial" } else { "" }
         )
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bioxen_coordinator::fleet::command::{Ask, NewVm};
 use bioxen_coordinator::fleet::entry::{Cause, Request};
 use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
-use bioxen_protocol::id::{RequestId, UserId, VmId};
+use bioxen_protocol::id::{RequestId, UserId, VmId, VmKey};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
 use bioxen_protocol::worker::{CellAllocation, CellOrder};
 
@@ -35,14 +35,28 @@ impl Users {
         now: Duration,
         out: &mut Out,
     ) -> Option<()> {
-        self.asked += 1;
         let user: UserId = format!("u{}", random.below(users)).parse().ok()?;
         let vm: VmId = format!("v{}", random.below(vms)).parse().ok()?;
         let (verb, ask) = draw(random);
+        let coordinator = random.below(coordinators);
+        self.ask_for(VmKey { user, vm }, verb, ask, coordinator, now, out)
+    }
+
+    /// A command of one VM's user.
+    pub(crate) fn ask_for(
+        &mut self,
+        VmKey { user, vm }: VmKey,
+        verb: Verb,
+        ask: Ask,
+        coordinator: usize,
+        now: Duration,
+        out: &mut Out,
+    ) -> Option<()> {
+        self.asked += 1;
         let id: RequestId = format!("r{}", self.asked).parse().ok()?;
         let request = Some(Request { id: id.clone(), digest: format!("{verb:?} {vm} {ask:?}") });
         let asked = Arc::new(Asked { cause: Cause { user, operator: None, verb, request }, vm, ask });
-        out.push((Node::Coordinator(random.below(coordinators)), Message::Ask(Arc::clone(&asked))));
+        out.push((Node::Coordinator(coordinator), Message::Ask(Arc::clone(&asked))));
         self.waiting.insert(id, (asked, now));
         Some(())
     }

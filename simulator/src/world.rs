@@ -1,4 +1,7 @@
-//! The world of a run: the clock, the events to come, the processes, and the faults that befall them.
+//! The world of a run: the clock, the events to come, and the processes. What befalls them is in `faults`.
+
+mod faults;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,17 +11,18 @@ use crate::coordinator::{Coordinator, Moment};
 use crate::journal::Journal;
 use crate::message::{Message, Node, Out};
 use crate::oracle::{Oracle, Violation};
-use crate::plan::{Fault, Plan};
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::users::Users;
 use crate::worker::Worker;
+use faults::Mend;
+pub(crate) use trial::Trial;
 
 const COORDINATOR_TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const QUANTUM: Duration = Duration::from_millis(100);
 const COMMANDS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 const FAULTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
-const FAULT_LASTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(12));
 /// Wall clocks jump by so much, either way.
 const CLOCK_JUMP_MS: usize = 30_000;
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -36,15 +40,6 @@ enum Event {
     Mend(Mend),
 }
 
-/// The end of a fault.
-#[derive(Debug, Clone, Copy)]
-enum Mend {
-    Connect(Node),
-    Join(Node, Node),
-    StartJournal,
-    Restart(Node),
-}
-
 #[derive(Debug)]
 pub(crate) struct World {
     plan: Plan,
@@ -56,6 +51,8 @@ pub(crate) struct World {
     journal: Journal,
     coordinators: Vec<Coordinator>,
     workers: Vec<Worker>,
+    /// Processes that live on beside another boot of their name.
+    twins: BTreeMap<usize, Worker>,
     boots: u64,
     users: Users,
     pub(crate) oracle: Oracle,
@@ -86,6 +83,7 @@ impl World {
             workers: (0..workers)
                 .map(|number| Worker::new(number, number as u64, coordinators))
                 .collect::<Option<_>>()?,
+            twins: BTreeMap::new(),
             boots: workers as u64,
             users: Users::default(),
             oracle: Oracle::default(),
@@ -118,6 +116,11 @@ impl World {
         if !self.plan.faults.is_empty() {
             self.after(FAULTS.1, Event::Fault);
         }
+    }
+
+    /// The worker of this number, and an elder boot that lives on beside it.
+    fn processes(&mut self, number: usize) -> impl Iterator<Item = &mut Worker> {
+        self.workers.get_mut(number).into_iter().chain(self.twins.get_mut(&number))
     }
 
     fn nodes(&self) -> Vec<Node> {
@@ -178,12 +181,12 @@ impl World {
                 self.send(Node::Coordinator(number), out);
             }
             Event::Deliver(Node::Worker(number), message) => {
-                if let Message::Command { boot, command } = message
-                    && boot == self.workers[number].boot
-                {
-                    self.workers[number].receive(self.now, command, &mut out);
-                    self.send(Node::Worker(number), out);
+                let now = self.now;
+                if let Message::Command { boot, command } = message {
+                    let process = self.processes(number).find(|process| process.boot == boot);
+                    process.into_iter().for_each(|process| process.receive(now, command.clone(), &mut out));
                 }
+                self.send(Node::Worker(number), out);
             }
             Event::Deliver(Node::Users, message) => {
                 if let Message::Answer { asked, accepted } = message {
@@ -198,14 +201,16 @@ impl World {
                 self.after(COORDINATOR_TICK, event);
             }
             Event::Beat(number) => {
-                self.workers[number].beat(self.now, &mut out);
+                let now = self.now;
+                self.processes(number).for_each(|process| process.beat(now, &mut out));
                 self.send(Node::Worker(number), out);
                 self.after(HEARTBEAT, event);
             }
             Event::Commit(number) => {
-                for commit in self.workers[number].commit(self.now, &mut out) {
-                    self.oracle.committed(&commit)?;
-                }
+                let now = self.now;
+                let commits: Vec<_> =
+                    self.processes(number).flat_map(|process| process.commit(now, &mut out)).collect();
+                commits.iter().try_for_each(|commit| self.oracle.committed(commit))?;
                 self.send(Node::Worker(number), out);
                 self.after(QUANTUM, event);
             }
@@ -216,7 +221,7 @@ impl World {
                 self.after(HEARTBEAT, Event::Retry);
             }
             Event::Fault => self.fault(),
-            Event::Mend(mend) => self.mend(mend),
+            Event::Mend(mend) => self.mend(mend)?,
         }
         Ok(())
     }
@@ -260,88 +265,6 @@ impl World {
         }
     }
 
-    fn fault(&mut self) {
-        if self.calm {
-            return;
-        }
-        let kinds: Vec<Fault> = self.plan.faults.iter().copied().collect();
-        if let Some(fault) = self.random.pick(&kinds).copied() {
-            self.faults += 1;
-            self.befall(fault);
-        }
-        let pause = self.random.span(FAULTS.0, FAULTS.1);
-        self.after(pause, Event::Fault);
-    }
-
-    fn befall(&mut self, fault: Fault) {
-        let lasts = self.random.span(FAULT_LASTS.0, FAULT_LASTS.1);
-        let coordinator = Node::Coordinator(self.random.below(self.coordinators.len()));
-        let worker = Node::Worker(self.random.below(self.workers.len()));
-        match fault {
-            // These befall single messages.
-            Fault::Drop | Fault::Duplicate | Fault::Delay | Fault::LostAck => {}
-            Fault::Disconnect => {
-                let node = if self.random.in_thousand(500) { coordinator } else { worker };
-                self.bus.disconnect(node);
-                self.after(lasts, Event::Mend(Mend::Connect(node)));
-            }
-            Fault::CutOneWay => {
-                let nodes = self.nodes();
-                let (from, to) =
-                    (nodes[self.random.below(nodes.len())], nodes[self.random.below(nodes.len())]);
-                self.bus.cut(from, to);
-                self.after(lasts, Event::Mend(Mend::Join(from, to)));
-            }
-            Fault::CutFromJournal => {
-                let leader = self.coordinators.iter().position(Coordinator::leads).map(Node::Coordinator);
-                for (from, to) in pairs(leader.unwrap_or(coordinator), Node::Journal) {
-                    self.bus.cut(from, to);
-                    self.after(lasts, Event::Mend(Mend::Join(from, to)));
-                }
-            }
-            Fault::JournalDown => {
-                self.bus.stop_journal();
-                self.after(lasts, Event::Mend(Mend::StartJournal));
-            }
-            Fault::CrashCoordinator => self.kill(coordinator, lasts),
-            Fault::CrashWorker => self.kill(worker, lasts),
-            Fault::PauseCoordinator => drop(self.paused.insert(coordinator, self.now + lasts)),
-            Fault::PauseWorker => drop(self.paused.insert(worker, self.now + lasts)),
-            Fault::ClockJump => {
-                let number = self.random.below(self.coordinators.len());
-                self.wall_ms[number] = self.random.below(2 * CLOCK_JUMP_MS) as u64;
-            }
-        }
-    }
-
-    fn kill(&mut self, node: Node, lasts: Duration) {
-        if self.down.insert(node) {
-            self.paused.remove(&node);
-            self.after(lasts, Event::Mend(Mend::Restart(node)));
-        }
-    }
-
-    fn mend(&mut self, mend: Mend) {
-        match mend {
-            Mend::Connect(node) => self.bus.connect(node, self.now),
-            Mend::Join(from, to) => self.bus.join(from, to),
-            Mend::StartJournal => self.bus.start_journal(),
-            Mend::Restart(node) => {
-                self.down.remove(&node);
-                match node {
-                    Node::Coordinator(number) => self.coordinators[number].restart(self.now),
-                    Node::Worker(number) => {
-                        self.boots += 1;
-                        if let Some(boot) = Worker::new(number, self.boots, self.coordinators.len()) {
-                            self.workers[number] = boot;
-                        }
-                    }
-                    Node::Journal | Node::Users => {}
-                }
-            }
-        }
-    }
-
     /// No more commands, no more faults: those under way end when they end.
     pub(crate) fn calm_down(&mut self) {
         self.calm = true;
@@ -375,8 +298,4 @@ fn node_of(event: &Event) -> Option<Node> {
         Event::Beat(number) | Event::Commit(number) => Some(Node::Worker(*number)),
         _ => None,
     }
-}
-
-fn pairs(one: Node, other: Node) -> [(Node, Node); 2] {
-    [(one, other), (other, one)]
 }

@@ -11,6 +11,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bioxen_mutants::{Mutant, is_on};
+
 /// Heartbeats that a grant may still answer: those of some seconds, more than any lease of ours.
 const REMEMBERED_HEARTBEATS: usize = 16;
 /// No grant reaches further, whatever it says.
@@ -50,7 +52,7 @@ impl Lease {
     /// Takes note under which registration the leader speaks; true where it is a higher one than before: the lease was over
     /// meanwhile, and what this boot holds may be another's by now. A higher incarnation counts anew.
     pub fn registered(&mut self, incarnation: u64, registration: u64) -> bool {
-        let is_new = (incarnation, registration) > self.registration;
+        let is_new = (incarnation, registration) > self.registration && !is_on(Mutant::RegistrationIgnored);
         if is_new {
             self.registration = (incarnation, registration);
         }
@@ -67,7 +69,7 @@ impl Lease {
     /// # Errors
     /// A lower one than has been heard of.
     pub fn hear(&mut self, epoch: u64) -> Result<(), Ignored> {
-        if epoch < self.epoch {
+        if epoch < self.epoch && !is_on(Mutant::OldEpochObeyed) {
             return Err(Ignored::OldEpoch { epoch, highest: self.epoch });
         }
         self.epoch = epoch;
@@ -91,12 +93,17 @@ impl Lease {
         }
         let sent = self.sent.iter().find(|(number, _)| *number == heartbeat).map(|(_, at)| *at);
         let sent = sent.ok_or(Ignored::UnknownHeartbeat { number: heartbeat })?;
+        let newest = self.sent.back().map_or(sent, |(_, at)| *at);
+        let sent = if is_on(Mutant::LeaseFromReceipt) { newest } else { sent };
         if incarnation > self.incarnation {
             self.epoch = epoch;
         }
         self.hear(epoch)?;
         self.incarnation = incarnation;
-        let until = (sent + lease.min(LONGEST_LEASE)).max(self.until.unwrap_or_default());
+        let mut until = (sent + lease.min(LONGEST_LEASE)).max(self.until.unwrap_or_default());
+        if is_on(Mutant::LeaseWithoutEnd) {
+            until = Duration::MAX;
+        }
         self.until = Some(until);
         Ok(until)
     }

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{
@@ -79,7 +80,8 @@ impl Vms {
     pub fn desire(&mut self, desired: Desired) -> Option<Observation> {
         let (key, generation) = (desired.key.clone(), desired.generation);
         let highest = self.held.get(&key).map(|held| held.generation).max(self.gone.get(&key).copied());
-        if highest.is_some_and(|highest| generation < highest) {
+        let is_stale = highest.is_some_and(|highest| generation < highest);
+        if is_stale && !is_on(Mutant::GenerationUnchecked) {
             tracing::warn!(vm.id = %key, vm.generation = %generation, "refused: a higher generation was seen");
             return Some(absent(key, generation));
         }
@@ -104,7 +106,9 @@ impl Vms {
             // Nothing to make it from, or nothing to stop: the leader sees that it is not here. It counts on that, so an
             // earlier order that comes later must not bring it.
             (None, _) => {
-                self.remember(key.clone(), generation);
+                if !is_on(Mutant::LateOrderPlaced) {
+                    self.remember(key.clone(), generation);
+                }
                 Some(absent(key, generation))
             }
         }

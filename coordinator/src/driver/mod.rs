@@ -238,9 +238,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Time of the next entry: the wall clock, but never earlier than the entry before.
     fn now_ms(&self) -> u64 {
-        wall_ms().max(self.fleet.time_ms)
+        self.fleet.time_of_next(wall_ms())
     }
 
     fn send(&self, outgoing: Vec<Outgoing>) {

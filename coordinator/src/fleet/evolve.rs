@@ -1,5 +1,6 @@
 //! `evolve`: what follows from one entry. Total: it never refuses, and an entry about what is not there changes nothing.
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::PROCESS_GRACE_MS;
@@ -166,7 +167,10 @@ impl Fleet {
     }
 
     fn placed(&mut self, index: u64, key: &VmKey, (worker, boot): (&WorkerId, &BootId), held: Amounts) {
-        let generation = Generation { incarnation: self.incarnation, index };
+        let mut generation = Generation { incarnation: self.incarnation, index };
+        if is_on(Mutant::GenerationReused) {
+            generation.index = 1 + self.vm(key).map_or(0, |vm| vm.last_ordinal);
+        }
         self.edit(index, key, |vm| {
             let (worker, boot) = (worker.clone(), boot.clone());
             let observed = ObservedState::Absent;

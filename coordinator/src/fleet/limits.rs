@@ -1,5 +1,6 @@
 //! The limits of fleet and user, checked in the order that clients are told of: fleet slots, user, fleet amounts.
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::id::UserId;
 use bioxen_protocol::worker::CellAllocation;
 
@@ -90,5 +91,8 @@ impl Fleet {
 
 /// Nothing more is always granted: a limit that was lowered takes nothing away.
 fn over(limit: u64, used: u64, more: u64) -> bool {
+    if is_on(Mutant::LimitAfterTheFact) {
+        return more > 0 && used > limit;
+    }
     more > 0 && used.saturating_add(more) > limit
 }

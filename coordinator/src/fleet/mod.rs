@@ -35,6 +35,7 @@ pub mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::id::{BootId, Generation, RequestId, UserId, VmKey, WorkerId};
 use bioxen_protocol::worker::ObservedState;
@@ -127,6 +128,11 @@ impl Fleet {
         std::mem::take(&mut self.touched)
     }
 
+    /// The time of the next entry: the wall clock, but never earlier than the entry before.
+    pub fn time_of_next(&self, wall_ms: u64) -> u64 {
+        if is_on(Mutant::TimeGoesBack) { wall_ms } else { wall_ms.max(self.time_ms) }
+    }
+
     /// Called when [`Self::next_from_queue`] found nothing, so that it is not searched again for nothing.
     pub fn queue_is_blocked(&mut self) {
         self.room_may_have_appeared = false;
@@ -152,7 +158,10 @@ impl Fleet {
     /// Whether a worker's generation is the one that the fleet knows for the VM.
     pub fn is_current(&self, worker: &WorkerId, boot: &BootId, key: &VmKey, generation: Generation) -> bool {
         let placement = self.vm(key).and_then(|vm| vm.placement.as_ref());
-        placement.is_some_and(|at| at.generation == generation && at.worker == *worker && at.boot == *boot)
+        placement.is_some_and(|at| {
+            let same = at.generation == generation || is_on(Mutant::ReleaseTwice);
+            same && at.worker == *worker && at.boot == *boot
+        })
     }
 
     /// The digest that a worker's heartbeat shows when it holds what the journal says.

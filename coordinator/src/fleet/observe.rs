@@ -1,5 +1,6 @@
 //! What a worker said of a VM: decided against the VM's generation, folded into its state.
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::OnComplete;
 use bioxen_protocol::id::{BootId, WorkerId};
@@ -102,7 +103,8 @@ impl Fleet {
 
     pub(super) fn observed(&mut self, index: u64, seen: &Observed) {
         let current = self.vm(&seen.key).and_then(|vm| vm.placement.as_ref());
-        if current.is_none_or(|at| at.generation != seen.generation) {
+        let is_other = |at: &Placement| at.generation != seen.generation && !is_on(Mutant::ReleaseTwice);
+        if current.is_none_or(is_other) {
             return;
         }
         let Some(was) = self.vm(&seen.key).map(|vm| vm.state) else { return };
@@ -184,7 +186,9 @@ fn ended_process<'a>(vm: &Vm, seen: &'a Observation) -> Option<&'a ProcessEnd> {
 
 fn note_applied(vm: &mut Vm, seen: &Observed) {
     for (ordinal, tick) in &seen.applied_at {
-        if let Some(change) = vm.changes.iter_mut().find(|change| change.ordinal == *ordinal) {
+        if let Some(change) = vm.changes.iter_mut().find(|change| change.ordinal == *ordinal)
+            && !is_on(Mutant::TickForgotten)
+        {
             change.tick.get_or_insert(*tick);
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::id::{RequestId, UserId, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
@@ -118,7 +119,8 @@ impl Fleet {
         }
         fleet.restore_ensembles(rows.ensembles, rows.members);
         let mut requests: BTreeMap<UserId, Vec<(RequestId, Remembered)>> = BTreeMap::new();
-        for (user, id, request) in rows.requests {
+        let remembered = if is_on(Mutant::RequestsForgotten) { Vec::new() } else { rows.requests };
+        for (user, id, request) in remembered {
             requests.entry(user).or_default().push((id, request));
         }
         for (user, requests) in requests {

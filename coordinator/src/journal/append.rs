@@ -17,6 +17,7 @@
 use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Request};
+use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -160,7 +161,9 @@ impl Journal {
         expected_sequence: u64,
     ) -> Result<Attempt, AppendError> {
         let mut headers = HeaderMap::new();
-        headers.insert(streams::HEADER_EXPECTED_LAST_SEQUENCE, expected_sequence.to_string());
+        if !is_on(Mutant::NoFence) {
+            headers.insert(streams::HEADER_EXPECTED_LAST_SEQUENCE, expected_sequence.to_string());
+        }
         if let Some(hash) = message_id {
             headers.insert(streams::HEADER_MESSAGE_ID, hash.to_string());
         }

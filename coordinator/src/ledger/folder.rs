@@ -9,13 +9,23 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bioxen_mutants::{Mutant, is_on};
+
 use super::LedgerError;
 
 /// sled's one data file.
 const DATA: &str = "db";
 /// Where sled puts large values, unsynced. It must stay empty.
 const BLOBS: &str = "blobs";
+const CONFIG: &str = "conf";
+const SNAPSHOTS: &str = "snap.";
+/// How sled's snapshot is called until it is whole. sled itself takes one that a crash has left for the newest, and
+/// gives up on it.
+const HALF_SNAPSHOT: &str = ".generating";
 const LOCK: &str = "lock";
+/// Stands here from before sled's first file until a new ledger is whole: what a power cut leaves meanwhile may not be
+/// readable, and holds nothing.
+const UNFINISHED: &str = "unfinished";
 /// How long a lock that another has is tried for. A lock outlives its owner for a moment: a child process has
 /// it between its fork and its exec.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -53,7 +63,7 @@ impl Folder {
 
     /// The directory of a ledger that was written before.
     pub(crate) fn existing(path: &Path) -> Result<Self, LedgerError> {
-        if path.join(DATA).is_file() {
+        if path.join(DATA).is_file() && !path.join(UNFINISHED).exists() {
             Self::create(path)
         } else {
             Err(LedgerError::Missing { path: path.to_owned() })
@@ -62,6 +72,45 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Before sled opens what is here: removes what was cut off, and marks a creation.
+    pub(crate) fn begin(&self) -> Result<(), LedgerError> {
+        let failed = |source| self.disk(source);
+        let marker = self.path.join(UNFINISHED);
+        let is_unfinished = marker.exists() && !is_on(Mutant::CreationUnmarked);
+        self.remove_rests(is_unfinished).map_err(failed)?;
+        if !is_unfinished && self.path.join(DATA).exists() {
+            return Ok(());
+        }
+        File::create(&marker).and_then(|file| file.sync_all()).map_err(failed)?;
+        sync_directory(&self.path).map_err(failed)
+    }
+
+    /// Removes snapshots that were not finished, or everything of sled's.
+    fn remove_rests(&self, all: bool) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_snapshot = name.to_string_lossy().starts_with(SNAPSHOTS);
+            let is_half = is_snapshot && name.to_string_lossy().ends_with(HALF_SNAPSHOT);
+            let is_half = is_half && !is_on(Mutant::HalfSnapshotLeft);
+            if is_half || (all && (is_snapshot || name == DATA || name == CONFIG)) {
+                fs::remove_file(entry.path())?;
+            } else if all && name == BLOBS {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A new ledger is whole.
+    pub(crate) fn finish(&self) -> Result<(), LedgerError> {
+        match fs::remove_file(self.path.join(UNFINISHED)) {
+            Ok(()) => sync_directory(&self.path).map_err(|source| self.disk(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.disk(source)),
+        }
     }
 
     /// Syncs every file and directory, so that a ledger just created or recovered is there after a

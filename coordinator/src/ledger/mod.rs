@@ -23,6 +23,7 @@ mod verify;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 
 use crate::journal::{Batch, Hash};
@@ -90,6 +91,7 @@ impl Ledger {
         let (totals, kept) = (RowTotals::default(), VecDeque::new());
         let mut ledger = Self { store, applied: None, totals, kept, kept_bytes: 0, broken: false };
         ledger.check_format()?;
+        ledger.store.finish()?;
         if let Some(record) = ledger.read_applied()? {
             ledger.applied = Some(record.applied);
             ledger.totals = record.totals;
@@ -207,7 +209,7 @@ impl Ledger {
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        if self.broken {
+        if self.broken && !is_on(Mutant::RetryAfterError) {
             return Err(LedgerError::Broken);
         }
         self.broken = true;

@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bioxen_mutants::{Mutant, is_on};
+
 use super::LedgerError;
 use super::folder::Folder;
 use super::pieces::{self, Head, Joiner};
@@ -56,6 +58,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn open(folder: Folder) -> Result<Self, LedgerError> {
+        folder.begin()?;
         folder.check_blobs()?;
         let config = sled::Config::new()
             .path(folder.path())
@@ -71,6 +74,11 @@ impl Store {
         };
         let data = folder.sync_all()?;
         Ok(Self { db, data, folder })
+    }
+
+    /// What it needs to begin with has been written.
+    pub(crate) fn finish(&self) -> Result<(), LedgerError> {
+        self.folder.finish()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -127,7 +135,9 @@ impl Store {
     pub(crate) fn write(&self, changes: Changes) -> Result<(), LedgerError> {
         self.db.apply_batch(changes.0).map_err(|error| self.error(error))?;
         self.db.flush().map_err(|error| self.error(error))?;
-        self.data.sync_data().map_err(|source| self.folder.disk(source))?;
+        if !is_on(Mutant::FlushWithoutSync) {
+            self.data.sync_data().map_err(|source| self.folder.disk(source))?;
+        }
         self.folder.check_blobs()
     }
 

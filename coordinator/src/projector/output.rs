@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use async_nats::Client;
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::audit::{AuditRecord, Outcome};
 use bioxen_protocol::subject::Subject;
 use bytes::Bytes;
@@ -120,7 +121,9 @@ impl Output {
 }
 
 fn chain_at(audit: &Sink<AuditRecord>) -> Result<Chain, ProjectorError> {
-    let Some(place) = audit.end().place else { return Ok(Chain::start()) };
+    let Some(place) = audit.end().place.filter(|_| !is_on(Mutant::ChainBegunAnew)) else {
+        return Ok(Chain::start());
+    };
     let record: AuditRecord = serde_json::from_slice(&audit.end().payload)
         .map_err(|error| ProjectorError::Unreadable { index: place.index, reason: error.to_string() })?;
     Ok(Chain { number: record.number, hash: record.hash })

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Request};
+use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -221,6 +222,9 @@ impl<T> Sink<T> {
     fn headers(&self, pending: &Pending<T>, at: usize, count: usize, batch: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         pending.place.write(&mut headers);
+        if self.kind == Kind::Events && is_on(Mutant::PublishedTwice) {
+            return headers;
+        }
         if self.kind == Kind::Events && self.with_ids {
             headers.insert(streams::HEADER_MESSAGE_ID, pending.place.message_id());
         }

@@ -8,6 +8,7 @@ use bioxen_coordinator::fleet::command::Command;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_coordinator::fleet::{Fleet, Forget};
 use bioxen_coordinator::leases::Leases;
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::limits::{LEASE, TICK};
 use bioxen_protocol::worker::{Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport};
@@ -26,7 +27,7 @@ pub(super) struct Leading {
     epoch: u64,
     base: Instant,
     /// With everything decided, stored or not.
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     filling: Filling,
     in_flight: Option<InFlight>,
     leases: Leases,
@@ -86,8 +87,11 @@ impl Leading {
         }
     }
 
-    pub(super) fn sent(&mut self, batch: Arc<Batch>, now: Duration) {
-        let effects = std::mem::take(&mut self.filling.effects);
+    pub(super) fn sent(&mut self, batch: Arc<Batch>, now: Duration, out: &mut Out) {
+        let mut effects = std::mem::take(&mut self.filling.effects);
+        if is_on(Mutant::ActBeforeAck) {
+            out.append(&mut effects);
+        }
         self.filling = Filling::default();
         self.in_flight = Some(InFlight { batch, sent: now, effects });
         self.last_append = now;
@@ -103,11 +107,21 @@ impl Leading {
             }
         }
         self.ticked = moment.now;
+        self.search(moment);
         if moment.now >= self.last_append + TICK
             && self.in_flight.is_none()
             && self.filling.entries.is_empty()
         {
             self.evolve(moment, Entry::Tick);
+        }
+    }
+
+    /// Nothing is packed here: what is lost is computed again.
+    fn search(&mut self, moment: Moment) {
+        let lost = self.fleet.lost().take(AT_ONCE);
+        let found = lost.filter_map(|(key, lost)| self.fleet.recovery_of(key, lost.generation, None, None));
+        for entry in found.collect::<Vec<_>>() {
+            self.evolve(moment, entry);
         }
     }
 
@@ -136,6 +150,9 @@ impl Leading {
             WorkerReport::Inventory { vms } => {
                 if !self.is_registered(&worker, &boot) {
                     return;
+                }
+                if is_on(Mutant::AbsenceBelieved) {
+                    self.believe_absence(moment, &worker, &boot, &vms);
                 }
                 self.observe_all(moment, &worker, &boot, vms);
                 self.tell_unsettled(&worker, &boot);
@@ -177,6 +194,9 @@ impl Leading {
         let registration = self.fleet.registration(worker, boot);
         let grant = WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration };
         self.tell(worker, boot, grant);
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_on(Mutant::GrantBehindAnyAppend)) {
+            in_flight.effects.extend(self.filling.effects.pop());
+        }
     }
 
     fn observe_all(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, vms: Vec<Observation>) {
@@ -211,14 +231,17 @@ impl Leading {
     }
 
     fn count_leases_anew(&mut self, now: Duration) {
+        if is_on(Mutant::LeasesNotCountedAnew) {
+            return;
+        }
         for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
             self.leases.heard(worker.clone(), known.boot.clone(), self.base + now);
         }
     }
 
     /// Decides; whether it was accepted.
-    fn take(&mut self, moment: Moment, command: &Command) -> bool {
-        let now_ms = moment.wall_ms.max(self.fleet.time_ms);
+    pub(super) fn take(&mut self, moment: Moment, command: &Command) -> bool {
+        let now_ms = self.fleet.time_of_next(moment.wall_ms);
         let Ok(decided) = self.fleet.decide(now_ms, command) else { return false };
         for entry in decided.entries {
             self.evolve(moment, entry);
@@ -228,7 +251,7 @@ impl Leading {
 
     fn evolve(&mut self, moment: Moment, entry: Entry) {
         if self.filling.entries.is_empty() {
-            self.filling.time_ms = moment.wall_ms.max(self.fleet.time_ms);
+            self.filling.time_ms = self.fleet.time_of_next(moment.wall_ms);
         }
         self.fleet.evolve(self.filling.time_ms, &entry);
         self.filling.entries.push(entry);

@@ -12,12 +12,14 @@
 //! append, and says nothing before that append is known to be stored.
 
 mod leading;
+mod mutants;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::entry::Entry;
+use bioxen_coordinator::rows::{self, RowsError};
 
 use crate::message::{Batch, Message, Node, Out};
 use leading::Leading;
@@ -83,13 +85,17 @@ impl Coordinator {
         }
     }
 
-    /// Killed and started again: what is left is the ledger.
-    pub(crate) fn restart(&mut self, now: Duration) {
-        let (fleet, sequence) = self.ledger.clone();
-        self.settled = fleet;
-        self.sequence = sequence;
+    /// Killed and started again: what is left is the ledger's rows.
+    ///
+    /// # Errors
+    /// The rows are no fleet.
+    pub(crate) fn restart(&mut self, now: Duration) -> Result<(), String> {
+        let (fleet, sequence) = &self.ledger;
+        self.settled = from_rows(fleet).map_err(|error| format!("a ledger cannot be loaded: {error}"))?;
+        self.sequence = *sequence;
         self.heard = now;
         self.role = Role::Follower;
+        Ok(())
     }
 
     /// Some times a second: verdicts, signs of life, what was lost on the way.
@@ -189,10 +195,17 @@ impl Coordinator {
         self.flush(moment, out);
     }
 
+    /// Wants to lead, whatever it has heard.
+    pub(crate) fn take_over(&mut self, moment: Moment, out: &mut Out) {
+        if matches!(self.role, Role::Follower) {
+            self.campaign(moment, out);
+        }
+    }
+
     fn campaign(&mut self, moment: Moment, out: &mut Out) {
         let epoch = self.settled.epoch + 1;
         let leader = Entry::Leader { epoch, coordinator: format!("c{}", self.number) };
-        let time_ms = moment.wall_ms.max(self.settled.time_ms);
+        let time_ms = self.settled.time_of_next(moment.wall_ms);
         let batch = self.batch(epoch, time_ms, vec![leader]);
         self.role = Role::Candidate { batch: Arc::clone(&batch), sent: moment.now };
         self.append(batch, out);
@@ -204,7 +217,7 @@ impl Coordinator {
         let Some((epoch, time_ms, entries)) = leading.next_entries(moment) else { return };
         let batch = self.batch(epoch, time_ms, entries);
         if let Role::Leader(leading) = &mut self.role {
-            leading.sent(Arc::clone(&batch), moment.now);
+            leading.sent(Arc::clone(&batch), moment.now, out);
         }
         self.append(batch, out);
     }
@@ -226,4 +239,10 @@ impl Coordinator {
     pub(crate) fn leads(&self) -> bool {
         matches!(self.role, Role::Leader(_))
     }
+}
+
+/// A fleet as the ledger would give it back.
+fn from_rows(fleet: &Fleet) -> Result<Fleet, RowsError> {
+    let rows = rows::all(fleet)?.into_iter().filter_map(|(key, value)| Some(Ok((key, value?))));
+    rows::load(rows, fleet.next_index - 1)
 }

@@ -1,5 +1,6 @@
 //! `allocate`: absolute amounts, all or nothing. More is taken now; less is given back when the worker confirms.
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::command::{AllocationRequest, Verb};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
@@ -38,6 +39,7 @@ impl Fleet {
         }
         let (ordinal, held) = match vm.placement {
             None => (0, asked),
+            Some(_) if is_on(Mutant::DecreaseAtAcceptance) => (vm.last_ordinal + 1, asked),
             Some(_) => (vm.last_ordinal + 1, vm.held.most_of(asked)),
         };
         let key = vm.key.clone();

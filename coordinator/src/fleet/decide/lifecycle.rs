@@ -1,6 +1,7 @@
 //! `pause`, `resume`, `stop`, `destroy`: what is desired of a VM. What it holds is given back when its worker confirms,
 //! or at once where no worker can have it any more.
 
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::command::Verb;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::DesiredState;
@@ -57,6 +58,9 @@ impl Fleet {
 
     /// Whether some worker may still commit for the VM.
     fn may_still_run(&self, vm: &Vm) -> bool {
+        if is_on(Mutant::ReleaseAtAcceptance) {
+            return false;
+        }
         vm.placement.as_ref().is_some_and(|at| {
             self.workers.get(&at.worker).is_some_and(|worker| worker.boot == at.boot && worker.live)
         })

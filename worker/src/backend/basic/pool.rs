@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::Cell;
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::worker::{Desired, Observation, ObservedState, ProcessOrder};
@@ -185,7 +186,7 @@ impl Pool {
         let Some(vm) = self.vms.get_mut(&number) else { return };
         vm.is_in_work = false;
         vm.cpu_ns += used_ns;
-        if !lease_stands || vm.is_frozen {
+        if (!lease_stands || vm.is_frozen) && !is_on(Mutant::CommitUnchecked) {
             self.totals.quanta_discarded += 1;
             tracing::trace!(target: COMMITS, vm.id = %vm.key, vm.generation = %vm.generation, at_ns = now_ns, "discarded");
             return self.settle(number, now_ns);

@@ -1,0 +1,9 @@
+//! The ledger on a disk that keeps only what was synced, and on one that fails: power cuts, errors, no room.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails a test")]
+
+mod cuts;
+mod disk;
+mod faults;
+mod model;
+mod work;
