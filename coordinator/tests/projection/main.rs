@@ -9,11 +9,11 @@ use std::sync::Arc;
 use async_nats::jetstream;
 use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::entry::Entry;
-use bioxen_coordinator::journal::ReadError;
 use bioxen_coordinator::journal::streams::{self, StreamSettings};
 use bioxen_coordinator::projector::records::{read_audit, read_events};
 use bioxen_coordinator::projector::verify::verify_audit;
 use bioxen_coordinator::projector::{ProjectorError, Start};
+use bioxen_coordinator::snapshot::SnapshotError;
 use bioxen_protocol::event::EventName;
 use serde_json::{Value, json};
 use support::{ENTRIES, EVENTS, Lab, NatsServer, RECORDS, WAIT};
@@ -83,7 +83,7 @@ async fn a_fleet_is_folded_on_from_where_the_streams_are_complete_and_else_from_
     let places = lab.places(streams::AUDIT).await;
     assert_eq!(places.len() as u64, 6 * RECORDS);
     let error = lab.project(Start::FromJournal).task.await.unwrap().unwrap_err();
-    assert!(matches!(error, ProjectorError::Journal(ReadError::Gap { .. })), "{error}");
+    assert!(matches!(error, ProjectorError::Snapshot(SnapshotError::NoBeginning { .. })), "{error}");
 }
 
 #[tokio::test]
