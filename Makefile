@@ -6,7 +6,7 @@ CARGO ?= cargo
 SEEDS ?= 1000
 FROM ?= 1
 
-.PHONY: help run dev test simulate static-bits acceptance ensemble bench bench-peers lint
+.PHONY: help run dev test simulate mutants static-bits acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: ## Run every test, with a real nats-server and clients in Python; one test
 
 simulate: ## Check the fleet's invariants under faults that seeds decide: SEEDS=n of them, from FROM
 	@$(CARGO) run --release -q -p bioxen-simulator -- --seeds $(SEEDS) --from $(FROM)
+
+mutants: ## Plant each bug of the gallery and see the simulator or a test catch it, some minutes
+	@nats=$(NATS_SERVER) && BIOXEN_NATS_SERVER="$$nats" $(CARGO) test --release --workspace --test mutants -- --include-ignored --nocapture
 
 static-bits: ## Build bioxen statically beside the other, and hold their trajectories against each other
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \
