@@ -7,7 +7,7 @@ SEEDS ?= 1000
 FROM ?= 1
 ROUNDS ?= 200
 
-.PHONY: help run dev test simulate faults static-bits acceptance ensemble bench bench-peers lint
+.PHONY: help run dev test simulate faults mutants static-bits acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ simulate: ## Check the fleet's invariants under faults that seeds decide: SEEDS=
 faults: ## Kill and stop real processes under load, ROUNDS=n times; some 9 s a round
 	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
 		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_FAULT_ROUNDS=$(ROUNDS) $(CARGO) test --release --workspace --test faults -- --nocapture
+
+mutants: ## Plant each bug of the gallery and see the simulator or a test catch it, some minutes
+	@nats=$(NATS_SERVER) && BIOXEN_NATS_SERVER="$$nats" $(CARGO) test --release --workspace --test mutants -- --include-ignored --nocapture
 
 static-bits: ## Build bioxen statically beside the other, and hold their trajectories against each other
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \

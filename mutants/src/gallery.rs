@@ -147,7 +147,7 @@ gallery! {
     // The driver's protocol; the simulator has a model of it, which is mutated alike.
     ActBeforeAck, "act-before-ack",
         "Answers and orders leave before the journal has acknowledged what they say.",
-        "simulator/src/coordinator/mod.rs", SEEDS;
+        "simulator/src/coordinator/leading.rs", SEEDS;
     GrantBehindAnyAppend, "grant-behind-any-append",
         "A lease is granted behind an append that was sent before its heartbeat came: a deposed leader grants.",
         "simulator/src/coordinator/leading.rs", SEEDS;

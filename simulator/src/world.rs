@@ -6,6 +6,8 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use bioxen_protocol::id::BootId;
+
 use crate::bus::Bus;
 use crate::coordinator::{Coordinator, Moment};
 use crate::journal::Journal;
@@ -22,7 +24,7 @@ const COORDINATOR_TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const QUANTUM: Duration = Duration::from_millis(100);
 const COMMANDS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
-const FAULTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
+const FAULTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Wall clocks jump by so much, either way.
 const CLOCK_JUMP_MS: usize = 30_000;
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -53,6 +55,8 @@ pub(crate) struct World {
     workers: Vec<Worker>,
     /// Processes that live on beside another boot of their name.
     twins: BTreeMap<usize, Worker>,
+    /// Boots that nobody hears, and that hear nobody.
+    deaf: BTreeSet<BootId>,
     boots: u64,
     users: Users,
     pub(crate) oracle: Oracle,
@@ -84,6 +88,7 @@ impl World {
                 .map(|number| Worker::new(number, number as u64, coordinators))
                 .collect::<Option<_>>()?,
             twins: BTreeMap::new(),
+            deaf: BTreeSet::new(),
             boots: workers as u64,
             users: Users::default(),
             oracle: Oracle::default(),
@@ -182,7 +187,9 @@ impl World {
             }
             Event::Deliver(Node::Worker(number), message) => {
                 let now = self.now;
-                if let Message::Command { boot, command } = message {
+                if let Message::Command { boot, command } = message
+                    && !self.deaf.contains(&boot)
+                {
                     let process = self.processes(number).find(|process| process.boot == boot);
                     process.into_iter().for_each(|process| process.receive(now, command.clone(), &mut out));
                 }
@@ -257,6 +264,9 @@ impl World {
     fn send(&mut self, from: Node, out: Out) {
         let none = BTreeSet::new();
         for (to, message) in out {
+            if matches!(&message, Message::Report { boot, .. } if self.deaf.contains(boot)) {
+                continue;
+            }
             let faults = if self.calm { &none } else { &self.plan.faults };
             let delays = self.bus.delays(&mut self.random, faults, from, to);
             for delay in delays {

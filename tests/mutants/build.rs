@@ -32,7 +32,7 @@ pub(crate) fn build() -> Built {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["test", "--release", "--no-run", "--message-format", "json-render-diagnostics"]);
     cargo.args(["--target-dir", FOLDER, "--features", "bioxen-mutants/on", "--lib", "--bins", "--tests"]);
-    PACKAGES.iter().for_each(|package| drop(cargo.args(["--package", package])));
+    cargo.args(PACKAGES.map(|package| format!("--package={package}")));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit());
     let told = cargo.output().expect("cargo can be started");
     assert!(told.status.success(), "the checks cannot be built");

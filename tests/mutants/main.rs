@@ -80,14 +80,14 @@ fn every_fault_is_caught() {
 }
 
 /// What became of a planted fault.
-struct Row<'a> {
-    fault: &'a Fault,
+struct Row {
+    fault: &'static Fault,
     /// In which words; none where it was not caught.
     caught: Option<String>,
     took: Duration,
 }
 
-fn try_fault<'a>(built: &Built, fault: &'a Fault) -> Row<'a> {
+fn try_fault(built: &Built, fault: &'static Fault) -> Row {
     let begun = Instant::now();
     let told = check(built, fault.caught_by, fault.name);
     let caught = (!told.status.success()).then(|| reason(fault.caught_by, &text(&told)));
@@ -145,7 +145,7 @@ fn text(told: &Output) -> String {
     String::from_utf8_lossy(&[&told.stdout[..], &told.stderr[..]].concat()).into_owned()
 }
 
-fn in_parallel<T: Sync, R: Send>(all: &[T], job: impl Fn(&T) -> R + Sync) -> Vec<R> {
+fn in_parallel<'a, T: Sync, R: Send>(all: &'a [T], job: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     let (next, done) = (Mutex::new(all.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -161,7 +161,7 @@ fn in_parallel<T: Sync, R: Send>(all: &[T], job: impl Fn(&T) -> R + Sync) -> Vec
     done.into_inner().expect("no job panics")
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+fn table(rows: &[Row]) -> String {
     let mut text = format!("| {:26} | {:42} | {:>6} | caught by\n", "fault", "place", "s");
     for Row { fault, caught, took } in rows {
         let caught = caught.as_deref().unwrap_or("NOT CAUGHT");

@@ -74,6 +74,10 @@ impl World {
                 let number = self.random.below(self.workers.len());
                 let elder = self.boot(number);
                 if let Some(elder) = elder {
+                    // Somebody starts another mostly because the first is not heard of.
+                    if self.random.in_thousand(700) {
+                        self.deaf.insert(elder.boot.clone());
+                    }
                     self.twins.insert(number, elder);
                     self.after(lasts, Event::Mend(Mend::End(number)));
                 }
