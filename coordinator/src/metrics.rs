@@ -22,6 +22,9 @@ pub(crate) const PROCESSES_ENDED: &str = "bioxen_processes_ended_total";
 pub(crate) const PROCESSES_RUNNING: &str = "bioxen_processes_running";
 pub(crate) const PROCESS_SECONDS: &str = "bioxen_process_seconds";
 pub(crate) const ALERTS: &str = "bioxen_alerts_total";
+pub(crate) const LEADS: &str = "bioxen_leads";
+pub(crate) const FORWARDED: &str = "bioxen_forwarded_commands_total";
+pub(crate) const HELD_COMMANDS: &str = "bioxen_held_commands";
 pub(crate) const RESERVED_REPLIES: &str = "bioxen_reserved_reply_subjects_total";
 
 pub(crate) const ALL: &[Metric] = &[
@@ -65,6 +68,13 @@ pub(crate) const ALL: &[Metric] = &[
     metric(PROCESSES_RUNNING, MetricKind::Gauge, "Process code whose end is not journaled yet"),
     metric(PROCESS_SECONDS, MetricKind::Histogram, "How long process code took at its worker"),
     metric(ALERTS, MetricKind::Counter, "Alerts raised, by kind"),
+    metric(LEADS, MetricKind::Gauge, "1 while this coordinator leads, 0 while it follows"),
+    metric(
+        FORWARDED,
+        MetricKind::Counter,
+        "Commands passed on to the leader, by direction (sent or received)",
+    ),
+    metric(HELD_COMMANDS, MetricKind::Gauge, "Commands held because nobody leads"),
     metric(
         RESERVED_REPLIES,
         MetricKind::Counter,

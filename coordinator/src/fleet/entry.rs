@@ -41,6 +41,8 @@ pub struct Request {
 pub enum Entry {
     /// A coordinator leads from here on.
     Leader { epoch: u64, coordinator: String },
+    /// The leader has ended what it had taken and leads no longer: the last entry of its epoch.
+    Resign { epoch: u64, coordinator: String },
     /// The leader lives; also the entry of a batch that only moves the submit cursor.
     Tick,
     /// The limits that hold from here on.
@@ -203,6 +205,7 @@ impl Entry {
             Self::Checkpointed(taken) => Some(&taken.key),
             Self::Recovered(found) => Some(&found.key),
             Self::Leader { .. }
+            | Self::Resign { .. }
             | Self::Tick
             | Self::Configured { .. }
             | Self::Registered { .. }

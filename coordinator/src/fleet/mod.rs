@@ -51,6 +51,8 @@ use worker::Worker;
 pub struct Fleet {
     pub incarnation: u64,
     pub epoch: u64,
+    /// The coordinator that leads in this epoch; none before the first, and where the last has resigned.
+    pub leader: Option<String>,
     /// The index that the next entry gets; the first is 1.
     pub next_index: u64,
     /// Time of the last entry, in milliseconds since 1970; never goes back.

@@ -23,6 +23,8 @@ use super::worker::Worker;
 pub struct Head {
     pub incarnation: u64,
     pub epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
     pub next_index: u64,
     pub time_ms: u64,
     pub submit_sequence: u64,
@@ -69,6 +71,7 @@ impl Fleet {
         Head {
             incarnation: self.incarnation,
             epoch: self.epoch,
+            leader: self.leader.clone(),
             next_index: self.next_index,
             time_ms: self.time_ms,
             submit_sequence: self.submit_sequence,
@@ -90,6 +93,7 @@ impl Fleet {
         let mut fleet = Self {
             incarnation: head.incarnation,
             epoch: head.epoch,
+            leader: head.leader,
             next_index: head.next_index,
             time_ms: head.time_ms,
             submit_sequence: head.submit_sequence,

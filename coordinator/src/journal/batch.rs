@@ -15,6 +15,18 @@ use crate::fleet::entry::Entry;
 
 /// The format that this program writes. It reads this one alone: one it does not know stops it.
 pub const FORMAT: u16 = 1;
+/// The formats of batches that a coordinator reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formats {
+    pub oldest: u16,
+    pub newest: u16,
+}
+
+impl Formats {
+    /// Those of this program.
+    pub const OWN: Self = Self { oldest: FORMAT, newest: FORMAT };
+}
+
 /// An encoded batch's most bytes: half of nats-server's usual `max_payload`.
 pub const MAX_BATCH_BYTES: usize = 512 * 1024;
 /// A batch's most entries.

@@ -112,6 +112,7 @@ fn may_give_events(entry: &Entry) -> bool {
         entry,
         Entry::Tick
             | Entry::Leader { .. }
+            | Entry::Resign { .. }
             | Entry::Configured { .. }
             | Entry::Registered { .. }
             | Entry::LimitsSet { .. }
