@@ -1,0 +1,1 @@
+//! What a coordinator cannot read stops it.
