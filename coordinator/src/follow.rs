@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::feed::Feed;
 use crate::fleet::Fleet;
+use crate::fleet::format::Format;
 use crate::journal::{Journal, JournalBatch, Patience, Position, ReadError};
 use crate::ledger::{Committer, Ledger, LedgerError};
 use crate::recover::Recovered;
@@ -30,7 +31,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(250);
 /// How long one question waits; who follows asks again by itself.
 const PATIENCE: Patience = Patience { answer: Duration::from_secs(2), total: Duration::ZERO };
 /// Followers become candidates a little apart, by their names.
-const MOST_JITTER_MS: u64 = 250;
+const MOST_JITTER_MS: u64 = 150;
 
 /// A coordinator's copy of the fleet, as far as the journal was read.
 #[derive(Debug)]
@@ -152,6 +153,9 @@ impl Following {
 
     fn nobody_leads(&self, member: &Member) -> bool {
         let Some(healthy_since) = member.connection.healthy_since() else { return false };
+        if self.fleet.format > Format::NEWEST {
+            return false;
+        }
         // An empty journal, or one whose leader has resigned.
         if self.fleet.leader.is_none() || self.may_lead_at_once {
             return true;
@@ -167,6 +171,13 @@ impl Following {
             return;
         }
         let is_first = self.told.is_none();
+        if self.fleet.format > Format::NEWEST {
+            tracing::warn!(
+                format = %self.fleet.format,
+                newest_known = %Format::NEWEST,
+                "the fleet writes a newer format than this coordinator knows: it follows and never leads; start a newer version in its place"
+            );
+        }
         self.told = now;
         let epoch = self.fleet.epoch;
         let leader = self.fleet.leader.as_ref().filter(|leader| **leader != member.config.name);

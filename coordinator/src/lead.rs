@@ -20,10 +20,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::driver::{Driver, DriverError, wall_ms};
 use crate::fleet::Fleet;
 use crate::fleet::entry::Entry;
+use crate::fleet::format::Format;
 use crate::follow::Following;
 use crate::journal::batch::FORMAT;
 use crate::journal::{AppendError, Batch, JournalBatch};
 use crate::ledger::Ledger;
+use crate::peers::Peers;
 use crate::verify::Verifier;
 use crate::{Member, RunError, answer, intake, projector};
 
@@ -33,6 +35,8 @@ const PROJECTOR_BATCHES: usize = 1_024;
 const WAIT: Duration = Duration::from_secs(5);
 /// A candidate looks again after this where another knows more of the journal.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at what the others know.
+const PAUSE_BETWEEN_FORMATS: Duration = Duration::from_secs(5);
 /// A candidate whose append is not answered is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -185,6 +189,8 @@ pub(crate) async fn lead(
     let mut reading = JoinSet::new();
     reading.spawn(intake::submit::run(client.clone(), js.clone(), fleet.submit_sequence, submits, limits));
     reading.spawn(intake::submit::purge(js, decided));
+    let (activate, formats) = mpsc::channel(1);
+    reading.spawn(watch_formats(member.peers.clone(), fleet.format, activate));
 
     let driver = Driver {
         client: client.clone(),
@@ -199,6 +205,7 @@ pub(crate) async fn lead(
         progress,
         outbox,
         lanes,
+        formats,
         decided: decided_sender,
         stats: member.stats.clone(),
         health: member.health.clone(),
@@ -213,6 +220,21 @@ pub(crate) async fn lead(
         (Ok(()), _) => Ok(Led::Stopped),
         (Err(RunError::Driver(error)), Some(ledger)) if error.is_deposition() => Ok(Led::Deposed(ledger)),
         (Err(error), _) => Err(error),
+    }
+}
+
+/// Finds out which format every live coordinator knows, until it is the newest.
+async fn watch_formats(peers: Peers, mut active: Format, activate: mpsc::Sender<Format>) {
+    while active < Format::NEWEST {
+        let peers = peers.gather().await;
+        if let Some(format) = Format::to_activate(active, peers.iter().map(|peer| peer.format)) {
+            tracing::info!(%format, "every live coordinator knows this format: it is activated");
+            active = format;
+            if activate.send(format).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(PAUSE_BETWEEN_FORMATS).await;
     }
 }
 

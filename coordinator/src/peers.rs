@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::feed::Standing;
-use crate::journal::batch::Formats;
+use crate::fleet::format::Format;
 
 /// How long answers are gathered: a round trip on a busy network, short beside the silence that makes a candidate.
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(150);
 /// Answers taken at most.
 const MOST_ANSWERS: usize = 64;
 
@@ -28,8 +28,8 @@ pub(crate) struct Peer {
     /// The last entry that it knows to be journaled.
     pub(crate) index: u64,
     pub(crate) leads: bool,
-    /// The formats of batches that it reads.
-    pub(crate) formats: Formats,
+    /// The newest that it knows.
+    pub(crate) format: Format,
 }
 
 /// This coordinator among the others.
@@ -65,7 +65,7 @@ impl Peers {
                 }
                 let (name, boot) = (this.name.clone(), this.boot.clone());
                 let version = env!("CARGO_PKG_VERSION").to_owned();
-                let peer = Peer { name, boot, version, index, leads, formats: Formats::OWN };
+                let peer = Peer { name, boot, version, index, leads, format: Format::NEWEST };
                 match serde_json::to_vec(&peer) {
                     Ok(answer) => {
                         if let Err(error) = this.client.publish(reply.clone(), answer.into()).await {

@@ -49,7 +49,7 @@ impl TestFleet {
         self.take_coordinator(name).stop(START_PATIENCE);
     }
 
-    /// SIGTERM, and how it ends: its exit code, and what it wrote.
+    /// Waits until it ends by itself: its exit code, and what it wrote.
     pub fn end_of_coordinator_as(&mut self, name: &str) -> (Option<i32>, String) {
         self.take_coordinator(name).wait_for_end(START_PATIENCE)
     }

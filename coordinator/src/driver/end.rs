@@ -12,6 +12,7 @@ use bioxen_protocol::error::{Code, ErrorBody};
 use super::{Append, Driver, DriverError, State, processes};
 use crate::answer::Reply;
 use crate::answer::outbox::Outgoing;
+use crate::fleet::format::Format;
 
 /// How long the end may take where nats-server does not answer.
 const LONGEST_END: Duration = Duration::from_secs(10);
@@ -76,6 +77,9 @@ impl Driver {
     }
 
     async fn resign(&mut self, state: &mut State) -> Result<(), DriverError> {
+        if self.fleet.format < Format::WITH_RESIGN {
+            return Ok(());
+        }
         state.resigns = true;
         if let Some(append) = self.send_next(state)? {
             let sequence = append.await?;

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::Client;
 use bioxen_protocol::id::UserId;
-use bioxen_protocol::limits::TICK;
+use bioxen_protocol::limits::{LEASE, TICK};
 use bioxen_telemetry::Health;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -39,6 +39,7 @@ use crate::connection::Connection;
 use crate::feed::Feed;
 use crate::fleet::Fleet;
 use crate::fleet::entry::Entry;
+use crate::fleet::format::Format;
 use crate::intake::{Lanes, Report};
 use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
 use crate::leases::Leases;
@@ -87,6 +88,8 @@ pub(crate) struct Driver {
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) outbox: mpsc::UnboundedSender<Vec<Outgoing>>,
     pub(crate) lanes: Lanes,
+    /// Formats that every live coordinator knows.
+    pub(crate) formats: mpsc::Receiver<Format>,
     /// How far the submit stream was decided on.
     pub(crate) decided: watch::Sender<u64>,
     pub(crate) stats: Stats,
@@ -110,6 +113,8 @@ struct State {
     sent: Instant,
     last_append: Instant,
     epoch: u64,
+    /// When this one began to lead.
+    began: Instant,
     /// The next batch ends with `Resign`, and nothing follows it.
     resigns: bool,
 }
@@ -134,10 +139,12 @@ impl Driver {
             sent: now,
             last_append: now,
             epoch: self.fleet.epoch,
+            began: now,
             resigns: false,
         };
         // What the leader before granted may still stand.
         self.count_leases_anew(&mut state);
+        self.ask_for_heartbeats(&mut state);
         let led = self.lead(&mut state, &mut stop).await;
         self.step_down(&mut state, &led).await;
         led
@@ -163,7 +170,7 @@ impl Driver {
                 // More may wait; but an acknowledgement goes first.
                 tokio::task::yield_now().await;
             }
-            if append.is_none() && (state.filling.needs_append() || state.filling.has_effects()) {
+            if append.is_none() && (owes_append(state) || state.filling.has_effects()) {
                 continue;
             }
             let deadline = state.waiting.next_deadline();
@@ -186,6 +193,7 @@ impl Driver {
                     self.send(due);
                 }
                 _ = ticks.tick() => self.tick(state)?,
+                Some(format) = self.formats.recv() => self.evolve(state, Entry::Activate { format })?,
                 Some(report) = self.lanes.reports.recv() => self.take_report(state, report, open)?,
                 Some(fetched) = state.checkpoints.fetched(), if open => self.take_fetched(state, fetched)?,
                 Some(submitted) = self.lanes.submits.recv(), if open && !hold_submits => self.take_command(state, submitted)?,
@@ -295,6 +303,12 @@ impl Driver {
         }
         metrics::gauge!(name::RESERVED, "resource" => "memory_kb").set(held.memory_kb as f64);
     }
+}
+
+/// Whether something waits for an append. A new leader gives leases at once, for those of its predecessor run out.
+fn owes_append(state: &State) -> bool {
+    let owes_leases = !state.filling.grants.is_empty() && state.began.elapsed() < LEASE;
+    state.filling.needs_append() || state.resigns || owes_leases
 }
 
 /// Milliseconds since 1970.

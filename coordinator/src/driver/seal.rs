@@ -11,7 +11,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Desired, DesiredState, ProcessEnd, WorkerCommand};
 
 use super::batch::{Filling, Released, Sealed};
-use super::{Append, Driver, DriverError, State};
+use super::{Append, Driver, DriverError, State, owes_append};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::entry::Entry;
 use crate::fleet::vm::Vm;
@@ -31,7 +31,7 @@ impl Driver {
     pub(super) fn send_next(&mut self, state: &mut State) -> Result<Option<Append>, DriverError> {
         // Whoever has not appended for so long may have been deposed, and must not answer reads before it knows.
         let is_sure = state.sent.elapsed() < LEADER_SILENCE || !state.filling.has_effects();
-        if !state.filling.needs_append() && !self.fleet.ends_are_due() && is_sure && !state.resigns {
+        if !owes_append(state) && !self.fleet.ends_are_due() && is_sure {
             let released = self.release_reads(state);
             self.release(state, released);
             return Ok(None);

@@ -29,6 +29,7 @@ impl Fleet {
                 self.leader = Some(coordinator.clone());
             }
             Entry::Resign { .. } => self.leader = None,
+            Entry::Activate { format } => self.format = self.format.max(*format),
             Entry::Tick | Entry::Rejected(_) => {}
             Entry::Configured { config } => {
                 self.config = config.clone();

@@ -14,6 +14,7 @@ use super::account::{Account, UserLimits};
 use super::alerts::Measure;
 use super::amounts::Amounts;
 use super::ensemble::{Ensemble, Member};
+use super::format::Format;
 use super::idempotency::{Remembered, Requests};
 use super::vm::Vm;
 use super::worker::Worker;
@@ -25,6 +26,8 @@ pub struct Head {
     pub epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
+    #[serde(default, skip_serializing_if = "Format::is_first")]
+    pub format: Format,
     pub next_index: u64,
     pub time_ms: u64,
     pub submit_sequence: u64,
@@ -72,6 +75,7 @@ impl Fleet {
             incarnation: self.incarnation,
             epoch: self.epoch,
             leader: self.leader.clone(),
+            format: self.format,
             next_index: self.next_index,
             time_ms: self.time_ms,
             submit_sequence: self.submit_sequence,
@@ -94,6 +98,7 @@ impl Fleet {
             incarnation: head.incarnation,
             epoch: head.epoch,
             leader: head.leader,
+            format: head.format,
             next_index: head.next_index,
             time_ms: head.time_ms,
             submit_sequence: head.submit_sequence,

@@ -74,6 +74,10 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             let note = format!("{coordinator} has given up the lead of epoch {epoch}");
             vec![of_fleet(step, "resign", Outcome::Accepted, note)]
         }
+        Entry::Activate { format } => {
+            let note = format!("format {format} is written from here on");
+            vec![of_fleet(step, "format", Outcome::Accepted, note)]
+        }
         Entry::Configured { config } => {
             let note = format!(
                 "{} VMs, ATP {} %, {} ribosomes in all; {} VMs for each user",

@@ -113,6 +113,7 @@ fn may_give_events(entry: &Entry) -> bool {
         Entry::Tick
             | Entry::Leader { .. }
             | Entry::Resign { .. }
+            | Entry::Activate { .. }
             | Entry::Configured { .. }
             | Entry::Registered { .. }
             | Entry::LimitsSet { .. }
