@@ -44,6 +44,8 @@ pub(crate) struct Following {
     pub(crate) feed: Feed,
     pub(crate) ledger_fatal: oneshot::Receiver<LedgerError>,
     journal: Journal,
+    /// The last batch that was read: its sequence.
+    read_at: Option<u64>,
     /// When a batch came last, or was stored last as far as nats-server says.
     heard: Instant,
     /// This process has seen nobody lead, and by the journal's age or word nobody does.
@@ -80,8 +82,19 @@ impl Following {
         let is_old = is_first && silent.is_some_and(|silent| silent >= LEADER_SILENCE);
         let journal = Journal::new(member.client.clone(), PATIENCE);
         let may_lead_at_once = was_ours || is_old;
-        let told = None;
-        Ok(Self { fleet, fleet_id, position, feed, ledger_fatal, journal, heard, may_lead_at_once, told })
+        let (read_at, told) = (None, None);
+        Ok(Self {
+            fleet,
+            fleet_id,
+            position,
+            feed,
+            ledger_fatal,
+            journal,
+            read_at,
+            heard,
+            may_lead_at_once,
+            told,
+        })
     }
 
     /// Follows until nobody leads any more.
@@ -145,10 +158,19 @@ impl Following {
         let changed = rows::changed(&self.fleet, &touched).map_err(crate::DriverError::from)?;
         self.fleet_id.get_or_insert_with(|| batch.batch.fleet.clone());
         self.position = batch.position();
+        self.read_at = Some(batch.sequence);
         self.heard = Instant::now();
         self.may_lead_at_once = false;
         self.feed.pass(&Arc::new(batch), changed).await.map_err(crate::DriverError::from)?;
         Ok(())
+    }
+
+    /// Whether what was read last still stands in the journal.
+    pub(crate) async fn is_joined(&self) -> Result<bool, ReadError> {
+        match self.read_at {
+            Some(sequence) => self.journal.holds(sequence, &self.position.hash).await,
+            None => Ok(true),
+        }
     }
 
     fn nobody_leads(&self, member: &Member) -> bool {
@@ -170,7 +192,6 @@ impl Following {
         if self.told == now || self.may_lead_at_once {
             return;
         }
-        let is_first = self.told.is_none();
         if self.fleet.format > Format::NEWEST {
             tracing::warn!(
                 format = %self.fleet.format,
@@ -186,9 +207,7 @@ impl Following {
                 member.door.forward(epoch).await;
                 member.readiness.note("role", format!("follower: {leader} leads in epoch {epoch}"));
                 tracing::info!(leader, epoch, index = self.position.index, "following");
-                if is_first {
-                    crate::say_follows(epoch, self.fleet.incarnation, self.position.index);
-                }
+                crate::say_follows(epoch, self.fleet.incarnation, self.position.index);
             }
             None => {
                 member.door.hold().await;

@@ -81,6 +81,17 @@ pub(crate) async fn stand(
         tokio::time::sleep(PAUSE).await;
         return Ok(Candidature::Lost);
     }
+    match following.is_joined().await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!(index = following.position.index, "the journal lost what was read from it last");
+            return Ok(Candidature::Unjoined);
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the journal cannot be read");
+            return Ok(Candidature::Lost);
+        }
+    }
     let fleet = &following.fleet;
     let epoch = fleet.epoch + 1;
     let forwarded = intake::door::forwarded_to(&member.client, epoch).await?;

@@ -11,7 +11,7 @@ use bioxen_tests::{TestFleet, ask, code};
 use serde_json::{Value, json};
 
 /// A fleet without a leader holds commands for 5 s; beyond this a command counts as unanswered.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What all lanes were answered.
 #[derive(Debug, Default)]

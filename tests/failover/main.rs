@@ -6,8 +6,6 @@
 #![expect(clippy::print_stdout, reason = "what was measured is shown by --nocapture")]
 
 mod formats;
-mod formats;
-mod healing;
 mod healing;
 mod lanes;
 #[path = "../store/mod.rs"]
