@@ -20,6 +20,7 @@ pub mod entry;
 mod evolve;
 pub mod format;
 pub mod idempotency;
+mod levels;
 mod limits;
 mod observe;
 pub mod package;
