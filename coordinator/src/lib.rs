@@ -20,17 +20,22 @@
 
 mod answer;
 pub mod backup;
+mod buckets;
 mod cell;
 pub mod config;
 mod connection;
 mod driver;
+mod feed;
 pub mod fleet;
+mod follow;
 mod intake;
 pub mod journal;
+mod lead;
 pub mod leases;
 pub mod ledger;
 mod metrics;
 mod packed;
+mod peers;
 pub mod projector;
 mod recordings;
 mod recover;
@@ -39,36 +44,32 @@ pub mod snapshot;
 pub mod verify;
 
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use async_nats::jetstream;
 use bioxen_protocol::id::random_token;
-use bioxen_protocol::package::PACKAGES_BUCKET;
-use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
-use bioxen_protocol::worker::RESULTS_BUCKET;
 use bioxen_telemetry::{Health, Readiness};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 pub use config::Config;
 pub use driver::DriverError;
 pub use recover::RecoverError;
 
-use driver::Driver;
 use driver::stats::Stats;
-use fleet::entry::Entry;
-use journal::{Journal, Patience, server, streams};
-use ledger::Committer;
+use feed::Standing;
+use follow::{Followed, Following};
+use intake::door::Door;
+use journal::{Journal, Patience, ReadError, server, streams};
+use lead::{Candidature, Led};
+use ledger::Ledger;
+use peers::Peers;
 use recover::{Recovered, recover};
-use verify::Verifier;
 
 /// How long one request at start may take.
 const WAIT: Duration = Duration::from_secs(5);
 /// The driver beats at least twice a tick; later than this it is stuck.
 const HEART_MOST_AGE: Duration = Duration::from_secs(5);
-/// Batches that the projector may be behind before it reads the journal for them.
-const PROJECTOR_BATCHES: usize = 1_024;
+/// Between two attempts to join the journal anew.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a coordinator did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,7 @@ pub enum RunError {
     #[error(transparent)]
     Stream(#[from] streams::StreamError),
     #[error(transparent)]
-    Bucket(#[from] recordings::BucketError),
+    Bucket(#[from] buckets::BucketError),
     #[error(transparent)]
     Snapshots(#[from] snapshot::SnapshotError),
     #[error(transparent)]
@@ -103,18 +104,39 @@ pub enum RunError {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Projector(#[from] projector::ProjectorError),
+    #[error("the journal cannot be followed: {0}")]
+    Follow(#[source] ReadError),
+    #[error(
+        "another coordinator runs under the name {name}: give each its own with --name, and its own --data; if it is this one's run before, stop that first"
+    )]
+    NameTaken { name: String },
     #[error("a task of the coordinator ended that must not: {0}")]
     Task(String),
 }
 
-/// Runs a coordinator until `stop` turns true, or until it may not lead any more.
+/// One coordinator of a fleet: what it keeps whichever role it has.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) config: Config,
+    pub(crate) client: async_nats::Client,
+    pub(crate) connection: connection::Connection,
+    pub(crate) journal: Journal,
+    pub(crate) peers: Peers,
+    pub(crate) door: Door,
+    pub(crate) stats: Stats,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) health: Health,
+    pub(crate) readiness: Readiness,
+}
+
+/// Runs a coordinator until `stop` turns true. It follows whoever leads, and leads where nobody does.
 ///
 /// # Errors
 /// Whatever kept it from starting, or ended it; the text says what to do.
-pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
     intake::chassis::check(&config.resources.chassis)?;
     let (health, readiness) = (Health::new(HEART_MOST_AGE), Readiness::new());
-    readiness.not_ready("leads", "it is starting");
+    readiness.not_ready("joined", "it is starting");
     config.packs.as_deref().map(bioxen_packs::load).transpose()?;
     let handle = bioxen_telemetry::install_metrics()?;
     bioxen_telemetry::describe(metrics::ALL);
@@ -127,11 +149,113 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), RunE
     let (client, connection) =
         connected.map_err(|source| RunError::Connect { url: config.url.clone(), source })?;
     check_server(&client, &config).await?;
+    let ledger = Ledger::open(&config.data).map_err(RecoverError::from)?;
+    let peers = Peers::new(client.clone(), config.name.clone(), random_token(8)?);
+    if let Some(peer) = peers.namesake().await {
+        return Err(RunError::NameTaken { name: peer.name });
+    }
+    let index = ledger.applied().map_or(0, |applied| applied.index);
+    let (standing, stands) = watch::channel(Standing { index, leads: false });
+    peers.answer(stands).await?;
+    let stats = Stats::new();
+    intake::services::run(client.clone(), config.name.clone(), stats.clone(), SystemTime::now()).await?;
     let journal = Journal::new(client.clone(), Patience::default());
-    let recovered = recover(&journal, &config.data, config.accept_journal).await?;
-    let led = lead(config, client, connection, journal, recovered, stop, health, readiness).await;
+    let recovered = tokio::select! {
+        recovered = recover(&journal, &peers, &config.data, ledger, config.accept_journal) => recovered?,
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+    };
+    let door = Door::open(&client).await?;
+    let member =
+        Member { config, client, connection, journal, peers, door, stats, standing, health, readiness };
+    let ended = take_roles(&member, recovered, stop).await;
+    member.door.close().await;
+    member.client.flush().await.ok();
     http.abort();
-    led
+    ended
+}
+
+/// Follows and leads, in turns.
+async fn take_roles(
+    member: &Member,
+    mut recovered: Recovered,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    let mut is_first = true;
+    loop {
+        ::metrics::gauge!(metrics::LEADS).set(0.0);
+        let mut following = Following::start(member, recovered, is_first).await?;
+        is_first = false;
+        let lead = loop {
+            match following.follow(member, &mut stop).await? {
+                Followed::NobodyLeads => match lead::stand(member, &mut following, &mut stop).await? {
+                    Candidature::Won(lead) => break Some(lead),
+                    Candidature::Lost => {}
+                    Candidature::Unjoined => break None,
+                    Candidature::Stopped => return following.close().await.map(drop),
+                },
+                Followed::Unjoined => break None,
+                Followed::Stopped => {
+                    // What is held or on its way is passed on first.
+                    member.door.close().await;
+                    return following.close().await.map(drop);
+                }
+            }
+        };
+        let ledger = match lead {
+            None => following.close().await?,
+            Some(lead) => {
+                member.shows_that_it_leads(&following);
+                match lead::lead(member, following, *lead, stop.clone()).await? {
+                    Led::Stopped => return Ok(()),
+                    Led::Deposed(ledger) => ledger,
+                }
+            }
+        };
+        member.shows_that_it_joins();
+        let Some(again) = rejoin(member, ledger, &mut stop).await? else { return Ok(()) };
+        recovered = again;
+    }
+}
+
+/// Joins the journal anew, in the same process; None where it was told to stop meanwhile.
+async fn rejoin(
+    member: &Member,
+    ledger: Ledger,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Recovered>, RunError> {
+    let mut ledger = Some(ledger);
+    loop {
+        member.health.beat();
+        let ledger = match ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::open(&member.config.data).map_err(RecoverError::from)?,
+        };
+        let joining = recover(&member.journal, &member.peers, &member.config.data, ledger, false);
+        tokio::select! {
+            joined = joining => match joined {
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, "the journal cannot be joined yet; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                joined => return Ok(Some(joined?)),
+            },
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        }
+    }
+}
+
+impl Member {
+    fn shows_that_it_leads(&self, following: &Following) {
+        self.standing.send_modify(|standing| standing.leads = true);
+        ::metrics::gauge!(metrics::LEADS).set(1.0);
+        self.readiness.note("role", format!("leader of epoch {}", following.fleet.epoch));
+        self.readiness.ready("joined");
+    }
+
+    fn shows_that_it_joins(&self) {
+        self.standing.send_modify(|standing| standing.leads = false);
+        self.readiness.not_ready("joined", "it joins the journal anew");
+    }
 }
 
 async fn check_server(client: &async_nats::Client, config: &Config) -> Result<(), RunError> {
@@ -143,130 +267,17 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     for (stream, ensured) in streams::ensure(client, &config.streams, WAIT).await? {
         tracing::info!(stream, ?ensured, "stream");
     }
-    let replicas = config.streams.replicas;
-    recordings::ensure(client, RESULTS_BUCKET, "what VMs recorded", replicas).await?;
-    recordings::ensure(client, CHECKPOINTS_BUCKET, "what workers packed of their VMs", replicas).await?;
-    recordings::ensure(client, PACKAGES_BUCKET, "published packages", replicas).await?;
-    snapshot::SnapshotStore::ensure(client, replicas).await?;
+    buckets::ensure(client, config.streams.replicas).await?;
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts that run() made, handed over once")]
-async fn lead(
-    config: Config,
-    client: async_nats::Client,
-    connection: connection::Connection,
-    journal: Journal,
-    recovered: Recovered,
-    stop: watch::Receiver<bool>,
-    health: Health,
-    readiness: Readiness,
-) -> Result<(), RunError> {
-    let Recovered { mut fleet, fleet_id, position, ledger } = recovered;
-    let fleet_id = fleet_id.map_or_else(|| random_token(8), Ok)?;
-    let (committer, ledger_fatal) = Committer::start(ledger)?;
-    let committer = Arc::new(committer);
-    let js = jetstream::new(client.clone());
-    fleet.submit_sequence =
-        intake::submit::cursor(&js, fleet.submit_sequence, fleet.time_ms).await.map_err(RunError::Submit)?;
-    let stats = Stats::new();
-
-    let (projector, batches) = mpsc::channel(PROJECTOR_BATCHES);
-    let (progress_sender, progress) = watch::channel(projector::Progress::default());
-    let start = projector::Start::Fleet { fleet: Box::new(fleet.clone()), position };
-    let events_max_age = Duration::from_secs(u64::from(config.streams.events_max_age_days) * 24 * 3600);
-    let projecting = projector::Config { wait: WAIT, events_max_age };
-    let projector_task =
-        tokio::spawn(projector::run(client.clone(), projecting, start, batches, progress_sender));
-
-    let readers = snapshot::keeper::Readers { projector: progress.clone(), ledger: committer.applied() };
-    let keeper = snapshot::keeper::Keeper::start(journal.clone(), config.snapshots, readers)?;
-
-    let (outbox, outgoing) = mpsc::unbounded_channel();
-    let verifier = Verifier {
-        journal: journal.clone(),
-        committer: Arc::clone(&committer),
-        client: client.clone(),
-        progress: progress.clone(),
-    };
-    let outbox_task = tokio::spawn(answer::outbox::run(client.clone(), verifier, keeper.clone(), outgoing));
-
-    let (lanes, submits) = intake::start(&client, config.resources.chassis.clone()).await?;
-    let (decided_sender, decided) = watch::channel(fleet.submit_sequence);
-    let limits = config.resources.chassis.clone();
-    tokio::spawn(intake::submit::run(client.clone(), js.clone(), fleet.submit_sequence, submits, limits));
-    tokio::spawn(intake::submit::purge(js, decided));
-    intake::services::run(client.clone(), config.name.clone(), stats.clone(), SystemTime::now()).await?;
-
-    let entries = first_entries(&fleet, &config);
-    let driver = Driver {
-        client: client.clone(),
-        connection,
-        journal,
-        fleet,
-        fleet_id,
-        position,
-        committer: Arc::clone(&committer),
-        ledger_fatal,
-        projector,
-        progress,
-        keeper,
-        outbox,
-        lanes,
-        decided: decided_sender,
-        stats,
-        health,
-        readiness,
-    };
-    let led = supervise(driver.run(entries, stop), projector_task).await;
-    // The outbox ends when the driver's handle is gone; then nothing holds the committer any more.
-    outbox_task.await.map_err(|error| RunError::Task(error.to_string()))?;
-    client.flush().await.ok();
-    if let Some(committer) = Arc::into_inner(committer) {
-        committer.close().await.map_err(DriverError::Ledger)?;
-    }
-    led
-}
-
-/// What a new leader journals first: that it leads, and the limits where they are others than before.
-fn first_entries(fleet: &fleet::Fleet, config: &Config) -> Vec<Entry> {
-    let leader = Entry::Leader { epoch: fleet.epoch + 1, coordinator: config.name.clone() };
-    let configured = Entry::Configured { config: config.resources.clone() };
-    let is_new = fleet.next_index == 1 || fleet.config != config.resources;
-    std::iter::once(leader).chain(is_new.then_some(configured)).collect()
-}
-
-/// The driver's end ends the projector; the projector's end must not come first.
-async fn supervise(
-    driver: impl Future<Output = Result<(), DriverError>>,
-    mut projector: JoinHandle<Result<(), projector::ProjectorError>>,
-) -> Result<(), RunError> {
-    tokio::pin!(driver);
-    tokio::select! {
-        led = &mut driver => {
-            // Its channel is closed with the driver; it projects what it has, or is given up after a while.
-            let rest = tokio::time::timeout(WAIT, &mut projector).await;
-            if rest.is_err() {
-                projector.abort();
-            }
-            Ok(led?)
-        }
-        ended = &mut projector => {
-            // The driver finds the channel closed with its next batch, and steps down.
-            let led = tokio::time::timeout(WAIT, &mut driver).await;
-            tracing::error!(?led, "the projector ended, so the driver has to");
-            match ended {
-                Ok(Ok(())) => Err(RunError::Task("the projector".to_owned())),
-                Ok(Err(error)) => Err(error.into()),
-                Err(error) => Err(RunError::Task(error.to_string())),
-            }
-        }
-    }
-}
-
-/// The one line by which whoever started this process knows that it leads.
+/// The lines by which whoever started this process knows its role.
 pub(crate) fn say_leads(epoch: u64, incarnation: u64, index: u64) {
     say(&format!("bioxen-coordinator leads epoch={epoch} incarnation={incarnation} index={index}"));
+}
+
+pub(crate) fn say_follows(epoch: u64, incarnation: u64, index: u64) {
+    say(&format!("bioxen-coordinator follows epoch={epoch} incarnation={incarnation} index={index}"));
 }
 
 fn say(line: &str) {

@@ -26,6 +26,9 @@ pub(crate) const SNAPSHOT_INDEX: &str = "bioxen_snapshot_index";
 pub(crate) const SNAPSHOT_BYTES: &str = "bioxen_snapshot_bytes";
 pub(crate) const SNAPSHOT_SECONDS: &str = "bioxen_snapshot_seconds";
 pub(crate) const SNAPSHOT_FAILURES: &str = "bioxen_snapshot_failures_total";
+pub(crate) const LEADS: &str = "bioxen_leads";
+pub(crate) const FORWARDED: &str = "bioxen_forwarded_commands_total";
+pub(crate) const HELD_COMMANDS: &str = "bioxen_held_commands";
 pub(crate) const RESERVED_REPLIES: &str = "bioxen_reserved_reply_subjects_total";
 
 pub(crate) const ALL: &[Metric] = &[
@@ -73,6 +76,13 @@ pub(crate) const ALL: &[Metric] = &[
     metric(SNAPSHOT_BYTES, MetricKind::Gauge, "Bytes of the newest snapshot"),
     metric(SNAPSHOT_SECONDS, MetricKind::Histogram, "To write a snapshot, read it back and verify it"),
     metric(SNAPSHOT_FAILURES, MetricKind::Counter, "Snapshots that were not taken, and tried again"),
+    metric(LEADS, MetricKind::Gauge, "1 while this coordinator leads, 0 while it follows"),
+    metric(
+        FORWARDED,
+        MetricKind::Counter,
+        "Commands passed on to the leader, by direction (sent or received)",
+    ),
+    metric(HELD_COMMANDS, MetricKind::Gauge, "Commands held because nobody leads"),
     metric(
         RESERVED_REPLIES,
         MetricKind::Counter,

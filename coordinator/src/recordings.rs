@@ -1,8 +1,6 @@
-//! What VMs recorded, from where it lies: stretches in the object store, the last one at the worker while it runs. It
-//! makes the store's bucket; workers fill it.
+//! What VMs recorded, from where it lies: stretches in the object store, the last one at the worker while it runs.
 
-use async_nats::jetstream::object_store::{Config, ObjectStore};
-use async_nats::jetstream::stream::StorageType;
+use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::{Client, jetstream};
 use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::error::{Code, ErrorBody};
@@ -12,39 +10,6 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::answer::live::query_worker;
 use crate::fleet::vm::Placement;
-
-/// The bucket could be neither found nor made.
-#[derive(Debug, thiserror::Error)]
-#[error("object store {bucket} cannot be made: {source}; has JetStream room for it?")]
-pub struct BucketError {
-    bucket: &'static str,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// Makes the bucket where it is not there yet; one that is stays as it is.
-///
-/// # Errors
-/// JetStream refuses or does not answer.
-pub(crate) async fn ensure(
-    client: &Client,
-    bucket: &'static str,
-    description: &str,
-    replicas: u8,
-) -> Result<(), BucketError> {
-    let context = jetstream::new(client.clone());
-    if context.get_object_store(bucket).await.is_ok() {
-        return Ok(());
-    }
-    let config = Config {
-        bucket: bucket.to_owned(),
-        description: Some(description.to_owned()),
-        storage: StorageType::File,
-        num_replicas: replicas.into(),
-        ..Config::default()
-    };
-    let made = context.create_object_store(config).await;
-    made.map(drop).map_err(|error| BucketError { bucket, source: error.into() })
-}
 
 /// Where a VM's recording lies.
 #[derive(Debug)]

@@ -1,17 +1,21 @@
 //! Starting: ledger and journal are joined, healed where one lost its end, and folded into the fleet.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::fleet::Fleet;
 use crate::journal::{
     AppendError, Difference, JoinError, Joining, Journal, JournalBatch, Position, ReadError, Refold,
 };
 use crate::ledger::{Ledger, LedgerError, LedgerWrite, set_aside};
+use crate::peers::Peers;
 use crate::rows::{self, RowsError};
 use crate::snapshot::{self, Beginning, Shadow, SnapshotError, Which};
 
 /// Batches written to the ledger at once while it is rebuilt.
 const REBUILD_STEP: usize = 512;
+/// Before a journal is looked at again that somebody else heals.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where a coordinator continues.
 #[derive(Debug)]
@@ -51,50 +55,80 @@ fn diverged(differences: &[Difference]) -> String {
     )
 }
 
-/// Joins what is in `data` with the journal.
+/// Joins a ledger, kept in `data`, with the journal.
 pub(crate) async fn recover(
     journal: &Journal,
+    peers: &Peers,
     data: &Path,
+    mut ledger: Ledger,
     accept_journal: bool,
 ) -> Result<Recovered, RecoverError> {
-    let mut ledger = Ledger::open(data)?;
-    match journal.join(&ledger).await? {
-        Joining::Joined { after } => from_ledger(journal, ledger, after).await,
-        Joining::JournalLost { missing, journal_end, expected_sequence } => {
-            tracing::warn!(
-                batches = missing.len(),
-                journal_index = journal_end.index,
-                ledger_index = ledger.applied().map_or(0, |applied| applied.index),
-                "the journal lost its end (or an older copy of it was put back): healing it from the ledger"
-            );
-            let healed = journal.reappend(&missing, expected_sequence).await?;
-            tracing::warn!(
-                batches = healed.batches,
-                sequence = healed.last_sequence,
-                "the journal is healed"
-            );
-            let after = ledger.applied().map_or(Position::START, |applied| applied.position());
-            from_ledger(journal, ledger, Position { sequence: healed.last_sequence, ..after }).await
-        }
-        Joining::LedgerBehindOrGone { reason } => {
-            if reason != Refold::LedgerEmpty {
+    loop {
+        match journal.join(&ledger).await? {
+            Joining::Joined { after } => return from_ledger(journal, ledger, after).await,
+            Joining::JournalLost { missing, journal_end, expected_sequence } => {
+                let ledger_index = ledger.applied().map_or(0, |applied| applied.index);
+                tracing::warn!(
+                    batches = missing.len(),
+                    journal_index = journal_end.index,
+                    ledger_index,
+                    "the journal lost its end (or an older copy of it was put back): healing it from the ledger"
+                );
+                if let Some(peer) = peers.ahead_of(ledger_index).await {
+                    tracing::warn!(
+                        peer = peer.name,
+                        peer_index = peer.index,
+                        "another coordinator knows more of the journal: it heals first"
+                    );
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                match journal.reappend(&missing, expected_sequence).await {
+                    Ok(healed) => tracing::warn!(
+                        batches = healed.batches,
+                        sequence = healed.last_sequence,
+                        "the journal is healed"
+                    ),
+                    // Whoever was quicker wrote the same bytes, or leads: look again.
+                    Err(error @ (AppendError::Superseded { .. } | AppendError::Lost { .. })) => {
+                        tracing::warn!(%error, "the journal changed while it was healed; looking again");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Joining::LedgerBehindOrGone { reason } => {
+                if reason != Refold::LedgerEmpty {
+                    drop(ledger);
+                    let aside = set_aside(data)?;
+                    tracing::warn!(aside = %aside.display(), ?reason, "the ledger is too old to join: set aside");
+                    ledger = Ledger::open(data)?;
+                }
+                return from_journal(journal, ledger).await;
+            }
+            Joining::Diverged { differences } if accept_journal => {
                 drop(ledger);
                 let aside = set_aside(data)?;
-                tracing::warn!(aside = %aside.display(), ?reason, "the ledger is too old to join: set aside");
-                ledger = Ledger::open(data)?;
+                for difference in &differences {
+                    tracing::warn!(%difference, "the ledger differs from the journal");
+                }
+                tracing::warn!(aside = %aside.display(), "the ledger is set aside, the journal is believed");
+                return from_journal(journal, Ledger::open(data)?).await;
             }
-            from_journal(journal, ledger).await
+            Joining::Diverged { differences } => return Err(RecoverError::Diverged(differences)),
         }
-        Joining::Diverged { differences } if accept_journal => {
-            drop(ledger);
-            let aside = set_aside(data)?;
-            for difference in &differences {
-                tracing::warn!(%difference, "the ledger differs from the journal");
-            }
-            tracing::warn!(aside = %aside.display(), "the ledger is set aside, the journal is believed");
-            from_journal(journal, Ledger::open(data)?).await
+    }
+}
+
+impl RecoverError {
+    /// Whether nats-server did not answer, which may pass.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Join(JoinError::Journal(ReadError::Api { source, .. }))
+            | Self::Read(ReadError::Api { source, .. }) => source.is_passing(),
+            Self::Append(error) => matches!(error, AppendError::Unknown { .. }),
+            _ => false,
         }
-        Joining::Diverged { differences } => Err(RecoverError::Diverged(differences)),
     }
 }
 

@@ -55,6 +55,13 @@ pub const LEASE: Duration = Duration::from_secs(3);
 pub const GRACE: Duration = Duration::from_secs(1);
 /// A leader appends at least this often.
 pub const TICK: Duration = Duration::from_millis(500);
+/// A journal that is silent for so long has no leader: four ticks, and below a worker's lease.
+pub const LEADER_SILENCE: Duration = Duration::from_secs(2);
+/// How long a command is held while nobody leads, and how long one that was forwarded may stay unconfirmed.
+pub const HOLD: Duration = Duration::from_secs(5);
+/// Commands that one coordinator holds, and their bytes: bounds its memory while nobody leads.
+pub const HELD_COMMANDS: usize = 16_384;
+pub const HELD_BYTES: usize = 64 * 1024 * 1024;
 /// A VM's checkpoint that travels in a report and stands in the journal.
 pub const CHECKPOINT_BYTES: usize = 16 * 1024;
 /// Checkpoints that a VM keeps by name, and their bytes in all: its row in the ledger holds them. The oldest give way.

@@ -30,6 +30,10 @@ pub enum Subject {
     VmTelemetry { user: UserId, vm: VmId },
     /// `journal`.
     Journal,
+    /// `coordinator.<epoch>.forward`: commands that another coordinator took, to the leader of that epoch.
+    Forward { epoch: u64 },
+    /// `coordinator.peers`: coordinators ask one another how far they are.
+    Peers,
 }
 
 /// The prefix of every subject; clients may not name a reply subject below it.
@@ -37,6 +41,8 @@ pub const PREFIX: &str = "bioxen.v1";
 pub const RESERVED_REPLY_PREFIXES: [&str; 2] = ["bioxen.", "$"];
 pub const ALL_COMMANDS: &str = "bioxen.v1.cmd.>";
 pub const ALL_OPERATORS: &str = "bioxen.v1.ops.>";
+/// What clients' commands and operators' start with.
+pub const COMMAND_PREFIXES: [&str; 2] = ["bioxen.v1.cmd.", "bioxen.v1.ops."];
 pub const ALL_REPORTS: &str = "bioxen.v1.worker.*.*.report";
 pub const ALL_SUBMITS: &str = "bioxen.v1.submit.*";
 pub const ALL_EVENTS: &str = "bioxen.v1.evt.>";
@@ -108,6 +114,8 @@ impl fmt::Display for Subject {
             Self::WorkerTelemetry { worker } => write!(f, ".tel.worker.{worker}"),
             Self::VmTelemetry { user, vm } => write!(f, ".tel.vm.{user}.{vm}"),
             Self::Journal => f.write_str(".journal"),
+            Self::Forward { epoch } => write!(f, ".coordinator.{epoch}.forward"),
+            Self::Peers => f.write_str(".coordinator.peers"),
         }
     }
 }
@@ -146,6 +154,8 @@ impl FromStr for Subject {
             ["tel", "worker", worker] => Self::WorkerTelemetry { worker: worker.parse()? },
             ["tel", "vm", user, vm] => Self::VmTelemetry { user: user.parse()?, vm: vm.parse()? },
             ["journal"] => Self::Journal,
+            ["coordinator", "peers"] => Self::Peers,
+            ["coordinator", epoch, "forward"] => Self::Forward { epoch: epoch.parse().map_err(|_| shape())? },
             _ => return Err(shape()),
         })
     }
@@ -197,6 +207,8 @@ mod tests {
             Subject::WorkerTelemetry { worker },
             Subject::VmTelemetry { user: user.clone(), vm: vm.clone() },
             Subject::Journal,
+            Subject::Forward { epoch: 7 },
+            Subject::Peers,
         ];
         for verb in Verb::ALL {
             all.push(Subject::Command { user: user.clone(), verb: *verb, vm: Some(vm.clone()) });

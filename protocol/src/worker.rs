@@ -188,6 +188,8 @@ pub enum WorkerCommand {
     },
     /// The digest of a heartbeat differs from the journal's view.
     SendInventory { epoch: u64 },
+    /// A new leader leads: send a heartbeat at once.
+    Beat { epoch: u64 },
     /// Request and reply: [`VmQueryReply`].
     Query { key: VmKey, generation: Generation, with: QueryExtra },
     /// Process code for a VM that it holds.

@@ -120,6 +120,7 @@ impl Worker {
                 self.tell(told, out);
                 self.tell_changes(out);
             }
+            WorkerCommand::Beat { .. } => self.beat(now, out),
             WorkerCommand::SendInventory { .. } => {
                 let vms = self.vms.inventory().cloned().collect();
                 self.report(WorkerReport::Inventory { vms }, out);
@@ -156,6 +157,7 @@ fn epoch_of(command: &WorkerCommand) -> Option<u64> {
         | WorkerCommand::BootRefused { epoch, .. }
         | WorkerCommand::RegisterAgain { epoch }
         | WorkerCommand::Desire { epoch, .. }
+        | WorkerCommand::Beat { epoch }
         | WorkerCommand::SendInventory { epoch } => Some(*epoch),
         _ => None,
     }

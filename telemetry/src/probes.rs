@@ -45,6 +45,8 @@ impl Health {
 pub struct Readiness {
     /// By name; `Some` holds why the condition does not hold.
     conditions: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
+    /// What there is to say beside, by name.
+    notes: Arc<Mutex<BTreeMap<&'static str, String>>>,
 }
 
 impl Readiness {
@@ -61,6 +63,16 @@ impl Readiness {
     /// The condition `name` holds.
     pub fn ready(&self, name: &'static str) {
         lock(&self.conditions).insert(name, None);
+    }
+
+    /// Says something that is no condition, such as the role that the program has.
+    pub fn note(&self, name: &'static str, text: impl Into<String>) {
+        lock(&self.notes).insert(name, text.into());
+    }
+
+    /// What was said beside the conditions.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        lock(&self.notes).iter().map(|(name, text)| (*name, text.clone())).collect()
     }
 
     /// Whether every condition holds.

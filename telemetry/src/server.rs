@@ -72,9 +72,10 @@ fn router(metrics: PrometheusHandle, health: Health, readiness: Readiness) -> Ro
 fn ready(readiness: &Readiness) -> impl IntoResponse + use<> {
     let missing = readiness.missing();
     if missing.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
+        let notes = readiness.notes().into_iter().map(|(name, text)| format!("{name}: {text}\n"));
+        return (StatusCode::OK, std::iter::once("ready\n".to_owned()).chain(notes).collect::<String>());
     }
-    let lines = missing.iter().map(|(name, reason)| format!("{name}: {reason}\n")).collect();
+    let lines: String = missing.iter().map(|(name, reason)| format!("{name}: {reason}\n")).collect();
     (StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 

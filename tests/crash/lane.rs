@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::oracle::whole;
-use crate::random::Random;
+use bioxen_tests::Random;
 
 /// An answer that was on its way at a kill arrives within this; a later one is only taken for none.
 const LATE_ANSWER: Duration = Duration::from_millis(100);

@@ -8,15 +8,14 @@
 
 mod lane;
 mod oracle;
-mod random;
 
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
+use bioxen_tests::Random;
 use bioxen_tests::{Options, TestFleet, roomy_worker, verify};
 use lane::{Counts, Lane, resolve, run_lanes};
 use oracle::{check_once_each, check_quotas, check_vms, events_told};
-use random::Random;
 
 const ROUNDS: u32 = 30;
 /// Rounds in which a kill must find unanswered commands.

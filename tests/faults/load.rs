@@ -9,7 +9,7 @@ use async_nats::{Client, Request};
 use bioxen_tests::{TestFleet, ask, code};
 use serde_json::{Value, json};
 
-use crate::random::Random;
+use bioxen_tests::Random;
 
 /// Users, VMs of each, and what one user sends in a second: 200 VMs and 200 commands a second in all.
 pub(crate) const USERS: usize = 20;

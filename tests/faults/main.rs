@@ -8,18 +8,16 @@
 
 mod commits;
 mod load;
-#[path = "../crash/random.rs"]
-mod random;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, jetstream};
+use bioxen_tests::Random;
 use bioxen_tests::{FIRST, Options, START_PATIENCE, TestFleet, ask, leader, signal, verify};
 use commits::now_ns;
 use futures::StreamExt as _;
 use load::{Answers, Load, until_accepted};
-use random::Random;
 use serde_json::Value;
 
 /// Rounds; `make faults` asks for more by BIOXEN_FAULT_ROUNDS.

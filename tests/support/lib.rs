@@ -7,15 +7,19 @@
 
 pub mod cells;
 mod cluster;
+mod coordinators;
 mod process;
+mod random;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
 pub use cluster::Cluster;
+pub use coordinators::{FIRST, leader, peers};
 use process::Process;
-pub use process::{nats_server, program, python};
+pub use process::{nats_server, program, python, signal};
+pub use random::Random;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,6 +58,8 @@ pub struct TestFleet {
     nats: Option<Process>,
     cluster: Option<Cluster>,
     coordinator: Option<Process>,
+    /// Those beside the first, by name.
+    others: Vec<(String, Process)>,
     workers: Vec<(String, Option<Process>)>,
 }
 
@@ -101,7 +107,15 @@ impl TestFleet {
             folder.path().join("nats")
         );
         std::fs::write(folder.path().join("nats.conf"), nats_config).expect("the configuration is written");
-        Self { folder, port: 0, nats: None, cluster: None, coordinator: None, workers: Vec::new() }
+        Self {
+            folder,
+            port: 0,
+            nats: None,
+            cluster: None,
+            coordinator: None,
+            others: Vec::new(),
+            workers: Vec::new(),
+        }
     }
 
     /// The three nats-servers, where there are three.
@@ -255,6 +269,7 @@ impl TestFleet {
 impl Drop for TestFleet {
     fn drop(&mut self) {
         self.workers.clear();
+        self.others.clear();
         self.coordinator = None;
         self.nats = None;
         self.cluster = None;
@@ -289,6 +304,16 @@ pub async fn ask_until(
         assert!(started.elapsed() < START_PATIENCE, "{subject} never answered as expected; last: {answer}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// What an HTTP server on this machine shows, its headers included.
+pub fn http_get(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("somebody listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bioxen\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("it reads");
+    let mut page = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut page).expect("it answers");
+    page
 }
 
 /// The code of an error answer, or "" where it is none.

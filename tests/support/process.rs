@@ -31,6 +31,12 @@ pub fn python() -> Command {
     Command::new(path)
 }
 
+/// Sends a signal by its name, without SIG.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent to {pid}");
+}
+
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -67,8 +73,13 @@ impl Process {
     }
 
     pub(crate) fn wait_for_line(&mut self, start: &str, patience: Duration) {
+        self.wait_for_any_line(&[start], patience);
+    }
+
+    pub(crate) fn wait_for_any_line(&mut self, starts: &[&str], patience: Duration) {
         let started = Instant::now();
-        while !self.seen.iter().any(|line| line.starts_with(start)) {
+        let start = starts.join(" or ");
+        while !self.seen.iter().any(|line| starts.iter().any(|start| line.starts_with(start))) {
             match self.lines.recv_timeout(patience.saturating_sub(started.elapsed())) {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Timeout) => self.fail(&format!("did not say {start:?} in time")),
@@ -100,9 +111,7 @@ impl Process {
     }
 
     pub(crate) fn stop(self, patience: Duration) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM could not be sent to {pid}");
+        signal(self.child.id(), "TERM");
         self.wait_for_end(patience);
     }
 

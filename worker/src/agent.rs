@@ -325,6 +325,10 @@ impl Agent {
                 self.lease.hear(epoch)?;
                 self.send_inventory().await;
             }
+            WorkerCommand::Beat { epoch } => {
+                self.lease.hear(epoch)?;
+                self.announce().await;
+            }
             WorkerCommand::Execute { epoch, key, generation, process } => {
                 self.lease.hear(epoch)?;
                 self.backend.execute(&key, generation, process);

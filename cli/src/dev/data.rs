@@ -58,8 +58,9 @@ impl DataDir {
         self.path.join("worker.toml")
     }
 
-    pub(super) fn ledger(&self) -> PathBuf {
-        self.path.join("ledger")
+    /// Of the coordinator with this number, from 1.
+    pub(super) fn ledger(&self, number: u16) -> PathBuf {
+        if number == 1 { self.path.join("ledger") } else { self.path.join(format!("ledger-{number}")) }
     }
 
     pub(super) fn logs(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! `bioxen dev`: a whole fleet on this machine, until interrupted.
 //!
 //! ```text
-//!  bioxen dev --starts--> nats-server --> bioxen-coordinator --> bioxen-worker x N
+//!  bioxen dev --starts--> nats-server --> bioxen-coordinator x N --> bioxen-worker x N
 //!             --stops---> workers, coordinator, nats-server; if we are killed, the kernel kills them
 //! ```
 //!
@@ -34,6 +34,7 @@ const NATS_MONITORS: &str = "Starting http monitor on ";
 const NATS_READY: &str = "Server is ready";
 const OURS: &str = "bioxen-";
 const LEADS: &str = "bioxen-coordinator leads";
+const FOLLOWS: &str = "bioxen-coordinator follows";
 const REGISTERED: &str = "bioxen-worker registered";
 
 /// Prints `bioxen ready ..` once commands are served, then runs until interrupted.
@@ -45,6 +46,9 @@ pub(crate) struct DevArgs {
     /// Where journal, ledger and logs are kept; a later start goes on from there
     #[arg(long, default_value = "bioxen-data")]
     data: PathBuf,
+    /// How many coordinators: one leads, the others take over where it ends
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=5))]
+    coordinators: u16,
     /// How many workers
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -69,8 +73,8 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
         asked = asked_to_end() => asked.map_err(Failure::from),
         failure = serve(&mut children, &programs, &data, &args) => Err(failure),
     };
-    let workers = children.stop(|name| name != NATS && name != COORDINATOR).await;
-    let coordinator = children.stop(|name| name == COORDINATOR).await;
+    let workers = children.stop(|name| name != NATS && !name.starts_with(COORDINATOR)).await;
+    let coordinator = children.stop(|name| name.starts_with(COORDINATOR)).await;
     let nats = children.stop(|_| true).await;
     done.and(workers).and(coordinator).and(nats)
 }
@@ -107,10 +111,17 @@ async fn bring_up(
     });
     let (url, monitoring_url) = ready.await?;
 
-    let mut coordinator = Command::new(&programs.coordinator);
-    coordinator.args(["--url", &url, "--http-port", "0", "--monitoring-url", &monitoring_url]);
-    coordinator.arg("--data").arg(data.ledger()).arg("--config").arg(data.coordinator_toml()).args(packs());
-    children.start(COORDINATOR, coordinator).await?;
+    for number in 1..=args.coordinators {
+        let mut coordinator = Command::new(&programs.coordinator);
+        coordinator.args(["--url", &url, "--http-port", "0", "--monitoring-url", &monitoring_url]);
+        coordinator
+            .arg("--name")
+            .arg(format!("{COORDINATOR}-{number}"))
+            .arg("--data")
+            .arg(data.ledger(number));
+        coordinator.arg("--config").arg(data.coordinator_toml()).args(packs());
+        children.start(&child_of(number), coordinator).await?;
+    }
     for number in 1..=workers {
         let name = format!("worker-{number}");
         let mut worker = Command::new(&programs.worker);
@@ -118,16 +129,25 @@ async fn bring_up(
         worker.arg("--config").arg(data.worker_toml()).args(packs());
         children.start(&name, worker).await?;
     }
-    let mut up = Up::default();
+    let mut up = Up { coordinators: usize::from(args.coordinators), ..Up::default() };
     let all = || format!("a leading coordinator and {workers} registered workers");
     let up = children.until(&all(), move |line| up.saw(line, usize::from(workers))).await?;
     announce(&url, data, &up).map_err(Failure::other)
 }
 
+/// The first keeps the plain name, in the list of parts and in its log.
+fn child_of(number: u16) -> String {
+    if number == 1 { COORDINATOR.to_owned() } else { format!("{COORDINATOR}-{number}") }
+}
+
 /// What the children of this run have said of themselves.
 #[derive(Debug, Default, Clone)]
 struct Up {
+    /// How many shall lead or follow.
+    coordinators: usize,
     leads: bool,
+    /// Those that lead or follow.
+    joined: Vec<String>,
     registered: Vec<String>,
     /// (child, address)
     metrics: Vec<(String, String)>,
@@ -139,12 +159,17 @@ impl Up {
             return None;
         }
         self.leads |= line.text.starts_with(LEADS);
+        let has_joined = line.text.starts_with(LEADS) || line.text.starts_with(FOLLOWS);
+        if has_joined && !self.joined.contains(&line.child) {
+            self.joined.push(line.child.clone());
+        }
         if line.text.starts_with(REGISTERED) && !self.registered.contains(&line.child) {
             self.registered.push(line.child.clone());
         }
         let metrics = line.text.split_whitespace().find_map(|word| word.strip_prefix("metrics="));
         self.metrics.extend(metrics.map(|at| (line.child.clone(), at.to_owned())));
-        (self.leads && self.registered.len() >= workers).then(|| self.clone())
+        (self.leads && self.joined.len() >= self.coordinators && self.registered.len() >= workers)
+            .then(|| self.clone())
     }
 }
 

@@ -82,6 +82,17 @@ fn as_error<S: serde::Serializer>(error: &ErrorBody, serializer: S) -> Result<S:
 }
 
 impl ReplyTo {
+    /// Whoever sent this message, in the encoding that it has.
+    pub(crate) fn to(message: &async_nats::Message) -> Self {
+        let content_type = message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("Content-Type"))
+            .map(|kind| kind.as_str());
+        let encoding = Encoding::detect(content_type, &message.payload).unwrap_or(crate::intake::FALLBACK);
+        Self { subject: message.reply.clone(), encoding }
+    }
+
     /// Publishes the answer, where somebody waits for one.
     pub(crate) async fn send(&self, client: &Client, reply: &Reply) {
         let Some(subject) = &self.subject else { return };

@@ -62,6 +62,8 @@ pub enum BackupError {
     #[error("bucket {bucket}: {source}")]
     Bucket { bucket: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(transparent)]
+    Buckets(#[from] crate::buckets::BucketError),
+    #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] ReadError),

@@ -4,16 +4,14 @@
 use std::time::Duration;
 
 use async_nats::Client;
-use bioxen_protocol::client::PackageStore;
 use bioxen_protocol::id::OperatorId;
-use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
-use bioxen_protocol::worker::RESULTS_BUCKET;
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::check::{EMPTY_STREAM, batches, check, records};
 use super::objects::{self, BUCKETS};
 use super::{Archive, BackupError, PartKind};
+use crate::buckets;
 use crate::driver::wall_ms;
 use crate::fleet::entry::Entry;
 use crate::journal::api::{self, code};
@@ -22,7 +20,6 @@ use crate::journal::streams::{self, StreamSettings};
 use crate::journal::{Batch, Hash, Journal, Patience, server};
 use crate::ledger::StoredBatch;
 use crate::projector::copies::AuditWriter;
-use crate::recordings::ensure;
 use crate::snapshot::{SNAPSHOTS_BUCKET, Shadow, SnapshotStore};
 
 /// How long one request may take.
@@ -110,19 +107,7 @@ async fn refuse_unless_empty(client: &Client) -> Result<(), BackupError> {
 
 async fn make_streams(client: &Client, settings: &StreamSettings) -> Result<(), BackupError> {
     streams::ensure(client, settings, WAIT).await?;
-    let replicas = settings.replicas;
-    let failed = |bucket: &str, source: Box<dyn std::error::Error + Send + Sync>| BackupError::Bucket {
-        bucket: bucket.to_owned(),
-        source,
-    };
-    for (bucket, what) in
-        [(RESULTS_BUCKET, "what VMs recorded"), (CHECKPOINTS_BUCKET, "what workers packed of their VMs")]
-    {
-        ensure(client, bucket, what, replicas).await.map_err(|error| failed(bucket, error.into()))?;
-    }
-    SnapshotStore::ensure(client, replicas).await?;
-    let packages = PackageStore::ensure(client, replicas).await;
-    packages.map_err(|error| failed(bioxen_protocol::package::PACKAGES_BUCKET, error.into()))
+    Ok(buckets::ensure(client, settings.replicas).await?)
 }
 
 /// Records as they were. Where the stream was behind its journal, the last entry's are left to be published again.

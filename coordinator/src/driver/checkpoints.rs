@@ -78,6 +78,11 @@ impl Checkpoints {
         self.asking.values().chain(&self.put_off).any(|incoming| incoming.submit_sequence.is_some())
     }
 
+    /// Whether any command waits.
+    pub(super) fn any_waits(&self) -> bool {
+        !self.asking.is_empty() || !self.put_off.is_empty()
+    }
+
     /// Whether a command about this VM waits.
     fn waits(&self, key: &VmKey) -> bool {
         self.asking.values().chain(&self.put_off).any(|incoming| target(incoming).as_ref() == Some(key))
@@ -204,7 +209,7 @@ impl Driver {
     }
 
     /// Takes up what waited and need not any more.
-    fn take_put_off(&mut self, state: &mut State) -> Result<(), DriverError> {
+    pub(super) fn take_put_off(&mut self, state: &mut State) -> Result<(), DriverError> {
         // Taken out first: each waits for those ahead of it alone.
         let mut waiting = std::mem::take(&mut state.checkpoints.put_off);
         while let Some(incoming) = waiting.pop_front() {

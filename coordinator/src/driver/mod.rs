@@ -9,12 +9,13 @@
 //! ```
 //!
 //! While one append is in flight, the next batch is decided on the state so reached. That is safe because nothing leaves
-//! before its own batch's acknowledgement, and a leader that loses the journal drops everything and stops.
+//! before its own batch's acknowledgement, and a leader that loses the journal drops everything and follows.
 
 mod batch;
 mod changes;
 mod checkpoints;
 mod counted;
+mod end;
 mod processes;
 mod readings;
 mod refusals;
@@ -28,21 +29,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::Client;
-use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::UserId;
-use bioxen_protocol::limits::TICK;
-use bioxen_telemetry::{Health, Readiness};
+use bioxen_protocol::limits::{LEASE, TICK};
+use bioxen_telemetry::Health;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::answer::Reply;
 use crate::answer::outbox::Outgoing;
 use crate::connection::Connection;
+use crate::feed::Feed;
 use crate::fleet::Fleet;
 use crate::fleet::entry::Entry;
+use crate::fleet::format::Format;
 use crate::intake::{Lanes, Report};
 use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
 use crate::leases::Leases;
-use crate::ledger::{Committer, LedgerError};
+use crate::ledger::LedgerError;
 use crate::projector::Progress;
 use crate::snapshot::keeper::Keeper;
 use batch::{Filling, Sealed};
@@ -52,8 +53,6 @@ use waiting::Waiting;
 
 /// The ledger may lag by this much before admission waits.
 const LEDGER_LAG: Duration = Duration::from_secs(1);
-/// How long the end may take where nats-server does not answer.
-const LONGEST_END: Duration = Duration::from_secs(10);
 /// A driver that did not tick for longer was held up, and judges no lease by that time.
 const LONGEST_AWAY: Duration = Duration::from_secs(1);
 /// Alerts raised with one batch; the rest with the next.
@@ -84,7 +83,7 @@ pub(crate) struct Driver {
     pub(crate) fleet: Fleet,
     pub(crate) fleet_id: String,
     pub(crate) position: Position,
-    pub(crate) committer: Arc<Committer>,
+    pub(crate) feed: Feed,
     pub(crate) ledger_fatal: oneshot::Receiver<LedgerError>,
     pub(crate) projector: mpsc::Sender<Arc<JournalBatch>>,
     pub(crate) progress: watch::Receiver<Progress>,
@@ -92,11 +91,12 @@ pub(crate) struct Driver {
     pub(crate) keeper: Keeper,
     pub(crate) outbox: mpsc::UnboundedSender<Vec<Outgoing>>,
     pub(crate) lanes: Lanes,
+    /// Formats that every live coordinator knows.
+    pub(crate) formats: mpsc::Receiver<Format>,
     /// How far the submit stream was decided on.
     pub(crate) decided: watch::Sender<u64>,
     pub(crate) stats: Stats,
     pub(crate) health: Health,
-    pub(crate) readiness: Readiness,
 }
 
 /// The driver's own state beside the fleet.
@@ -116,17 +116,17 @@ struct State {
     sent: Instant,
     last_append: Instant,
     epoch: u64,
+    /// When this one began to lead.
+    began: Instant,
+    /// The next batch ends with `Resign`, and nothing follows it.
+    resigns: bool,
 }
 
 type Append = std::pin::Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send>>;
 
 impl Driver {
-    /// Leads until told to stop, or until it may not lead any more.
-    pub(crate) async fn run(
-        mut self,
-        config: Vec<Entry>,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), DriverError> {
+    /// Leads from the acknowledgement of its own `Leader` entry until told to stop, or until it may not lead any more.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DriverError> {
         let now = Instant::now();
         let mut state = State {
             filling: Filling::default(),
@@ -141,13 +141,13 @@ impl Driver {
             ticked: now,
             sent: now,
             last_append: now,
-            epoch: self.fleet.epoch + 1,
+            epoch: self.fleet.epoch,
+            began: now,
+            resigns: false,
         };
         // What the leader before granted may still stand.
         self.count_leases_anew(&mut state);
-        for entry in config {
-            self.evolve(&mut state, entry)?;
-        }
+        self.ask_for_heartbeats(&mut state);
         let led = self.lead(&mut state, &mut stop).await;
         self.step_down(&mut state, &led).await;
         led
@@ -173,7 +173,7 @@ impl Driver {
                 // More may wait; but an acknowledgement goes first.
                 tokio::task::yield_now().await;
             }
-            if append.is_none() && (state.filling.needs_append() || state.filling.has_effects()) {
+            if append.is_none() && (owes_append(state) || state.filling.has_effects()) {
                 continue;
             }
             let deadline = state.waiting.next_deadline();
@@ -187,14 +187,8 @@ impl Driver {
                 failed = &mut self.ledger_fatal => {
                     return Err(failed.unwrap_or(LedgerError::Ended).into());
                 }
-                changed = stop.changed() => {
-                    if changed.is_err() || *stop.borrow() {
-                        let finished = tokio::time::timeout(LONGEST_END, self.finish(state, append)).await;
-                        return finished.unwrap_or_else(|_| {
-                            tracing::warn!("the journal does not answer: what was not acknowledged is told to be unknown");
-                            Ok(())
-                        });
-                    }
+                _ = stop.wait_for(|stop| *stop) => {
+                    return self.end(state, append).await;
                 }
                 () = until(deadline) => {
                     let stats = self.stats.clone();
@@ -202,6 +196,7 @@ impl Driver {
                     self.send(due);
                 }
                 _ = ticks.tick() => self.tick(state)?,
+                Some(format) = self.formats.recv() => self.evolve(state, Entry::Activate { format })?,
                 Some(report) = self.lanes.reports.recv() => self.take_report(state, report, open)?,
                 Some(fetched) = state.checkpoints.fetched(), if open => self.take_fetched(state, fetched)?,
                 Some(submitted) = self.lanes.submits.recv(), if open && !hold_submits => self.take_command(state, submitted)?,
@@ -212,7 +207,7 @@ impl Driver {
 
     /// Whether more may be decided now.
     fn may_take(&self, state: &State) -> bool {
-        !state.filling.is_full() && self.committer.lag().age <= LEDGER_LAG
+        !state.filling.is_full() && self.feed.committer.lag().age <= LEDGER_LAG
     }
 
     /// Takes what waits in the lanes; true where it stopped for its own bound.
@@ -281,7 +276,7 @@ impl Driver {
 
     fn show_figures(&self) {
         use crate::metrics as name;
-        let lag = self.committer.lag();
+        let lag = self.feed.committer.lag();
         metrics::gauge!(name::LEDGER_LAG_BYTES).set(lag.bytes as f64);
         metrics::gauge!(name::LEDGER_LAG_SECONDS).set(lag.age.as_secs_f64());
         metrics::gauge!(name::WAITING_COMMANDS).set(self.lanes.commands.lock().len() as f64);
@@ -310,54 +305,12 @@ impl Driver {
         }
         metrics::gauge!(name::RESERVED, "resource" => "memory_kb").set(held.memory_kb as f64);
     }
+}
 
-    /// Decides, appends and answers all that has arrived, then hands the ledger over complete.
-    async fn finish(&mut self, state: &mut State, mut append: Option<Append>) -> Result<(), DriverError> {
-        self.lanes.close().await;
-        loop {
-            while self.take_waiting(state)? {}
-            if let Some(append) = append.take() {
-                let sequence = append.await?;
-                self.acknowledged(state, sequence).await?;
-            }
-            append = self.send_next(state)?;
-            if append.is_none() && !state.filling.needs_append() && self.lanes.commands.lock().len() == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Tells everybody whose command was not acknowledged that its outcome is unknown.
-    async fn step_down(&mut self, state: &mut State, led: &Result<(), DriverError>) {
-        self.readiness.not_ready("leads", "it has stepped down");
-        self.lanes.close().await;
-        let unknown = || {
-            let message = "outcome unknown: the coordinator stepped down; retry with the same request_id";
-            Reply::Error(ErrorBody::new(Code::Timeout, message))
-        };
-        if let Err(error) = led {
-            tracing::error!(%error, "the driver ends");
-        }
-        let sealed = state.in_flight.take().map(|sealed| sealed.released).unwrap_or_default();
-        let filling = std::mem::take(&mut state.filling);
-        let effects = sealed.effects.into_iter().chain(filling.effects);
-        let waiters = sealed.waiters.into_iter().chain(filling.waiters);
-        let not_taken: Vec<_> = {
-            let mut waiting = self.lanes.commands.lock();
-            std::iter::from_fn(|| waiting.pop()).map(|incoming| incoming.reply_to).collect()
-        };
-        let unanswered = effects
-            .filter_map(Outgoing::into_reply_to)
-            .chain(waiters.map(|waiter| waiter.reply_to))
-            .chain(state.waiting.drain())
-            .chain(processes::drain(&mut state.processes))
-            .chain(state.checkpoints.drain())
-            .chain(not_taken);
-        for reply_to in unanswered {
-            reply_to.send(&self.client, &unknown()).await;
-        }
-        self.client.flush().await.ok();
-    }
+/// Whether something waits for an append. A new leader gives leases at once, for those of its predecessor run out.
+fn owes_append(state: &State) -> bool {
+    let owes_leases = !state.filling.grants.is_empty() && state.began.elapsed() < LEASE;
+    state.filling.needs_append() || state.resigns || owes_leases
 }
 
 /// Milliseconds since 1970.

@@ -187,6 +187,15 @@ impl Driver {
         }
     }
 
+    /// Has every worker beat at once: what the leader before granted runs out.
+    pub(super) fn ask_for_heartbeats(&self, state: &mut State) {
+        for (worker, known) in self.fleet.workers.iter().filter(|(_, known)| known.live) {
+            let (worker, boot) = (worker.clone(), known.boot.clone());
+            let command = WorkerCommand::Beat { epoch: state.epoch };
+            state.filling.effects.push(Outgoing::Worker { worker, boot, command });
+        }
+    }
+
     /// Decides on what nobody waits for. The core never refuses a report.
     fn take(&mut self, state: &mut State, command: &Command) -> Result<(), DriverError> {
         let Ok(decided) = self.fleet.decide(self.now_ms(), command) else { return Ok(()) };

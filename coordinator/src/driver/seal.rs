@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bioxen_protocol::id::VmKey;
+use bioxen_protocol::limits::LEADER_SILENCE;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{ProcessEnd, WorkerCommand};
 
 use super::batch::{Filling, Released, Sealed};
-use super::{Append, Driver, DriverError, State};
+use super::{Append, Driver, DriverError, State, owes_append};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::entry::Entry;
 use crate::fleet::{Forget, Touched};
 use crate::intake::ensemble::make_member;
 use crate::journal::batch::FORMAT;
 use crate::journal::{AppendError, Batch, JournalBatch, Position};
-use crate::ledger::LedgerWrite;
 use crate::rows;
 
 /// VMs in one message to a worker: bounds the message far below the bus's own limit.
@@ -27,7 +27,9 @@ const ENDS_AT_ONCE: usize = 256;
 impl Driver {
     /// Sends the batch that was filled; releases at once what needs no append.
     pub(super) fn send_next(&mut self, state: &mut State) -> Result<Option<Append>, DriverError> {
-        if !state.filling.needs_append() && !self.fleet.ends_are_due() {
+        // Whoever has not appended for so long may have been deposed, and must not answer reads before it knows.
+        let is_sure = state.sent.elapsed() < LEADER_SILENCE || !state.filling.has_effects();
+        if !owes_append(state) && !self.fleet.ends_are_due() && is_sure {
             let released = self.release_reads(state);
             self.release(state, released);
             return Ok(None);
@@ -77,6 +79,10 @@ impl Driver {
         }
         if !state.filling.is_full() {
             self.fleet.queue_is_blocked();
+        }
+        if state.resigns {
+            let coordinator = self.fleet.leader.clone().unwrap_or_default();
+            self.evolve(state, Entry::Resign { epoch: state.epoch, coordinator })?;
         }
         if state.filling.entries.is_empty() {
             self.evolve(state, Entry::Tick)?;
@@ -147,22 +153,18 @@ impl Driver {
         state.last_append = Instant::now();
         let Sealed { batch, payload, hash, rows, released } = sealed;
         self.position = Position { sequence, index: batch.last_index(), hash };
-        if let Some(Entry::Leader { epoch, .. }) = batch.entries.first() {
-            self.count_leases_anew(state);
-            self.readiness.ready("leads");
-            crate::say_leads(*epoch, batch.incarnation, batch.first_index);
-        }
         super::counted::count(&batch.entries);
         self.release(state, released);
         self.decided.send_replace(batch.submit_sequence);
-        let write = LedgerWrite::new(&batch, sequence, hash, payload.clone(), rows);
         let batch = Arc::new(JournalBatch { sequence, hash, payload, batch });
         self.keeper.feed(&batch);
         // A projector that is behind reads the journal for what it misses here.
-        if let Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) = self.projector.try_send(batch) {
+        if let Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) =
+            self.projector.try_send(Arc::clone(&batch))
+        {
             return Err(DriverError::Projector("its channel is closed".to_owned()));
         }
-        self.committer.submit(write).await?;
+        self.feed.pass(&batch, rows).await?;
         Ok(())
     }
 

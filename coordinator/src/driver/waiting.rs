@@ -94,6 +94,16 @@ impl Waiting {
         answers
     }
 
+    pub(super) fn any(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
+    /// The answers of all, with the states as they are.
+    pub(super) fn give_up(&mut self, done: &mut impl FnMut(&Waiter)) -> Vec<Outgoing> {
+        let waiting: Vec<u64> = self.waiters.keys().copied().collect();
+        waiting.into_iter().filter_map(|id| self.finish(id, done)).collect()
+    }
+
     /// Everybody that still waits, when the leader steps down.
     pub(super) fn drain(&mut self) -> Vec<ReplyTo> {
         std::mem::take(&mut self.waiters).into_values().map(|waiter| waiter.reply_to).collect()

@@ -18,6 +18,7 @@ use super::account::UserLimits;
 use super::alerts::Alerted;
 use super::amounts::Amounts;
 use super::checkpoint::Taken;
+use super::format::Format;
 
 /// Who asked for what, on every entry that a command caused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,10 @@ pub struct Request {
 pub enum Entry {
     /// A coordinator leads from here on.
     Leader { epoch: u64, coordinator: String },
+    /// The leader has ended what it had taken and leads no longer: the last entry of its epoch.
+    Resign { epoch: u64, coordinator: String },
+    /// Every live coordinator knows this format: it may be written from here on, and is never taken back.
+    Activate { format: Format },
     /// The leader lives; also the entry of a batch that only moves the submit cursor.
     Tick,
     /// The limits that hold from here on.
@@ -205,6 +210,8 @@ impl Entry {
             Self::Checkpointed(taken) => Some(&taken.key),
             Self::Recovered(found) => Some(&found.key),
             Self::Leader { .. }
+            | Self::Resign { .. }
+            | Self::Activate { .. }
             | Self::Tick
             | Self::Configured { .. }
             | Self::Registered { .. }

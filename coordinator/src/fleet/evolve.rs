@@ -25,7 +25,12 @@ impl Fleet {
         self.next_index += 1;
         self.time_ms = self.time_ms.max(time_ms);
         match entry {
-            Entry::Leader { epoch, .. } => self.epoch = *epoch,
+            Entry::Leader { epoch, coordinator } => {
+                self.epoch = *epoch;
+                self.leader = Some(coordinator.clone());
+            }
+            Entry::Resign { .. } => self.leader = None,
+            Entry::Activate { format } => self.format = self.format.max(*format),
             Entry::Tick | Entry::Rejected(_) => {}
             Entry::Configured { config } => {
                 self.config = config.clone();

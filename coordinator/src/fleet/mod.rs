@@ -18,6 +18,7 @@ mod decide;
 pub mod ensemble;
 pub mod entry;
 mod evolve;
+pub mod format;
 pub mod idempotency;
 mod incarnation;
 mod levels;
@@ -46,6 +47,7 @@ pub use process::{code_digest, lost as lost_process};
 use account::Account;
 use alerts::Measure;
 use amounts::Amounts;
+use format::Format;
 use vm::Vm;
 use worker::Worker;
 
@@ -54,6 +56,10 @@ use worker::Worker;
 pub struct Fleet {
     pub incarnation: u64,
     pub epoch: u64,
+    /// The coordinator that leads in this epoch; none before the first, and where the last has resigned.
+    pub leader: Option<String>,
+    /// What may be written into the journal.
+    pub format: Format,
     /// The index that the next entry gets; the first is 1.
     pub next_index: u64,
     /// Time of the last entry, in milliseconds since 1970; never goes back.

@@ -15,6 +15,7 @@ use super::account::{Account, UserLimits};
 use super::alerts::Measure;
 use super::amounts::Amounts;
 use super::ensemble::{Ensemble, Member};
+use super::format::Format;
 use super::idempotency::{Remembered, Requests};
 use super::vm::Vm;
 use super::worker::Worker;
@@ -24,6 +25,10 @@ use super::worker::Worker;
 pub struct Head {
     pub incarnation: u64,
     pub epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    #[serde(default, skip_serializing_if = "Format::is_first")]
+    pub format: Format,
     pub next_index: u64,
     pub time_ms: u64,
     pub submit_sequence: u64,
@@ -70,6 +75,8 @@ impl Fleet {
         Head {
             incarnation: self.incarnation,
             epoch: self.epoch,
+            leader: self.leader.clone(),
+            format: self.format,
             next_index: self.next_index,
             time_ms: self.time_ms,
             submit_sequence: self.submit_sequence,
@@ -91,6 +98,8 @@ impl Fleet {
         let mut fleet = Self {
             incarnation: head.incarnation,
             epoch: head.epoch,
+            leader: head.leader,
+            format: head.format,
             next_index: head.next_index,
             time_ms: head.time_ms,
             submit_sequence: head.submit_sequence,

@@ -1,7 +1,7 @@
 //! Intake: from the bus to bounded queues. It decodes and sorts, never decides, and never waits.
 //!
 //! ```text
-//!  bioxen.v1.cmd.>  bioxen.v1.ops.>  --decode--> FairQueues --\
+//!  bioxen.v1.cmd.>  bioxen.v1.ops.>  --door, decode--> FairQueues --\
 //!  BIOXEN_SUBMIT (in order)          --decode--> one lane   ---> driver
 //!  worker reports                    --decode--> one lane   --/
 //! ```
@@ -9,8 +9,10 @@
 mod calls;
 pub(crate) mod chassis;
 pub(crate) mod decode;
+pub(crate) mod door;
 pub(crate) mod ensemble;
 mod fields;
+mod forward;
 mod operator;
 mod order;
 mod packages;
@@ -33,22 +35,21 @@ use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::package::PackageId;
 use bioxen_protocol::subject;
 use bioxen_protocol::worker::WorkerReport;
-use futures::{FutureExt, StreamExt};
-use tokio::sync::{Notify, mpsc, watch};
+use futures::StreamExt;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::answer::{Reply, ReplyTo};
 use crate::fleet::command::Ask;
 use crate::fleet::entry::Cause;
 use crate::fleet::package::PackageOffer;
+use door::Door;
 use queues::FairQueues;
 
 /// Reports that may wait; what finds it full is dropped, for reports tell levels and come again.
 const WAITING_REPORTS: usize = 16_384;
 /// Durable commands read ahead of the driver.
 const WAITING_SUBMITS: usize = 256;
-/// How long the last messages may take from nats-server into the queues.
-const LONGEST_CLOSE: Duration = Duration::from_secs(2);
 
 /// One message for the driver.
 #[derive(Debug)]
@@ -133,28 +134,15 @@ pub(crate) struct Report {
     pub(crate) report: WorkerReport,
 }
 
-/// The lanes between the bus and the driver.
+/// The lanes between the bus and the driver of a leader.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     pub(crate) commands: Arc<Commands>,
     pub(crate) reports: mpsc::Receiver<Report>,
     pub(crate) submits: mpsc::Receiver<Incoming>,
-    doors: Doors,
-}
-
-/// The subscriptions by which commands come.
-#[derive(Debug)]
-struct Doors {
-    close: watch::Sender<bool>,
-    open: JoinSet<()>,
-}
-
-impl Lanes {
-    /// Lets no further command in, and returns when all that nats-server had handed over waits in the queues.
-    pub(crate) async fn close(&mut self) {
-        self.doors.close.send_replace(true);
-        while self.doors.open.join_next().await.is_some() {}
-    }
+    pub(crate) door: Door,
+    /// What fills them; it ends with them.
+    _filling: JoinSet<()>,
 }
 
 /// The users' queues, and the bell that says that one is not empty.
@@ -171,22 +159,18 @@ impl Commands {
     }
 }
 
-/// Subscribes to everything that a leader hears. Ends with an error only where the connection is gone for good.
+/// Has everything that a leader hears come in: commands through the door and from others, workers' reports.
 pub(crate) async fn start(
     client: &Client,
     limits: ChassisLimits,
+    door: &Door,
+    forwarded: Subscriber,
 ) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
     let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new(), limits });
-    let queue = subject::COORDINATOR_QUEUE.to_owned();
-    let (close, closing) = watch::channel(false);
-    let mut open = JoinSet::new();
-    for all in [subject::ALL_COMMANDS, subject::ALL_OPERATORS] {
-        let messages = client.queue_subscribe(all, queue.clone()).await?;
-        open.spawn(take_all(messages, Arc::clone(&commands), client.clone(), closing.clone()));
-    }
     let (report_sender, reports) = mpsc::channel(WAITING_REPORTS);
     let mut messages = client.subscribe(subject::ALL_REPORTS).await?;
-    tokio::spawn(async move {
+    let mut filling = JoinSet::new();
+    filling.spawn(async move {
         while let Some(message) = messages.next().await {
             match report::decode(&message) {
                 Ok(report) => {
@@ -203,50 +187,9 @@ pub(crate) async fn start(
         }
     });
     client.flush().await.ok();
+    door.take(Arc::clone(&commands), forwarded).await;
     let (submit_sender, submits) = mpsc::channel(WAITING_SUBMITS);
-    let doors = Doors { close, open };
-    Ok((Lanes { commands, reports, submits, doors }, submit_sender))
-}
-
-/// Takes what comes; when told to close, only what is on its way.
-async fn take_all(
-    mut messages: Subscriber,
-    commands: Arc<Commands>,
-    client: Client,
-    mut closing: watch::Receiver<bool>,
-) {
-    let mut reading = JoinSet::new();
-    loop {
-        while reading.try_join_next().is_some() {}
-        tokio::select! {
-            biased;
-            () = async { _ = closing.wait_for(|closing| *closing).await; } => break,
-            message = messages.next() => match message {
-                Some(message) => take(&commands, &client, &mut reading, message).await,
-                None => return,
-            }
-        }
-    }
-    if let Err(error) = no_more(&mut messages, &client).await {
-        tracing::warn!(%error, "nats-server does not answer: commands that it holds for this coordinator stay unanswered");
-    }
-    while let Some(Some(message)) = messages.next().now_or_never() {
-        take(&commands, &client, &mut reading, message).await;
-    }
-    while reading.join_next().await.is_some() {}
-}
-
-/// Has nats-server hand over nothing more, and returns when what it handed over before has arrived.
-///
-/// The client's own `drain` forgets the subscription before it has read the last messages. An end after more messages
-/// than nats-server can count is one at once for the server, and none for the client.
-async fn no_more(messages: &mut Subscriber, client: &Client) -> Result<(), async_nats::Error> {
-    messages.unsubscribe_after(u64::MAX).await?;
-    let inbox = client.new_inbox();
-    let mut round = client.subscribe(inbox.clone()).await?;
-    client.publish(inbox, Vec::new().into()).await?;
-    tokio::time::timeout(LONGEST_CLOSE, round.next()).await?;
-    Ok(())
+    Ok((Lanes { commands, reports, submits, door: door.clone(), _filling: filling }, submit_sender))
 }
 
 /// Sorts one message into its user's queue; answers at once what cannot wait there.
@@ -298,13 +241,17 @@ struct ReservedReply;
 /// The reply subject, unless it is one of ours or the server's: whoever could name those would make us write them.
 fn reply_of(message: &Message) -> Result<Option<NatsSubject>, ReservedReply> {
     match &message.reply {
-        Some(reply) if subject::RESERVED_REPLY_PREFIXES.iter().any(|prefix| reply.starts_with(prefix)) => {
+        Some(reply) if is_reserved(reply) => {
             metrics::counter!(crate::metrics::RESERVED_REPLIES).increment(1);
             tracing::warn!(subject = %message.subject, %reply, "a message was dropped: its reply subject is reserved");
             Err(ReservedReply)
         }
         reply => Ok(reply.clone()),
     }
+}
+
+pub(crate) fn is_reserved(reply: &str) -> bool {
+    subject::RESERVED_REPLY_PREFIXES.iter().any(|prefix| reply.starts_with(prefix))
 }
 
 /// The encoding of an answer to a question that could not be decoded.

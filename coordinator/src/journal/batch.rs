@@ -12,9 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::fleet::entry::Entry;
+use crate::fleet::format::Format;
 
-/// The format that this program writes. It reads this one alone: one it does not know stops it.
-pub const FORMAT: u16 = 1;
+/// The major number of the format that this program reads and writes: another one stops it.
+pub const FORMAT: u16 = Format::NEWEST.major;
 /// An encoded batch's most bytes: half of nats-server's usual `max_payload`.
 pub const MAX_BATCH_BYTES: usize = 512 * 1024;
 /// A batch's most entries.
@@ -72,9 +73,9 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// Entries that became facts together.
+/// Entries that became facts together. A newer minor format may add fields, which are left out of account; a kind of
+/// entry that is not known is never skipped.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(deny_unknown_fields)]
 pub struct Batch {
     pub format: u16,
     pub fleet: String,
@@ -105,12 +106,15 @@ pub enum BatchError {
     #[error("a batch takes {bytes} bytes; the most is {MAX_BATCH_BYTES}: split it")]
     TooLarge { bytes: usize },
     #[error(
-        "a batch has format {found}, this program knows format {FORMAT}: start a version that knows it; \
-         entries are never skipped"
+        "a batch has format {found}, this program knows format {}: start a version that knows format {found}, \
+         or restore a backup made before it was activated; entries are never skipped",
+        Format::NEWEST
     )]
     UnknownFormat { found: u16 },
     #[error(
-        "a batch cannot be decoded ({source}): it is damaged, or of a newer version; entries are never skipped"
+        "a batch cannot be decoded ({source}): it is damaged, or holds what a newer format than {} has: start a \
+         version that knows it; entries are never skipped",
+        Format::NEWEST
     )]
     Undecodable { source: rmp_serde::decode::Error },
     #[error("{bytes} bytes stand after the end of a batch: it is damaged")]
@@ -304,6 +308,31 @@ mod tests {
         assert!(matches!(Batch::decode(&later), Err(BatchError::UnknownFormat { found: 9 })));
         let same_shape = rmp_serde::to_vec_named(&Batch { format: 2, ..batch(vec![Entry::Tick]) }).unwrap();
         assert!(matches!(Batch::decode(&same_shape), Err(BatchError::UnknownFormat { found: 2 })));
+    }
+
+    #[test]
+    fn fields_of_a_newer_minor_format_are_tolerated_and_its_kinds_stop_the_reader() {
+        #[derive(Serialize)]
+        struct Later<T> {
+            #[serde(flatten)]
+            batch: Batch,
+            colour: T,
+        }
+        let written = batch(vec![Entry::Tick]);
+        let later = rmp_serde::to_vec_named(&Later { batch: written.clone(), colour: "blue" }).unwrap();
+        assert_eq!(Batch::decode(&later).unwrap(), written);
+        #[derive(Serialize)]
+        enum LaterEntry {
+            Painted { colour: &'static str },
+        }
+        #[derive(Serialize)]
+        struct LaterBatch {
+            format: u16,
+            entries: Vec<LaterEntry>,
+        }
+        let painted = LaterBatch { format: FORMAT, entries: vec![LaterEntry::Painted { colour: "blue" }] };
+        let error = Batch::decode(&rmp_serde::to_vec_named(&painted).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("Painted") && error.contains("never skipped"), "{error}");
     }
 
     #[test]

@@ -140,6 +140,15 @@ impl Journal {
         Ok(found)
     }
 
+    /// Whether a batch that was read still stands there.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) async fn holds(&self, sequence: u64, hash: &Hash) -> Result<bool, ReadError> {
+        let stored = self.stored_at(sequence).await?;
+        Ok(stored.is_some_and(|stored| Hash::of(&stored.payload) == *hash))
+    }
+
     async fn stored_at(&self, sequence: u64) -> Result<Option<Stored>, ReadError> {
         if sequence == 0 {
             return Ok(None);

@@ -15,6 +15,7 @@
 //!
 //! This module must not interpret entries, decide anything about the fleet, or know sled.
 
+mod age;
 pub(crate) mod api;
 pub mod append;
 pub mod batch;

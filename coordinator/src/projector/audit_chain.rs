@@ -71,6 +71,14 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
         Entry::Leader { epoch, coordinator } => {
             vec![of_fleet(step, "leader", Outcome::Accepted, format!("{coordinator} leads in epoch {epoch}"))]
         }
+        Entry::Resign { epoch, coordinator } => {
+            let note = format!("{coordinator} has given up the lead of epoch {epoch}");
+            vec![of_fleet(step, "resign", Outcome::Accepted, note)]
+        }
+        Entry::Activate { format } => {
+            let note = format!("format {format} is written from here on");
+            vec![of_fleet(step, "format", Outcome::Accepted, note)]
+        }
         Entry::Configured { config } => {
             let note = format!(
                 "{} VMs, ATP {} %, {} ribosomes in all; {} VMs for each user",

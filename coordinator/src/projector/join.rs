@@ -136,6 +136,8 @@ pub(super) fn may_give_events(entry: &Entry) -> bool {
         entry,
         Entry::Tick
             | Entry::Leader { .. }
+            | Entry::Resign { .. }
+            | Entry::Activate { .. }
             | Entry::Configured { .. }
             | Entry::Registered { .. }
             | Entry::LimitsSet { .. }

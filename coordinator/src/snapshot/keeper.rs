@@ -16,11 +16,14 @@ use super::{Shadow, SnapshotError, SnapshotSettings, SnapshotStore};
 use crate::journal::{Journal, JournalBatch};
 use crate::ledger::Applied;
 use crate::metrics as name;
+use crate::peers::Peers;
 use crate::projector::Progress;
 
 /// Batches that may wait before the journal is read for them.
 const BATCHES: usize = 4_096;
-/// Between two attempts at what failed.
+/// The journal is not kept for a follower once it is as large as this.
+const FOLLOWER_BYTES: u64 = 1024 * 1024 * 1024;
+/// Between two attempts at what failed, and two looks at followers that are behind.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long whoever asks for a snapshot waits for it.
 const LONGEST_TAKE: Duration = Duration::from_secs(60);
@@ -41,6 +44,8 @@ pub(crate) struct Keeper {
 pub(crate) struct Readers {
     pub(crate) projector: watch::Receiver<Progress>,
     pub(crate) ledger: watch::Receiver<Option<Applied>>,
+    /// Followers are waited for, within bounds: one that is further behind begins from a snapshot.
+    pub(crate) peers: Peers,
 }
 
 impl Keeper {
@@ -56,7 +61,16 @@ impl Keeper {
         let (orders, received) = mpsc::channel(BATCHES);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let settled = Settled::new(Duration::from_secs(settings.settled_seconds));
-        let work = Work { journal, settings, readers, settled, kept: Vec::new(), last: None, purged: 0 };
+        let work = Work {
+            journal,
+            settings,
+            readers,
+            settled,
+            kept: Vec::new(),
+            last: None,
+            purged: 0,
+            asked: None,
+        };
         std::thread::Builder::new()
             .name("snapshots".to_owned())
             .spawn(move || runtime.block_on(work.run(received)))?;
@@ -105,6 +119,8 @@ struct Work {
     last: Option<Last>,
     /// The journal holds nothing before this sequence.
     purged: u64,
+    /// When followers were asked last how far they are, and one was behind.
+    asked: Option<Instant>,
 }
 
 impl Work {
@@ -228,6 +244,24 @@ impl Work {
         Ok(taken)
     }
 
+    /// Whether a follower still has to read below this snapshot, and the journal is small enough to wait for it.
+    async fn is_waited_for(&mut self, floor: Kept) -> Result<bool, SnapshotError> {
+        if self.asked.is_some_and(|asked| asked.elapsed() < PAUSE) {
+            return Ok(true);
+        }
+        self.asked = Some(Instant::now());
+        let peers = self.readers.peers.gather().await;
+        let Some(slowest) =
+            peers.iter().min_by_key(|peer| peer.index).filter(|peer| peer.index < floor.index)
+        else {
+            self.asked = None;
+            return Ok(false);
+        };
+        let is_small = self.journal.state().await?.bytes < FOLLOWER_BYTES;
+        tracing::debug!(peer = slowest.name, peer_index = slowest.index, is_small, "a follower is behind");
+        Ok(is_small)
+    }
+
     /// Purges what nobody needs any more: first the journal, then the snapshots before what is left.
     async fn compact(&mut self, store: &SnapshotStore) -> Result<(), SnapshotError> {
         let passed = {
@@ -239,6 +273,9 @@ impl Work {
         let Some(floor) = floor(&self.kept, settled).filter(|floor| floor.sequence > self.purged) else {
             return Ok(());
         };
+        if self.is_waited_for(floor).await? {
+            return Ok(());
+        }
         // The snapshot's own batch stays: a ledger that ends with it still joins.
         let batches = self.journal.purge_before(floor.sequence).await?;
         self.purged = floor.sequence;

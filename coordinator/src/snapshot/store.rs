@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_nats::jetstream;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
-use async_nats::{Client, jetstream};
 use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
@@ -58,15 +58,6 @@ impl SnapshotStore {
         }
         let bucket = jetstream::new(client.clone()).get_object_store(SNAPSHOTS_BUCKET).await;
         Ok(Some(Self { bucket: bucket.map_err(failed)? }))
-    }
-
-    /// Makes the bucket where it is not there yet.
-    ///
-    /// # Errors
-    /// When JetStream refuses or does not answer.
-    pub async fn ensure(client: &Client, replicas: u8) -> Result<(), SnapshotError> {
-        let made = crate::recordings::ensure(client, SNAPSHOTS_BUCKET, "the fleet at an index", replicas);
-        made.await.map_err(failed)
     }
 
     /// All of them, by index.

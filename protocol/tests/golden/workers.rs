@@ -123,6 +123,7 @@ fn commands(golden: &mut Golden) {
     let refused = WorkerCommand::BootRefused { epoch: 3, holder: "b0a0".to_owned(), retry_after_ms: 4_000 };
     golden.internal("command_boot_refused", &refused);
     golden.internal("command_register_again", &WorkerCommand::RegisterAgain { epoch: 3 });
+    golden.internal("command_beat", &WorkerCommand::Beat { epoch: 3 });
     golden.internal("command_send_inventory", &WorkerCommand::SendInventory { epoch: 3 });
     golden.internal(
         "command_query",

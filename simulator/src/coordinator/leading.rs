@@ -63,6 +63,7 @@ impl Leading {
             last_append: now,
         };
         leading.count_leases_anew(now);
+        leading.ask_for_heartbeats();
         leading
     }
 
@@ -227,6 +228,14 @@ impl Leading {
         if let Some(number) = worker::number(worker) {
             let message = Message::Command { boot: boot.clone(), command };
             self.filling.effects.push((Node::Worker(number), message));
+        }
+    }
+
+    fn ask_for_heartbeats(&mut self) {
+        let live = self.fleet.workers.iter().filter(|(_, known)| known.live);
+        let live: Vec<_> = live.map(|(worker, known)| (worker.clone(), known.boot.clone())).collect();
+        for (worker, boot) in live {
+            self.tell(&worker, &boot, WorkerCommand::Beat { epoch: self.epoch });
         }
     }
 

@@ -188,7 +188,7 @@ impl Pool {
         vm.cpu_ns += used_ns;
         if (!lease_stands || vm.is_frozen) && !is_on(Mutant::CommitUnchecked) {
             self.totals.quanta_discarded += 1;
-            tracing::trace!(target: COMMITS, vm.id = %vm.key, vm.generation = %vm.generation, at_ns = now_ns, "discarded");
+            tracing::trace!(target: COMMITS, { vm.id = %vm.key, vm.generation = %vm.generation, at_ns = now_ns }, "discarded");
             return self.settle(number, now_ns);
         }
         self.totals.quanta += 1;
@@ -204,7 +204,7 @@ impl Pool {
         };
         vm.commit(&outcome, now_ns);
         let tick = outcome.cell.tick();
-        tracing::trace!(target: COMMITS, vm.id = %vm.key, vm.generation = %vm.generation, tick, at_ns = now_ns, "committed");
+        tracing::trace!(target: COMMITS, { vm.id = %vm.key, vm.generation = %vm.generation, tick, at_ns = now_ns }, "committed");
         self.totals.committed_ticks += outcome.cell.tick().saturating_sub(outcome.from_tick);
         if !outcome.applied_ticks.is_empty() || vm.is_energy_news(now_ns) {
             self.changed.insert(number);
