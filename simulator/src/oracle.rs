@@ -30,8 +30,8 @@ pub(crate) struct Oracle {
 /// What a VM went through since it was created, from which its trajectory follows.
 #[derive(Debug)]
 struct Life {
-    allocation: CellAllocation,
-    seed: u64,
+    /// Where it is followed from: minute 0, or a checkpoint with changes that nobody else knows the ticks of.
+    base: Point,
     changes: BTreeMap<u64, CellAllocation>,
     ticks: BTreeMap<u64, u64>,
 }
@@ -84,13 +84,14 @@ impl Oracle {
         match entry {
             Entry::Created(created) => {
                 let (allocation, seed) = (created.order.allocation, created.order.seed);
-                let life = Life { allocation, seed, changes: BTreeMap::new(), ticks: BTreeMap::new() };
+                let base = Point::start(allocation, seed);
+                let life = Life { base, changes: BTreeMap::new(), ticks: BTreeMap::new() };
                 self.lives.insert(created.key.clone(), life);
             }
             Entry::Allocated { key, ordinal, allocation, .. } => {
                 if let Some(life) = self.lives.get_mut(key) {
                     match ordinal {
-                        0 => life.allocation = *allocation,
+                        0 => life.base.allocation = *allocation,
                         _ => drop(life.changes.insert(*ordinal, *allocation)),
                     }
                 }
@@ -101,14 +102,13 @@ impl Oracle {
                     life.ticks.entry(*ordinal).or_insert(*tick);
                 }
                 if let Some(bytes) = &seen.checkpoint {
-                    let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
-                    let expected = life.at(found.tick, found.applied);
-                    if expected != found {
-                        return Err(format!(
-                            "I8: {} stands at {found:?}, and follows {expected:?}",
-                            seen.key
-                        ));
-                    }
+                    life.check(&seen.key, bytes)?;
+                }
+            }
+            Entry::Recovered(found) => {
+                let Some(life) = self.lives.get_mut(&found.key) else { return Ok(()) };
+                if let Some(taken) = &found.taken {
+                    life.check(&found.key, &taken.bytes)?;
                 }
             }
             _ => {}
@@ -187,10 +187,25 @@ impl Oracle {
 }
 
 impl Life {
+    /// Whether a checkpoint is what follows; where it has changes of which only its lost worker knew when, it is believed.
+    fn check(&mut self, key: &VmKey, bytes: &[u8]) -> Result<(), Violation> {
+        let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
+        let mut contained = self.changes.range(self.base.applied + 1..=found.applied.max(self.base.applied));
+        if contained.any(|(ordinal, _)| !self.ticks.contains_key(ordinal)) {
+            self.base = found;
+            return Ok(());
+        }
+        let expected = self.at(found.tick, found.applied);
+        if expected != found {
+            return Err(format!("I8: {key} stands at {found:?}, and follows {expected:?}"));
+        }
+        Ok(())
+    }
+
     /// Where the cell stands at `tick`, from what the journal has.
     fn at(&self, tick: u64, applied: u64) -> Point {
-        let mut at = Point::start(self.allocation, self.seed);
-        let known = self.changes.range(..=applied);
+        let mut at = self.base;
+        let known = self.changes.range(at.applied + 1..=applied.max(at.applied));
         let mut due: Vec<(u64, u64, CellAllocation)> = known
             .filter_map(|(ordinal, allocation)| Some((*self.ticks.get(ordinal)?, *ordinal, *allocation)))
             .collect();

@@ -5,6 +5,14 @@ use bioxen_protocol::state::VmState;
 
 /// What does not stand as desired although nothing hinders it.
 pub(crate) fn unsettled(fleet: &Fleet) -> Option<String> {
+    // Those that could go on elsewhere do.
+    let waits = fleet.clone().searched(1).pop();
+    let waits = waits.map(|(key, _)| format!("{key} is not looked for"));
+    let drains = fleet.next_moves().pop().map(|entry| format!("{:?} is not moved", entry.key()));
+    waits.or(drains).or_else(|| stands(fleet))
+}
+
+fn stands(fleet: &Fleet) -> Option<String> {
     fleet.vms().find_map(|vm| {
         let why = match vm.state {
             VmState::Starting | VmState::Stopping | VmState::Destroying => "is still on its way",

@@ -15,6 +15,7 @@ use bioxen_worker::vms::Vms;
 
 use crate::cells::{Cells, Commit};
 use crate::message::{Message, Node, Out};
+use crate::packed::Packed;
 
 pub(crate) const MAX_VMS: u64 = 8;
 pub(crate) const USABLE_RIBOSOMES: u64 = 68;
@@ -78,6 +79,11 @@ impl Worker {
         if !vms.is_empty() && self.phase == Phase::Registered {
             self.report(WorkerReport::Unconfirmed { vms }, out);
         }
+    }
+
+    /// What its cells have come to goes into the store.
+    pub(crate) fn pack(&self, packed: &Packed) {
+        packed.put(self.cells.points());
     }
 
     /// A quantum has been computed.

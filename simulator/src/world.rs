@@ -8,6 +8,7 @@ use crate::coordinator::{Coordinator, Moment};
 use crate::journal::Journal;
 use crate::message::{Message, Node, Out};
 use crate::oracle::{Oracle, Violation};
+use crate::packed::Packed;
 use crate::plan::{Fault, Plan};
 use crate::random::Random;
 use crate::users::Users;
@@ -21,6 +22,9 @@ const FAULTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 const FAULT_LASTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(12));
 /// Wall clocks jump by so much, either way.
 const CLOCK_JUMP_MS: usize = 30_000;
+/// Of a thousand quanta, after so many a worker packs its cells; with so many commands of users an operator has one.
+const PACKED: usize = 30;
+const OPERATED: usize = 150;
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
 /// What happens next.
@@ -58,6 +62,7 @@ pub(crate) struct World {
     workers: Vec<Worker>,
     boots: u64,
     users: Users,
+    packed: Packed,
     pub(crate) oracle: Oracle,
     down: BTreeSet<Node>,
     paused: BTreeMap<Node, Duration>,
@@ -74,6 +79,7 @@ impl World {
     pub(crate) fn new(plan: &Plan) -> Option<Self> {
         let base = Instant::now();
         let (coordinators, workers) = (plan.coordinators, plan.workers);
+        let packed = Packed::default();
         let mut world = Self {
             random: Random::new(plan.seed ^ 0x5eed),
             plan: plan.clone(),
@@ -82,12 +88,13 @@ impl World {
             queued: 0,
             bus: Bus::default(),
             journal: Journal::default(),
-            coordinators: (0..coordinators).map(|number| Coordinator::new(number, base)).collect(),
+            coordinators: (0..coordinators).map(|number| Coordinator::new(number, base, packed.clone())).collect(),
             workers: (0..workers)
                 .map(|number| Worker::new(number, number as u64, coordinators))
                 .collect::<Option<_>>()?,
             boots: workers as u64,
             users: Users::default(),
+            packed,
             oracle: Oracle::default(),
             down: BTreeSet::new(),
             paused: BTreeMap::new(),
@@ -206,6 +213,9 @@ impl World {
                 for commit in self.workers[number].commit(self.now, &mut out) {
                     self.oracle.committed(&commit)?;
                 }
+                if self.random.in_thousand(PACKED) {
+                    self.workers[number].pack(&self.packed);
+                }
                 self.send(Node::Worker(number), out);
                 self.after(QUANTUM, event);
             }
@@ -235,9 +245,21 @@ impl World {
         let mut out = Out::new();
         let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
         self.users.ask(&mut self.random, sizes, self.now, &mut out);
+        if self.random.in_thousand(OPERATED) {
+            self.operate(&mut out);
+        }
         self.send(Node::Users, out);
         let pause = self.random.span(COMMANDS.0, COMMANDS.1);
         self.after(pause, Event::Command);
+    }
+
+    fn operate(&mut self, out: &mut Out) {
+        let Plan { users, vms_per_user, workers, coordinators, .. } = self.plan;
+        let command = crate::operators::draw(&mut self.random, users, vms_per_user, workers);
+        let messages = command.into_iter().flat_map(|command| {
+            (0..coordinators).map(move |number| (Node::Coordinator(number), Message::Operate(command.clone())))
+        });
+        out.extend(messages);
     }
 
     fn moment(&self, coordinator: usize) -> Moment {

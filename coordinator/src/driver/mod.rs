@@ -15,6 +15,7 @@ mod batch;
 mod changes;
 mod checkpoints;
 mod counted;
+mod movement;
 mod processes;
 mod readings;
 mod refusals;

@@ -68,6 +68,7 @@ impl Driver {
                 self.evolve(state, entry)?;
             }
         }
+        self.place_again(state)?;
         while !state.filling.is_full()
             && let Some(entries) = self.fleet.next_from_queue(&|ensemble, number| {
                 make_member(ensemble, number, &self.fleet.config.chassis)
@@ -201,6 +202,11 @@ pub(super) fn ended_processes(entries: &[Entry]) -> Vec<(VmKey, ProcessEnd)> {
 
 fn placed_level(vm: &Vm) -> Option<(&crate::fleet::vm::Placement, Desired)> {
     let at = vm.placement.as_ref()?;
+    if at.over {
+        let (worker, boot) = (at.worker.clone(), at.boot.clone());
+        let gone = Forget { worker, boot, key: vm.key.clone(), generation: at.generation };
+        return Some((at, absent(&gone)));
+    }
     Some((at, vm.desired_level(at.generation)))
 }
 

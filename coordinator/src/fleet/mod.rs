@@ -20,6 +20,7 @@ pub mod entry;
 mod evolve;
 pub mod idempotency;
 mod limits;
+pub mod movement;
 mod observe;
 pub mod package;
 mod placement;
@@ -27,6 +28,7 @@ mod process;
 mod queue;
 pub mod rejection;
 mod remember;
+mod replacement;
 pub mod rows;
 pub mod vm;
 pub mod worker;
@@ -77,6 +79,14 @@ pub struct Fleet {
     processes: BTreeSet<(u64, VmKey)>,
     /// VMs whose last placement ended without a checkpoint.
     lost: BTreeSet<VmKey>,
+    /// VMs that wait to be placed again.
+    displaced: BTreeSet<VmKey>,
+    /// VMs that shall go to another worker.
+    moving: BTreeSet<VmKey>,
+    /// As `room_may_have_appeared`, for VMs whose placement is over.
+    places_may_be_due: bool,
+    /// The same, for VMs of lost workers.
+    unknown_may_have_room: bool,
     touched: Touched,
 }
 
@@ -127,7 +137,7 @@ impl Fleet {
 
     /// Called when [`Self::next_from_queue`] found nothing, so that it is not searched again for nothing.
     pub fn queue_is_blocked(&mut self) {
-        self.room_may_have_appeared = false;
+        self.room_may_have_appeared = self.holds_back_the_queue();
     }
 
     pub fn queued(&self) -> u64 {
@@ -150,7 +160,9 @@ impl Fleet {
     /// Whether a worker's generation is the one that the fleet knows for the VM.
     pub fn is_current(&self, worker: &WorkerId, boot: &BootId, key: &VmKey, generation: Generation) -> bool {
         let placement = self.vm(key).and_then(|vm| vm.placement.as_ref());
-        placement.is_some_and(|at| at.generation == generation && at.worker == *worker && at.boot == *boot)
+        placement.is_some_and(|at| {
+            at.generation == generation && at.worker == *worker && at.boot == *boot && !at.over
+        })
     }
 
     /// The digest that a worker's heartbeat shows when it holds what the journal says.

@@ -3,6 +3,7 @@
 mod alerts;
 mod checkpoints;
 mod ensembles;
+mod movement;
 mod packages;
 mod process;
 mod random;
@@ -53,6 +54,7 @@ impl Bench {
         }
         self.end_ensembles();
         self.recover();
+        self.place_again();
         while let Some(entries) = self.fleet.next_from_queue(&ensembles::make) {
             for entry in entries {
                 self.fleet.evolve(self.now_ms, &entry);

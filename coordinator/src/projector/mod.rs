@@ -16,6 +16,7 @@ mod end;
 mod events;
 mod fold;
 mod join;
+mod moves;
 mod output;
 mod pages;
 pub mod records;

@@ -16,6 +16,7 @@ use bioxen_protocol::worker::{
 };
 
 use super::Moment;
+use super::moving::Found;
 use crate::message::{Asked, Batch, Message, Node, Out};
 use crate::worker;
 
@@ -26,13 +27,14 @@ const LONGEST_AWAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Leading {
-    epoch: u64,
+    pub(super) epoch: u64,
     base: Instant,
     /// With everything decided, stored or not.
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
+    pub(super) found: Found,
     filling: Filling,
     in_flight: Option<InFlight>,
-    leases: Leases,
+    pub(super) leases: Leases,
     ticked: Duration,
     last_append: Duration,
 }
@@ -60,6 +62,7 @@ impl Leading {
             epoch,
             base,
             fleet,
+            found: Found::new(),
             filling: Filling::default(),
             in_flight: None,
             leases: Leases::default(),
@@ -138,6 +141,8 @@ impl Leading {
                 }
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(moment, &worker, &boot, vms),
+            WorkerReport::Leaving {} => self.worker_leaves(moment, worker, boot),
+            WorkerReport::Goodbye {} => self.worker_ended(moment, worker, boot),
             WorkerReport::Inventory { vms } => {
                 if !self.is_registered(&worker, &boot) {
                     return;
@@ -171,7 +176,7 @@ impl Leading {
         }
     }
 
-    fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
+    pub(super) fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
         self.fleet.workers.get(worker).is_some_and(|known| known.boot == *boot && known.live)
     }
 
@@ -209,7 +214,7 @@ impl Leading {
         self.filling.tell_again.extend(keys);
     }
 
-    fn tell(&mut self, worker: &WorkerId, boot: &BootId, command: WorkerCommand) {
+    pub(super) fn tell(&mut self, worker: &WorkerId, boot: &BootId, command: WorkerCommand) {
         if let Some(number) = worker::number(worker) {
             let message = Message::Command { boot: boot.clone(), command };
             self.filling.effects.push((Node::Worker(number), message));
@@ -223,7 +228,7 @@ impl Leading {
     }
 
     /// Decides; whether it was accepted.
-    fn take(&mut self, moment: Moment, command: &Command) -> bool {
+    pub(super) fn take(&mut self, moment: Moment, command: &Command) -> bool {
         let now_ms = moment.wall_ms.max(self.fleet.time_ms);
         let Ok(decided) = self.fleet.decide(now_ms, command) else { return false };
         for entry in decided.entries {
@@ -232,7 +237,7 @@ impl Leading {
         true
     }
 
-    fn evolve(&mut self, moment: Moment, entry: Entry) {
+    pub(super) fn evolve(&mut self, moment: Moment, entry: Entry) {
         if self.filling.entries.is_empty() {
             self.filling.time_ms = moment.wall_ms.max(self.fleet.time_ms);
         }
@@ -252,6 +257,7 @@ impl Leading {
         for entry in self.fleet.ends_of_expired(AT_ONCE) {
             self.evolve(moment, entry);
         }
+        self.place_again(moment);
         while let Some(entries) = self.fleet.next_from_queue(&|_, _| Err("no ensembles here".to_owned())) {
             for entry in entries {
                 self.evolve(moment, entry);
@@ -275,7 +281,15 @@ impl Leading {
         }
         for vm in keys.iter().filter_map(|key| self.fleet.vm(key)) {
             let Some(at) = &vm.placement else { continue };
-            let level = vm.desired_level(at.generation);
+            let level = match at.over {
+                true => give_up(&Forget {
+                    worker: at.worker.clone(),
+                    boot: at.boot.clone(),
+                    key: vm.key.clone(),
+                    generation: at.generation,
+                }),
+                false => vm.desired_level(at.generation),
+            };
             by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
         }
         for ((worker, boot), vms) in by_boot {

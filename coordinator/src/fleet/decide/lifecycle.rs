@@ -58,7 +58,8 @@ impl Fleet {
     /// Whether some worker may still commit for the VM.
     fn may_still_run(&self, vm: &Vm) -> bool {
         vm.placement.as_ref().is_some_and(|at| {
-            self.workers.get(&at.worker).is_some_and(|worker| worker.boot == at.boot && worker.live)
+            let worker = self.workers.get(&at.worker);
+            !at.over && worker.is_some_and(|worker| worker.boot == at.boot && worker.live)
         })
     }
 }

@@ -36,6 +36,8 @@ pub(super) fn through_rows(fleet: &Fleet) -> Fleet {
     restored.touched = Touched::default();
     restored.room_may_have_appeared = false;
     restored.ends_may_be_due = false;
+    restored.places_may_be_due = false;
+    restored.unknown_may_have_room = false;
     restored
 }
 
@@ -141,7 +143,7 @@ proptest! {
             take(&mut bench, step);
         }
         bench.fleet.take_touched();
-        bench.fleet.queue_is_blocked();
+        bench.settle();
         prop_assert_eq!(through_rows(&bench.fleet), bench.fleet.clone());
         for vm in bench.fleet.vms() {
             prop_assert_eq!(vm.state == VmState::Queued, vm.queued_at.is_some());
