@@ -1,7 +1,8 @@
 //! What must hold after every event, judged from outside: by the journal's own bytes, by what hypervisors committed, and
 //! by what users were told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::ops::Bound;
 
 use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::amounts::Amounts;
@@ -190,8 +191,7 @@ impl Life {
     /// Whether a checkpoint is what follows; where it has changes of which only its lost worker knew when, it is believed.
     fn check(&mut self, key: &VmKey, bytes: &[u8]) -> Result<(), Violation> {
         let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
-        let mut contained = self.changes.range(self.base.applied + 1..=found.applied.max(self.base.applied));
-        if contained.any(|(ordinal, _)| !self.ticks.contains_key(ordinal)) {
+        if self.contained(found.applied).any(|(ordinal, _)| !self.ticks.contains_key(ordinal)) {
             self.base = found;
             return Ok(());
         }
@@ -202,10 +202,16 @@ impl Life {
         Ok(())
     }
 
+    /// Changes that a checkpoint contains beyond where the VM is followed from.
+    fn contained(&self, applied: u64) -> btree_map::Range<'_, u64, CellAllocation> {
+        let from = self.base.applied;
+        self.changes.range((Bound::Excluded(from), Bound::Included(applied.max(from))))
+    }
+
     /// Where the cell stands at `tick`, from what the journal has.
     fn at(&self, tick: u64, applied: u64) -> Point {
         let mut at = self.base;
-        let known = self.changes.range(at.applied + 1..=applied.max(at.applied));
+        let known = self.contained(applied);
         let mut due: Vec<(u64, u64, CellAllocation)> = known
             .filter_map(|(ordinal, allocation)| Some((*self.ticks.get(ordinal)?, *ordinal, *allocation)))
             .collect();

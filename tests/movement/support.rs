@@ -1,9 +1,10 @@
 //! What these tests ask of a fleet.
 
 use std::process::Output;
+use std::time::Instant;
 
 use async_nats::Client;
-use bioxen_tests::{Options, TestFleet, ask, ask_until, code, python, verify};
+use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, code, python, verify};
 use serde_json::{Value, json};
 
 pub(crate) const USER: &str = "alice";
@@ -81,13 +82,21 @@ pub(crate) async fn rows(client: &Client, vm: &str) -> String {
 
 /// The user's events of one VM, once one of that name is among them.
 pub(crate) async fn events_with(client: &Client, vm: &str, name: &str) -> Vec<Value> {
-    let of = |answer: &Value| -> Vec<Value> {
-        let events = answer["events"].as_array().cloned().unwrap_or_default();
-        events.into_iter().filter(|event| event["vm_id"] == vm).collect()
-    };
     let subject = format!("bioxen.v1.cmd.{USER}.events");
-    let has = |answer: &Value| of(answer).iter().any(|event| event["event"] == name);
-    of(&ask_until(client, &subject, &json!({ "limit": 1000 }), has).await)
+    let started = Instant::now();
+    let (mut found, mut since) = (Vec::new(), 0);
+    while !names(&found).contains(&name) || since > 0 {
+        let answer = ask(client, &subject, &json!({ "limit": 1000, "since": since })).await;
+        let page = answer["events"].as_array().cloned().unwrap_or_default();
+        let last = page.last().and_then(|event| event["index"].as_u64());
+        found.extend(page.into_iter().filter(|event| event["vm_id"] == vm));
+        match last {
+            Some(index) => since = index,
+            None if names(&found).contains(&name) => break,
+            None => assert!(started.elapsed() < START_PATIENCE, "no event {name} of {vm}: {found:?}"),
+        }
+    }
+    found
 }
 
 pub(crate) fn names(events: &[Value]) -> Vec<&str> {
