@@ -15,7 +15,9 @@ use crate::quantity::AtpPercent;
 use crate::state::VmState;
 
 pub use checkpoints::{CheckpointInfo, Checkpointed, Restored};
-pub use fleet::{Difference, FleetTotals, Moving, OperationStatistics, Performance, Quota, Verified, WorkerInfo};
+pub use fleet::{
+    Difference, FleetTotals, Moving, OperationStatistics, Performance, Quota, Verified, WorkerInfo,
+};
 
 /// What a VM is given: percent of the energy supply, allocation units, KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Operators: they move VMs, cordon, drain and open workers; nobody waits for an answer.
+//! Operators: they move VMs, cordon, drain and open workers, and have them end; nobody waits for an answer.
 
 use bioxen_coordinator::fleet::command::Command;
 use bioxen_coordinator::fleet::movement::Cordon;
@@ -7,8 +7,22 @@ use bioxen_protocol::id::{OperatorId, VmKey, WorkerId};
 use crate::random::Random;
 use crate::worker;
 
-/// One command of an operator.
-pub(crate) fn draw(random: &mut Random, users: usize, vms: usize, workers: usize) -> Option<Command> {
+/// What an operator does.
+#[derive(Debug)]
+pub(crate) enum Act {
+    Ask(Command),
+    /// SIGTERM.
+    End(usize),
+}
+
+pub(crate) fn draw(random: &mut Random, users: usize, vms: usize, workers: usize) -> Option<Act> {
+    if random.in_thousand(100) {
+        return Some(Act::End(random.below(workers)));
+    }
+    command(random, users, vms, workers).map(Act::Ask)
+}
+
+fn command(random: &mut Random, users: usize, vms: usize, workers: usize) -> Option<Command> {
     let operator: OperatorId = "root".parse().ok()?;
     let worker: WorkerId = worker::name(random.below(workers))?;
     Some(match random.below(10) {

@@ -8,6 +8,7 @@ use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::amounts::Amounts;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_protocol::id::{Generation, RequestId, UserId, VmKey};
+use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 
 use crate::cells::{Commit, Point};
@@ -26,6 +27,9 @@ pub(crate) struct Oracle {
     committed: BTreeMap<VmKey, Generation>,
     lives: BTreeMap<VmKey, Life>,
     pub(crate) commits: u64,
+    /// VMs that were placed again, while they ran and after their worker was lost.
+    pub(crate) moved: u64,
+    pub(crate) replaced: u64,
 }
 
 /// What a VM went through since it was created, from which its trajectory follows.
@@ -45,6 +49,8 @@ impl Default for Oracle {
             committed: BTreeMap::new(),
             lives: BTreeMap::new(),
             commits: 0,
+            moved: 0,
+            replaced: 0,
         }
     }
 }
@@ -65,6 +71,7 @@ impl Oracle {
             if let Some((user, request)) = request_of(entry) {
                 requests.insert((user.clone(), request.clone()));
             }
+            self.count(entry);
             self.fleet.evolve(batch.time_ms, entry);
             self.follow(entry)?;
         }
@@ -79,6 +86,15 @@ impl Oracle {
         }
         self.fleet.take_touched();
         self.check_sums()
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        let Entry::Placed { key, .. } = entry else { return };
+        match self.fleet.vm(key).map(|vm| vm.state) {
+            Some(VmState::Unknown) => self.replaced += 1,
+            Some(VmState::Starting | VmState::Running | VmState::Paused) => self.moved += 1,
+            _ => {}
+        }
     }
 
     fn follow(&mut self, entry: &Entry) -> Result<(), Violation> {

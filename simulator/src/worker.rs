@@ -1,5 +1,7 @@
 //! A worker: its lease and its VMs are the real ones; around them stands what its agent does, message by message.
 
+mod leaving;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub(crate) struct Worker {
     heartbeat: u64,
     cells: Arc<Cells>,
     vms: Vms,
+    leaving: leaving::Leaving,
 }
 
 impl Worker {
@@ -53,6 +56,7 @@ impl Worker {
             heartbeat: 0,
             cells,
             vms: Vms::new(backend, MAX_VMS),
+            leaving: leaving::Leaving::default(),
         })
     }
 
@@ -79,6 +83,7 @@ impl Worker {
         if !vms.is_empty() && self.phase == Phase::Registered {
             self.report(WorkerReport::Unconfirmed { vms }, out);
         }
+        self.tell_leaving(out);
     }
 
     /// What its cells have come to goes into the store.
@@ -111,6 +116,7 @@ impl Worker {
             WorkerCommand::BootRefused { retry_after_ms, .. } => {
                 self.phase = Phase::Refused(now + Duration::from_millis(retry_after_ms.min(60_000)));
             }
+            WorkerCommand::Leave { may_go, .. } => self.leaving.heard(now, may_go),
             WorkerCommand::RegisterAgain { .. } => {
                 self.phase = Phase::Registering;
                 self.beat(now, out);
@@ -161,6 +167,7 @@ fn epoch_of(command: &WorkerCommand) -> Option<u64> {
         WorkerCommand::Grant { epoch, .. }
         | WorkerCommand::BootRefused { epoch, .. }
         | WorkerCommand::RegisterAgain { epoch }
+        | WorkerCommand::Leave { epoch, .. }
         | WorkerCommand::Desire { epoch, .. }
         | WorkerCommand::SendInventory { epoch } => Some(*epoch),
         _ => None,

@@ -1,5 +1,7 @@
 //! The world of a run: the clock, the events to come, the processes, and the faults that befall them.
 
+mod operating;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -88,7 +90,9 @@ impl World {
             queued: 0,
             bus: Bus::default(),
             journal: Journal::default(),
-            coordinators: (0..coordinators).map(|number| Coordinator::new(number, base, packed.clone())).collect(),
+            coordinators: (0..coordinators)
+                .map(|number| Coordinator::new(number, base, packed.clone()))
+                .collect(),
             workers: (0..workers)
                 .map(|number| Worker::new(number, number as u64, coordinators))
                 .collect::<Option<_>>()?,
@@ -206,6 +210,7 @@ impl World {
             }
             Event::Beat(number) => {
                 self.workers[number].beat(self.now, &mut out);
+                self.end_where_it_may(number, &mut out);
                 self.send(Node::Worker(number), out);
                 self.after(HEARTBEAT, event);
             }
@@ -251,15 +256,6 @@ impl World {
         self.send(Node::Users, out);
         let pause = self.random.span(COMMANDS.0, COMMANDS.1);
         self.after(pause, Event::Command);
-    }
-
-    fn operate(&mut self, out: &mut Out) {
-        let Plan { users, vms_per_user, workers, coordinators, .. } = self.plan;
-        let command = crate::operators::draw(&mut self.random, users, vms_per_user, workers);
-        let messages = command.into_iter().flat_map(|command| {
-            (0..coordinators).map(move |number| (Node::Coordinator(number), Message::Operate(command.clone())))
-        });
-        out.extend(messages);
     }
 
     fn moment(&self, coordinator: usize) -> Moment {

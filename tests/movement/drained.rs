@@ -38,7 +38,10 @@ async fn a_drained_worker_is_emptied_and_stays_so_until_it_is_uncordoned() {
     done(&client, "create", "new", json!({ "biological_type": "syn3a" })).await;
     let refused = tell(&client, "start", "new", Value::Null).await;
     assert_eq!(code(&refused), "BX013", "{refused}");
-    assert!(refused["error"]["message"].as_str().is_some_and(|said| said.contains("w1 is cordoned")), "{refused}");
+    assert!(
+        refused["error"]["message"].as_str().is_some_and(|said| said.contains("w1 is cordoned")),
+        "{refused}"
+    );
     operate(&client, "uncordon.w1", Value::Null).await;
     reach(&client, "start", "new", "running").await;
     is_at(&client, "new", "w1").await;

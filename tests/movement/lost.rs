@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    completes, digest, done, events_with, fleet, is_at, is_clean, names, reach, rows, start_worker, status_until,
+    completes, digest, done, events_with, fleet, is_at, is_clean, names, reach, rows, start_worker,
+    status_until,
 };
 
 fn body(more: Value) -> Value {
@@ -31,7 +32,13 @@ async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
     done(&client, "create", "paused", body(json!({}))).await;
     status_until(&client, "paused", |status| status["simulated_minutes"].as_f64() > Some(11.0)).await;
     reach(&client, "pause", "paused", "paused").await;
-    done(&client, "create", "stands", json!({ "biological_type": "syn3a", "auto_start": true, "pace": 0.001 })).await;
+    done(
+        &client,
+        "create",
+        "stands",
+        json!({ "biological_type": "syn3a", "auto_start": true, "pace": 0.001 }),
+    )
+    .await;
     is_at(&client, "stands", "w1").await;
     start_worker(&mut fleet, "w2");
     fleet.kill_worker("w1");

@@ -61,10 +61,16 @@ async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved
     let events = events_with(&client, "moves", "completed").await;
     let told = names(&events);
     assert!(told.iter().filter(|name| **name == "moved").count() >= MOVES, "{told:?}");
-    assert!(!told.iter().any(|name| matches!(*name, "unknown" | "failed" | "stopped" | "stopping")), "{told:?}");
+    assert!(
+        !told.iter().any(|name| matches!(*name, "unknown" | "failed" | "stopped" | "stopping")),
+        "{told:?}"
+    );
     let moved = events.iter().find(|event| event["event"] == "moved").expect("it moved");
     let reason = moved["reason"].as_str().expect("a reason");
-    assert!(reason.contains("as operator root asked") && reason.ends_with("nothing is computed again"), "{reason}");
+    assert!(
+        reason.contains("as operator root asked") && reason.ends_with("nothing is computed again"),
+        "{reason}"
+    );
     is_clean(&fleet, &client).await;
 }
 
@@ -118,7 +124,10 @@ async fn moves_that_cannot_be_are_refused_in_words() {
     ] {
         let answer = operate(&client, verb, body).await;
         assert_eq!(code(&answer), code_expected, "{verb}: {answer}");
-        assert!(answer["error"]["message"].as_str().is_some_and(|said| said.contains(words)), "{verb}: {answer}");
+        assert!(
+            answer["error"]["message"].as_str().is_some_and(|said| said.contains(words)),
+            "{verb}: {answer}"
+        );
     }
     is_clean(&fleet, &client).await;
 }

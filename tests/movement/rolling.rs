@@ -18,7 +18,8 @@ async fn workers_are_restarted_one_by_one_under_load_and_nothing_is_refused() {
     let client = fleet.connect().await;
     let vms: Vec<String> = (0..VMS).map(|number| format!("c{number}")).collect();
     for vm in &vms {
-        done(&client, "create", vm, json!({ "biological_type": "syn3a", "auto_start": true, "pace": 600 })).await;
+        done(&client, "create", vm, json!({ "biological_type": "syn3a", "auto_start": true, "pace": 600 }))
+            .await;
         status_until(&client, vm, |status| status["health_status"] == "healthy").await;
     }
     let (ends, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -44,7 +45,10 @@ async fn workers_are_restarted_one_by_one_under_load_and_nothing_is_refused() {
         assert_eq!(status["state"], "running", "{status}");
         let told = events_with(&client, vm, "moved").await;
         let told = names(&told);
-        assert!(!told.iter().any(|name| matches!(*name, "unknown" | "rejected" | "failed")), "{vm}: {told:?}");
+        assert!(
+            !told.iter().any(|name| matches!(*name, "unknown" | "rejected" | "failed")),
+            "{vm}: {told:?}"
+        );
     }
     is_clean(&fleet, &client).await;
 }

@@ -8,6 +8,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
+pub(crate) mod movement;
 pub(crate) mod operator;
 pub(crate) mod package;
 pub(crate) mod plot;
@@ -47,7 +48,7 @@ impl Session {
 /// Whether the command concerns the VMs or the account of whoever asks; otherwise no user need be named.
 fn names_its_own_account(command: &Command) -> bool {
     match command {
-        Command::Workers | Command::Ledger(_) | Command::Package(_) => false,
+        Command::Workers | Command::Worker(_) | Command::Ledger(_) | Command::Package(_) => false,
         Command::Audit(args) => args.names_its_own_account(),
         Command::Quota(args) => args.names_its_own_account(),
         _ => true,
@@ -101,6 +102,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Watch(args) => watch::run(&session, args).await,
         Command::Audit(args) => audit::run(&session, args).await,
         Command::Workers => operator::workers(&session).await,
+        Command::Worker(args) => movement::worker(&session, args).await,
+        Command::Move(args) => movement::move_vm(&session, args).await,
         Command::Quota(args) => quota::run(&session, args).await,
         Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
         Command::Performance => read::of_fleet(&session, Verb::Performance).await,

@@ -91,7 +91,8 @@ fn unknown_worker(worker: &WorkerId, known: &[WorkerId]) -> ErrorBody {
     let nearest = bioxen_protocol::error::nearest(worker.as_str(), names.iter().copied());
     let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let message = format!("no worker {worker} has ever registered; known are {known}");
-    ErrorBody::new(Code::ApiValidation, message).with(|details| details.nearest = nearest.into_iter().collect())
+    ErrorBody::new(Code::ApiValidation, message)
+        .with(|details| details.nearest = nearest.into_iter().collect())
 }
 
 fn no_checkpoint(vm: &str, why: &NoCheckpoint) -> ErrorBody {

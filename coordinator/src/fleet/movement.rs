@@ -137,10 +137,8 @@ impl Fleet {
     }
 
     fn known_worker(&self, id: &WorkerId) -> Result<&Worker, Rejection> {
-        let unknown = || Rejection::UnknownWorker {
-            worker: id.clone(),
-            known: self.workers.keys().cloned().collect(),
-        };
+        let unknown =
+            || Rejection::UnknownWorker { worker: id.clone(), known: self.workers.keys().cloned().collect() };
         self.workers.get(id).ok_or_else(unknown)
     }
 

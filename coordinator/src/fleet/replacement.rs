@@ -36,12 +36,12 @@ impl Fleet {
     /// VMs of which the newest packed checkpoint is to be looked for: those that were lost, and those of lost workers
     /// that could go on elsewhere; at most `most`.
     pub fn searched(&mut self, most: usize) -> Vec<(VmKey, Lost)> {
-        let lost: Vec<_> =
-            self.lost().take(most).map(|(key, lost)| (key.clone(), lost.clone())).collect();
+        let lost: Vec<_> = self.lost().take(most).map(|(key, lost)| (key.clone(), lost.clone())).collect();
         if !self.unknown_may_have_room {
             return lost;
         }
-        let unknown = self.unknown_with_room().filter_map(|vm| Some((vm.key.clone(), vm.loss(self.time_ms)?)));
+        let unknown =
+            self.unknown_with_room().filter_map(|vm| Some((vm.key.clone(), vm.loss(self.time_ms)?)));
         let unknown: Vec<_> = unknown.take(most.saturating_sub(lost.len())).collect();
         self.unknown_may_have_room = !unknown.is_empty();
         lost.into_iter().chain(unknown).collect()

@@ -182,7 +182,9 @@ impl Vm {
                 DesiredState::Paused => at.observed == ObservedState::Paused,
                 DesiredState::Stopped | DesiredState::Absent => false,
             };
-            reached && !self.is_leaving() && at.applied >= self.changes.last().map_or(0, |change| change.ordinal)
+            reached
+                && !self.is_leaving()
+                && at.applied >= self.changes.last().map_or(0, |change| change.ordinal)
         }) && self.running_process().is_none()
     }
 

@@ -84,8 +84,7 @@ pub(super) fn on_behalf(
     }
     let known = verb.parse::<Verb>().map_err(|_| {
         let names = Verb::ALL.iter().map(|verb| verb.as_str());
-        let nearest =
-            bioxen_protocol::error::nearest(verb, names.chain(OWN));
+        let nearest = bioxen_protocol::error::nearest(verb, names.chain(OWN));
         let message = format!(
             "unknown operators' verb {verb:?}; {}",
             match &nearest {

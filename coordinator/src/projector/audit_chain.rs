@@ -275,7 +275,13 @@ pub(super) fn of_fleet(step: &Step<'_>, action: &str, outcome: Outcome, note: St
     bare(step, &FLEET_USER, action, outcome, note)
 }
 
-pub(super) fn bare(step: &Step<'_>, user: &UserId, action: &str, outcome: Outcome, note: String) -> AuditRecord {
+pub(super) fn bare(
+    step: &Step<'_>,
+    user: &UserId,
+    action: &str,
+    outcome: Outcome,
+    note: String,
+) -> AuditRecord {
     AuditRecord {
         number: 0,
         index: step.index,

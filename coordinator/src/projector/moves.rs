@@ -17,7 +17,8 @@ use crate::fleet::movement::{Cordon, MovedBy};
 pub(super) fn moved(step: &Step<'_>, change: &Change) -> Option<Event> {
     let before = change.before.as_ref().filter(|before| goes_on(before.state))?;
     let after = change.after.as_ref()?;
-    let name = |glance: &Glance| glance.worker.as_ref().map_or_else(|| "none".to_owned(), WorkerId::to_string);
+    let name =
+        |glance: &Glance| glance.worker.as_ref().map_or_else(|| "none".to_owned(), WorkerId::to_string);
     let again = match (before.state, before.recovery) {
         (VmState::Unknown, Some(recovery)) => recovery.in_words(),
         _ => format!("it goes on from minute {}, nothing is computed again", words::minutes(after.tick)),

@@ -58,7 +58,12 @@ impl OperatorClient {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn move_vm(&self, user: &UserId, vm: &VmId, to: Option<WorkerId>) -> Result<Moving, ClientError> {
+    pub async fn move_vm(
+        &self,
+        user: &UserId,
+        vm: &VmId,
+        to: Option<WorkerId>,
+    ) -> Result<Moving, ClientError> {
         let body = Move { request_id: None, to };
         self.ask("move", Some(user.as_str()), Some(vm), &body, true).await
     }

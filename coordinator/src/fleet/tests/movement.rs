@@ -310,7 +310,8 @@ fn a_drained_worker_gives_up_a_few_vms_at_a_time_until_it_has_none() {
     bench.cordon("w1", Cordon::Draining).unwrap();
     assert_eq!((bench.fleet.leaving_from(&w1, &b1), bench.fleet.may_go(&w1, &b1)), (4, false));
     for _ in 0..6 {
-        let leaving: Vec<String> = (0..6).map(|vm| format!("c{vm}")).filter(|vm| bench.vm(vm).is_leaving()).collect();
+        let leaving: Vec<String> =
+            (0..6).map(|vm| format!("c{vm}")).filter(|vm| bench.vm(vm).is_leaving()).collect();
         for vm in leaving {
             bench.observe("alice", &vm, ObservedState::Stopped);
             bench.observe("alice", &vm, ObservedState::Running);
