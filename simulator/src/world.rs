@@ -243,21 +243,6 @@ impl World {
         }
     }
 
-    fn command(&mut self) {
-        if self.calm {
-            return;
-        }
-        let mut out = Out::new();
-        let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
-        self.users.ask(&mut self.random, sizes, self.now, &mut out);
-        if self.random.in_thousand(OPERATED) {
-            self.operate(&mut out);
-        }
-        self.send(Node::Users, out);
-        let pause = self.random.span(COMMANDS.0, COMMANDS.1);
-        self.after(pause, Event::Command);
-    }
-
     fn moment(&self, coordinator: usize) -> Moment {
         let elapsed_ms = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
         Moment {

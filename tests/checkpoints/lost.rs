@@ -19,8 +19,14 @@ fn body(more: Value) -> Value {
 
 /// The minute at which the event `starting` says that the VM goes on.
 async fn goes_on_from(client: &async_nats::Client, vm: &str) -> f64 {
-    let event = last_event(client, vm, "starting").await;
-    let reason = event["reason"].as_str().unwrap_or_else(|| panic!("no reason: {event}")).to_owned();
+    let begun = std::time::Instant::now();
+    let mut event = last_event(client, vm, "starting").await;
+    // Events come a moment after the answer.
+    while event["reason"].is_null() {
+        assert!(begun.elapsed() < bioxen_tests::START_PATIENCE, "no reason: {event}");
+        event = last_event(client, vm, "starting").await;
+    }
+    let reason = event["reason"].as_str().expect("a reason").to_owned();
     let minute = reason.split_once("from minute ").and_then(|(_, rest)| rest.split_once(','));
     minute.and_then(|(minute, _)| minute.parse().ok()).unwrap_or_else(|| panic!("no minute: {event}"))
 }

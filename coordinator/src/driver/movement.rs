@@ -136,7 +136,7 @@ impl Driver {
 
 /// Who acts, and whose account a refusal stands under.
 fn operator_of(incoming: &Incoming) -> Result<(OperatorId, UserId), ErrorBody> {
-    let refused = || ErrorBody::new(Code::PermissionDenied, "only an operator may, through bioxen.v1.ops");
+    let refused = || ErrorBody::new(Code::PermissionDenied, "only an operator may do that");
     let operator = incoming.operator.clone().ok_or_else(refused)?;
     Ok((operator, incoming.user.clone()))
 }

@@ -68,7 +68,8 @@ fn cordon_of(verb: OperatorVerb) -> Option<Cordon> {
 
 fn needs(operator: &OperatorId, verb: OperatorVerb, what: &str, shape: &str) -> ErrorBody {
     let verb = format!("{verb:?}").to_lowercase();
-    let message = format!("{verb} needs {what}: bioxen.v1.ops.{operator}.{verb}.{shape}");
+    let subject = format!("{}.ops.{operator}.{verb}.{shape}", bioxen_protocol::subject::PREFIX);
+    let message = format!("{verb} needs {what}: {subject}");
     ErrorBody::new(Code::ApiValidation, message)
 }
 

@@ -1,12 +1,27 @@
-//! What operators do to the world, and workers that end because they were told to.
+//! What users and operators ask of the world, and workers that end because they were told to.
 
-use super::{FAULT_LASTS, World};
+use super::{COMMANDS, Event, FAULT_LASTS, OPERATED, World};
 use crate::message::{Message, Node, Out};
 use crate::operators::{Act, draw};
 use crate::plan::Plan;
 
 impl World {
-    pub(super) fn operate(&mut self, out: &mut Out) {
+    pub(super) fn command(&mut self) {
+        if self.calm {
+            return;
+        }
+        let mut out = Out::new();
+        let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
+        self.users.ask(&mut self.random, sizes, self.now, &mut out);
+        if self.random.in_thousand(OPERATED) {
+            self.operate(&mut out);
+        }
+        self.send(Node::Users, out);
+        let pause = self.random.span(COMMANDS.0, COMMANDS.1);
+        self.after(pause, Event::Command);
+    }
+
+    fn operate(&mut self, out: &mut Out) {
         let Plan { users, vms_per_user, workers, coordinators, .. } = self.plan;
         match draw(&mut self.random, users, vms_per_user, workers) {
             Some(Act::Ask(command)) => {
