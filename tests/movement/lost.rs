@@ -41,10 +41,12 @@ async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
     .await;
     is_at(&client, "stands", "w1").await;
     start_worker(&mut fleet, "w2");
+    let killed = std::time::Instant::now();
     fleet.kill_worker("w1");
     for vm in ["runs", "records", "paused", "stands"] {
         is_at(&client, vm, "w2").await;
     }
+    println!("all of them were elsewhere {:.2} s after the kill", killed.elapsed().as_secs_f64());
     reach(&client, "resume", "paused", "running").await;
     for vm in ["runs", "records", "paused"] {
         completes(&client, vm).await;

@@ -22,7 +22,7 @@ pub(crate) fn start_worker(fleet: &mut TestFleet, name: &str) {
 
 pub(crate) fn fleet(workers: &[&str]) -> TestFleet {
     let resources = "global_atp_limit = 100000\nglobal_ribosome_limit = 50000\nmax_concurrent_vms = 1000\n\
-                     max_vms_per_user = 500\n";
+                     max_vms_per_user = 500\nrebalance = false\n";
     let workers = workers.iter().map(|name| worker(name)).collect();
     TestFleet::start(&Options { resources: resources.to_owned(), workers })
 }

@@ -199,8 +199,10 @@ impl Driver {
             let Some(vm) = self.fleet.vm(&key) else { continue };
             let lost_ticks = lost_ticks(vm, lost.until_ms, packed_ms);
             let Some(entries) = self.fleet.found(&key, lost.generation, newest, lost_ticks) else {
-                // Another took the room, or its worker is back.
-                state.checkpoints.not_before = Some(Instant::now() + PAUSE);
+                if vm.state == VmState::Unknown {
+                    // Another took the room, or its worker is back.
+                    state.checkpoints.not_before = Some(Instant::now() + PAUSE);
+                }
                 continue;
             };
             for entry in entries {

@@ -130,6 +130,7 @@ impl Fleet {
         };
         self.workers.insert(worker.clone(), now);
         self.touched.workers.insert(worker.clone());
+        self.balance_may_be_due = true;
         self.room_appeared();
     }
 

@@ -12,6 +12,7 @@
 pub mod account;
 pub mod alerts;
 pub mod amounts;
+mod balance;
 pub mod checkpoint;
 pub mod command;
 mod decide;
@@ -87,6 +88,8 @@ pub struct Fleet {
     places_may_be_due: bool,
     /// The same, for VMs of lost workers.
     unknown_may_have_room: bool,
+    /// A worker has joined, and VMs may still be spread better.
+    balance_may_be_due: bool,
     touched: Touched,
 }
 

@@ -145,7 +145,7 @@ impl Fleet {
     /// The moves that are due now: off workers that are drained or about to end, then towards room that has appeared.
     pub fn next_moves(&self) -> Vec<Entry> {
         let emptied = self.workers.iter().filter(|(_, worker)| worker.live && worker.is_emptied());
-        emptied.flat_map(|(id, worker)| self.moves_off(id, worker)).collect()
+        emptied.flat_map(|(id, worker)| self.moves_off(id, worker)).chain(self.next_balancing()).collect()
     }
 
     fn moves_off(&self, id: &WorkerId, worker: &Worker) -> Vec<Entry> {
@@ -196,6 +196,7 @@ impl Fleet {
         let Some(worker) = self.workers.get_mut(id) else { return };
         (worker.cordon, worker.index) = (cordon, index);
         self.touched.workers.insert(id.clone());
+        self.balance_may_be_due |= cordon == Cordon::Open;
         self.room_appeared();
     }
 

@@ -27,7 +27,6 @@ impl Fleet {
     ) -> Result<(WorkerId, BootId), Rejection> {
         let others = self.workers.iter().filter(|(id, worker)| but != Some((*id, &worker.boot)));
         let fits = others.filter(|(_, worker)| no_room(worker, order, ribosomes).is_none());
-        let free = |worker: &Worker| worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes);
         let chosen =
             match self.config.placement {
                 Placement::Spread => fits
@@ -73,6 +72,11 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Units that are free on a worker.
+pub(super) fn free(worker: &Worker) -> u64 {
+    worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes)
 }
 
 pub(super) fn no_room(worker: &Worker, order: &CellOrder, ribosomes: u64) -> Option<NoRoom> {

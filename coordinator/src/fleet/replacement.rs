@@ -101,9 +101,11 @@ impl Fleet {
         over.filter(|vm| vm.goes_on()).find_map(|vm| self.again(vm))
     }
 
-    /// Called when [`Self::next_replacement`] found nothing, so that it is not searched again for nothing.
+    /// Called when [`Self::next_replacement`] and [`Self::next_moves`] found nothing, so that they are not searched again
+    /// for nothing.
     pub fn places_are_blocked(&mut self) {
         self.places_may_be_due = false;
+        self.balance_may_be_due = self.still_balances();
     }
 
     /// The placing of a VM whose placement is over. Process code that was started there is never run elsewhere.

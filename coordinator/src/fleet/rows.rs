@@ -100,6 +100,7 @@ impl Fleet {
             ends_may_be_due: true,
             places_may_be_due: true,
             unknown_may_have_room: true,
+            balance_may_be_due: true,
             ..Self::default()
         };
         for (user, row) in &rows.accounts {

@@ -1,6 +1,7 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
 mod alerts;
+mod alike;
 mod checkpoints;
 mod ensembles;
 mod movement;

@@ -44,16 +44,16 @@ impl Bench {
         self.run(&Command::Cordon { operator: "root".parse().unwrap(), worker, cordon })
     }
 
-    fn vm(&self, vm: &str) -> &Vm {
+    pub(super) fn vm(&self, vm: &str) -> &Vm {
         self.fleet.vm(&key("alice", vm)).unwrap()
     }
 
-    fn worker_of(&self, vm: &str) -> String {
+    pub(super) fn worker_of(&self, vm: &str) -> String {
         self.vm(vm).placement.as_ref().unwrap().worker.to_string()
     }
 
     /// What its worker is told.
-    fn told(&self, vm: &str) -> DesiredState {
+    pub(super) fn told(&self, vm: &str) -> DesiredState {
         let vm = self.vm(vm);
         vm.desired_level(vm.placement.as_ref().unwrap().generation).state
     }
@@ -64,7 +64,7 @@ impl Bench {
         self.run(&Command::Expire { worker: id, boot }).unwrap();
     }
 
-    fn runs(&mut self, vm: &str) {
+    pub(super) fn runs(&mut self, vm: &str) {
         self.create("alice", vm, OnFull::Reject).unwrap();
         self.ask("alice", vm, Verb::Start, start()).unwrap();
         self.observe("alice", vm, ObservedState::Running);
@@ -77,7 +77,7 @@ impl Bench {
 }
 
 /// `c1` runs on w1, and w2 has room.
-fn two_workers() -> Bench {
+pub(super) fn two_workers() -> Bench {
     let mut bench = Bench::new();
     bench.worker("w1", "b1");
     bench.runs("c1");
@@ -346,4 +346,22 @@ fn a_process_whose_end_comes_with_the_handing_over_is_known() {
     };
     bench.run(&Command::Observe { worker: at.worker, boot: at.boot, observation: Box::new(seen) }).unwrap();
     assert_eq!((bench.worker_of("c1").as_str(), bench.vm("c1").running_process().is_none()), ("w2", true));
+}
+
+#[test]
+fn vms_move_to_a_worker_that_joins_one_at_a_time_until_the_two_are_alike() {
+    let mut bench = Bench::new();
+    bench.worker("w1", "b1");
+    for vm in 0..6 {
+        bench.runs(&format!("c{vm}"));
+    }
+    bench.worker("w2", "b2");
+    let mut moved = 0;
+    while let Some(vm) = (0..6).map(|vm| format!("c{vm}")).find(|vm| bench.vm(vm).is_leaving()) {
+        assert_eq!((0..6).filter(|vm| bench.vm(&format!("c{vm}")).moving.is_some()).count(), 1);
+        bench.observe("alice", &vm, ObservedState::Stopped);
+        bench.observe("alice", &vm, ObservedState::Running);
+        moved += 1;
+    }
+    assert_eq!((moved, (0..6).filter(|vm| bench.worker_of(&format!("c{vm}")) == "w2").count()), (3, 3));
 }
