@@ -41,8 +41,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
-use bioxen_protocol::client::{PackageStore, PackageStoreError};
 use bioxen_protocol::id::random_token;
+use bioxen_protocol::package::PACKAGES_BUCKET;
 use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
 use bioxen_protocol::worker::RESULTS_BUCKET;
 use bioxen_telemetry::{Health, Readiness};
@@ -81,8 +81,6 @@ pub enum RunError {
     Stream(#[from] streams::StreamError),
     #[error(transparent)]
     Bucket(#[from] recordings::BucketError),
-    #[error(transparent)]
-    Packages(#[from] PackageStoreError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("nothing can be subscribed to: {0}")]
@@ -144,7 +142,7 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     let replicas = config.streams.replicas;
     recordings::ensure(client, RESULTS_BUCKET, "what VMs recorded", replicas).await?;
     recordings::ensure(client, CHECKPOINTS_BUCKET, "what workers packed of their VMs", replicas).await?;
-    PackageStore::ensure(client, replicas).await?;
+    recordings::ensure(client, PACKAGES_BUCKET, "published packages", replicas).await?;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ pub mod ensemble;
 pub mod entry;
 mod evolve;
 pub mod idempotency;
+mod levels;
 mod limits;
 pub mod movement;
 mod observe;
