@@ -54,8 +54,7 @@ impl Bench {
             }
         }
         self.end_ensembles();
-        self.recover();
-        self.place_again();
+        self.go_on();
         while let Some(entries) = self.fleet.next_from_queue(&ensembles::make) {
             for entry in entries {
                 self.fleet.evolve(self.now_ms, &entry);

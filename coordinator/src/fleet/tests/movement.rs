@@ -27,10 +27,15 @@ impl Bench {
         self.fleet.places_are_blocked();
     }
 
-    /// Nothing waits that could go on.
-    pub(super) fn settle(&mut self) {
+    /// What was lost goes on elsewhere, and so does what is on its way.
+    pub(super) fn go_on(&mut self) {
         self.recover();
         self.place_again();
+    }
+
+    /// Nothing waits that could go on.
+    pub(super) fn settle(&mut self) {
+        self.go_on();
         self.fleet.queue_is_blocked();
     }
 
