@@ -4,8 +4,8 @@ use bioxen_protocol::id::{InvalidId, OperatorId, UserId};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    advice, allocate, audit, chassis, checkpoint, create, lifecycle, list, operator, package, plot, process,
-    quota, read, results, storage, sweep, watch,
+    advice, allocate, audit, chassis, checkpoint, create, lifecycle, list, movement, operator, package, plot,
+    process, quota, read, results, storage, sweep, watch,
 };
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
@@ -120,6 +120,10 @@ pub(crate) enum Command {
     Audit(audit::AuditArgs),
     /// The fleet's workers (operators)
     Workers,
+    /// List workers, take them out of service and back (operators)
+    Worker(movement::WorkerArgs),
+    /// Have a VM go to another worker while it runs (operators)
+    Move(movement::MoveArgs),
     /// One's own limits and use; `show` and `set` for operators
     Quota(quota::QuotaArgs),
     /// What the whole fleet holds

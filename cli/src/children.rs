@@ -25,7 +25,7 @@ const WAITING_LINES: usize = 256;
 /// How long a child has to reach what is expected of it: a loaded machine starts slowly.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a child may take to end by itself before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const STOP_PATIENCE: Duration = Duration::from_secs(40);
 
 type Tail = Arc<Mutex<VecDeque<String>>>;
 

@@ -33,6 +33,13 @@ impl Leases {
         (holder != boot && !left.is_zero()).then(|| (holder.clone(), left))
     }
 
+    /// The boot has ended by itself: nobody waits for its lease.
+    pub fn ended(&mut self, worker: &WorkerId, boot: &BootId) {
+        if self.heard.get(worker).is_some_and(|(holder, _)| holder == boot) {
+            self.heard.remove(worker);
+        }
+    }
+
     /// Boots whose lease and grace are over.
     pub fn expired(&mut self, now: Instant, healthy_since: Option<Instant>) -> Vec<(WorkerId, BootId)> {
         let healthy_since =
@@ -70,6 +77,10 @@ mod tests {
         assert!(leases.held_by_other(&worker, &first, start).is_none());
         assert!(leases.held_by_other(&worker, &second, start + LEASE).is_some());
         assert!(leases.held_by_other(&worker, &second, start + LEASE + GRACE).is_none());
+        leases.ended(&worker, &second);
+        assert!(leases.held_by_other(&worker, &second, start).is_some());
+        leases.ended(&worker, &first);
+        assert!(leases.held_by_other(&worker, &second, start).is_none(), "it has said that it ended");
     }
 
     #[test]

@@ -21,9 +21,16 @@ pub struct ResourceConfig {
     pub max_ribosomes_per_user: Option<u64>,
     pub max_commands_per_second_per_user: Option<u64>,
     pub placement: Placement,
+    /// Whether VMs move to a worker that joins; with `spread` only.
+    #[serde(skip_serializing_if = "is_true")]
+    pub rebalance: bool,
     /// By chassis; one that is not named keeps its own most.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub chassis: ChassisLimits,
+}
+
+fn is_true(is: &bool) -> bool {
+    *is
 }
 
 /// What operators set for single chassis.
@@ -60,6 +67,7 @@ impl Default for ResourceConfig {
             max_ribosomes_per_user: None,
             max_commands_per_second_per_user: None,
             placement: Placement::Spread,
+            rebalance: true,
             chassis: ChassisLimits::new(),
         }
     }

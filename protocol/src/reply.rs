@@ -16,7 +16,9 @@ use crate::quantity::AtpPercent;
 use crate::state::VmState;
 
 pub use checkpoints::{CheckpointInfo, Checkpointed, Restored};
-pub use fleet::{Difference, FleetTotals, OperationStatistics, Performance, Quota, Verified, WorkerInfo};
+pub use fleet::{
+    Difference, FleetTotals, Moving, OperationStatistics, Performance, Quota, Verified, WorkerInfo,
+};
 pub use storage::{BackupSurvey, SnapshotInfo, SnapshotTaken, Stored};
 
 /// What a VM is given: percent of the energy supply, allocation units, KiB.

@@ -55,6 +55,11 @@ pub enum WorkerReport {
     Unconfirmed {
         vms: Vec<(VmKey, Generation)>,
     },
+    /// It was told to end, and waits until its VMs have gone elsewhere; answered by [`WorkerCommand::Leave`].
+    Leaving {},
+    /// It has ended: nothing of it commits any more, and what its cells have come to is packed. Its lease need not be
+    /// waited for.
+    Goodbye {},
     /// Everything the worker holds, in parts; answers [`WorkerCommand::SendInventory`].
     Inventory {
         vms: Vec<Observation>,
@@ -194,6 +199,8 @@ pub enum WorkerCommand {
     Query { key: VmKey, generation: Generation, with: QueryExtra },
     /// Process code for a VM that it holds.
     Execute { epoch: u64, key: VmKey, generation: Generation, process: ProcessOrder },
+    /// A worker that is about to end may do so now, for nothing that it has goes elsewhere (any more); or is to wait.
+    Leave { epoch: u64, may_go: bool },
     /// Request and reply: rows of what the VM has recorded in this generation, [`VmQueryReply::Trace`].
     QueryTrace { key: VmKey, generation: Generation, row: u64 },
 }

@@ -99,6 +99,12 @@ impl Cells {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the cells stand, to be packed.
+    pub(crate) fn points(&self) -> Vec<(VmKey, Generation, Point)> {
+        let state = self.lock();
+        state.cells.iter().map(|(key, cell)| (key.clone(), cell.generation, cell.at)).collect()
+    }
+
     /// Ends a quantum at `now`: every running cell commits, or, where no lease stands, none does.
     pub(crate) fn commit(&self, now: Duration) -> Vec<Commit> {
         let mut state = self.lock();

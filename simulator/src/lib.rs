@@ -15,7 +15,9 @@ mod cells;
 mod coordinator;
 mod journal;
 mod message;
+mod operators;
 mod oracle;
+mod packed;
 pub mod plan;
 mod random;
 mod settled;
@@ -42,6 +44,9 @@ pub struct Figures {
     pub accepted: u64,
     pub refused: u64,
     pub faults: u64,
+    /// VMs placed again: moved while they ran, and after their worker was lost.
+    pub moved: u64,
+    pub replaced: u64,
 }
 
 impl Figures {
@@ -53,17 +58,19 @@ impl Figures {
             accepted: self.accepted + other.accepted,
             refused: self.refused + other.refused,
             faults: self.faults + other.faults,
+            moved: self.moved + other.moved,
+            replaced: self.replaced + other.replaced,
         }
     }
 }
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { events, commits, accepted, refused, faults } = self;
+        let Self { events, commits, accepted, refused, faults, moved, replaced } = self;
         write!(
             f,
             "{events} events, {faults} faults, {accepted} commands accepted and {refused} refused, {commits} quanta \
-             committed"
+             committed, {moved} VMs moved and {replaced} placed anew"
         )
     }
 }
@@ -102,6 +109,8 @@ pub fn run_traced(plan: &Plan, traces: bool) -> Result<Figures, String> {
         accepted: users.accepted,
         refused: users.refused,
         faults: world.faults,
+        moved: oracle.moved,
+        replaced: oracle.replaced,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bioxen_coordinator::fleet::command::Ask;
+use bioxen_coordinator::fleet::command::{Ask, Command};
 use bioxen_coordinator::fleet::entry::{Cause, Entry};
 use bioxen_protocol::id::{BootId, VmId};
 use bioxen_protocol::worker::{WorkerCommand, WorkerReport};
@@ -38,6 +38,8 @@ pub(crate) struct Asked {
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     Ask(Arc<Asked>),
+    /// An operator's, that nobody waits for.
+    Operate(Command),
     Answer {
         asked: Arc<Asked>,
         accepted: bool,

@@ -1,12 +1,14 @@
 //! What must hold after every event, judged from outside: by the journal's own bytes, by what hypervisors committed, and
 //! by what users were told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::ops::Bound;
 
 use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::amounts::Amounts;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_protocol::id::{Generation, RequestId, UserId, VmKey};
+use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 
 use crate::cells::{Commit, Point};
@@ -25,13 +27,16 @@ pub(crate) struct Oracle {
     committed: BTreeMap<VmKey, Generation>,
     lives: BTreeMap<VmKey, Life>,
     pub(crate) commits: u64,
+    /// VMs that were placed again, while they ran and after their worker was lost.
+    pub(crate) moved: u64,
+    pub(crate) replaced: u64,
 }
 
 /// What a VM went through since it was created, from which its trajectory follows.
 #[derive(Debug)]
 struct Life {
-    allocation: CellAllocation,
-    seed: u64,
+    /// Where it is followed from: minute 0, or a checkpoint with changes that nobody else knows the ticks of.
+    base: Point,
     changes: BTreeMap<u64, CellAllocation>,
     ticks: BTreeMap<u64, u64>,
 }
@@ -44,6 +49,8 @@ impl Default for Oracle {
             committed: BTreeMap::new(),
             lives: BTreeMap::new(),
             commits: 0,
+            moved: 0,
+            replaced: 0,
         }
     }
 }
@@ -67,6 +74,7 @@ impl Oracle {
             if let Some((user, request)) = request_of(entry) {
                 requests.insert((user.clone(), request.clone()));
             }
+            self.count(entry);
             self.fleet.evolve(batch.time_ms, entry);
             self.follow(entry)?;
         }
@@ -83,17 +91,27 @@ impl Oracle {
         self.check_sums()
     }
 
+    fn count(&mut self, entry: &Entry) {
+        let Entry::Placed { key, .. } = entry else { return };
+        match self.fleet.vm(key).map(|vm| vm.state) {
+            Some(VmState::Unknown) => self.replaced += 1,
+            Some(VmState::Starting | VmState::Running | VmState::Paused) => self.moved += 1,
+            _ => {}
+        }
+    }
+
     fn follow(&mut self, entry: &Entry) -> Result<(), Violation> {
         match entry {
             Entry::Created(created) => {
                 let (allocation, seed) = (created.order.allocation, created.order.seed);
-                let life = Life { allocation, seed, changes: BTreeMap::new(), ticks: BTreeMap::new() };
+                let base = Point::start(allocation, seed);
+                let life = Life { base, changes: BTreeMap::new(), ticks: BTreeMap::new() };
                 self.lives.insert(created.key.clone(), life);
             }
             Entry::Allocated { key, ordinal, allocation, .. } => {
                 if let Some(life) = self.lives.get_mut(key) {
                     match ordinal {
-                        0 => life.allocation = *allocation,
+                        0 => life.base.allocation = *allocation,
                         _ => drop(life.changes.insert(*ordinal, *allocation)),
                     }
                 }
@@ -104,14 +122,13 @@ impl Oracle {
                     life.ticks.entry(*ordinal).or_insert(*tick);
                 }
                 if let Some(bytes) = &seen.checkpoint {
-                    let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
-                    let expected = life.at(found.tick, found.applied);
-                    if expected != found {
-                        return Err(format!(
-                            "I8: {} stands at {found:?}, and follows {expected:?}",
-                            seen.key
-                        ));
-                    }
+                    life.check(&seen.key, bytes)?;
+                }
+            }
+            Entry::Recovered(found) => {
+                let Some(life) = self.lives.get_mut(&found.key) else { return Ok(()) };
+                if let Some(taken) = &found.taken {
+                    life.check(&found.key, &taken.bytes)?;
                 }
             }
             _ => {}
@@ -190,10 +207,30 @@ impl Oracle {
 }
 
 impl Life {
+    /// Whether a checkpoint is what follows; where it has changes of which only its lost worker knew when, it is believed.
+    fn check(&mut self, key: &VmKey, bytes: &[u8]) -> Result<(), Violation> {
+        let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
+        if self.contained(found.applied).any(|(ordinal, _)| !self.ticks.contains_key(ordinal)) {
+            self.base = found;
+            return Ok(());
+        }
+        let expected = self.at(found.tick, found.applied);
+        if expected != found {
+            return Err(format!("I8: {key} stands at {found:?}, and follows {expected:?}"));
+        }
+        Ok(())
+    }
+
+    /// Changes that a checkpoint contains beyond where the VM is followed from.
+    fn contained(&self, applied: u64) -> btree_map::Range<'_, u64, CellAllocation> {
+        let from = self.base.applied;
+        self.changes.range((Bound::Excluded(from), Bound::Included(applied.max(from))))
+    }
+
     /// Where the cell stands at `tick`, from what the journal has.
     fn at(&self, tick: u64, applied: u64) -> Point {
-        let mut at = Point::start(self.allocation, self.seed);
-        let known = self.changes.range(..=applied);
+        let mut at = self.base;
+        let known = self.contained(applied);
         let mut due: Vec<(u64, u64, CellAllocation)> = known
             .filter_map(|(ordinal, allocation)| Some((*self.ticks.get(ordinal)?, *ordinal, *allocation)))
             .collect();

@@ -1,5 +1,7 @@
 //! A worker: its lease and its VMs are the real ones; around them stands what its agent does, message by message.
 
+mod leaving;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use bioxen_worker::vms::Vms;
 
 use crate::cells::{Cells, Commit};
 use crate::message::{Message, Node, Out};
+use crate::packed::Packed;
 
 pub(crate) const MAX_VMS: u64 = 8;
 pub(crate) const USABLE_RIBOSOMES: u64 = 68;
@@ -37,6 +40,7 @@ pub(crate) struct Worker {
     heartbeat: u64,
     cells: Arc<Cells>,
     vms: Vms,
+    leaving: leaving::Leaving,
 }
 
 impl Worker {
@@ -52,6 +56,7 @@ impl Worker {
             heartbeat: 0,
             cells,
             vms: Vms::new(backend, MAX_VMS),
+            leaving: leaving::Leaving::default(),
         })
     }
 
@@ -78,6 +83,12 @@ impl Worker {
         if !vms.is_empty() && self.phase == Phase::Registered {
             self.report(WorkerReport::Unconfirmed { vms }, out);
         }
+        self.tell_leaving(out);
+    }
+
+    /// What its cells have come to goes into the store.
+    pub(crate) fn pack(&self, packed: &Packed) {
+        packed.put(self.cells.points());
     }
 
     /// A quantum has been computed.
@@ -105,6 +116,7 @@ impl Worker {
             WorkerCommand::BootRefused { retry_after_ms, .. } => {
                 self.phase = Phase::Refused(now + Duration::from_millis(retry_after_ms.min(60_000)));
             }
+            WorkerCommand::Leave { may_go, .. } => self.leaving.heard(now, may_go),
             WorkerCommand::RegisterAgain { .. } => {
                 self.phase = Phase::Registering;
                 self.beat(now, out);
@@ -156,6 +168,7 @@ fn epoch_of(command: &WorkerCommand) -> Option<u64> {
         WorkerCommand::Grant { epoch, .. }
         | WorkerCommand::BootRefused { epoch, .. }
         | WorkerCommand::RegisterAgain { epoch }
+        | WorkerCommand::Leave { epoch, .. }
         | WorkerCommand::Desire { epoch, .. }
         | WorkerCommand::Beat { epoch }
         | WorkerCommand::SendInventory { epoch } => Some(*epoch),

@@ -3,6 +3,8 @@
 mod faults;
 mod trial;
 
+mod operating;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use crate::coordinator::{Coordinator, Moment};
 use crate::journal::Journal;
 use crate::message::{Message, Node, Out};
 use crate::oracle::{Oracle, Violation};
+use crate::packed::Packed;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::users::Users;
@@ -27,6 +30,9 @@ const COMMANDS: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 const FAULTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Wall clocks jump by so much, either way.
 const CLOCK_JUMP_MS: usize = 30_000;
+/// Of a thousand quanta, after so many a worker packs its cells; with so many commands of users an operator has one.
+const PACKED: usize = 30;
+const OPERATED: usize = 150;
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
 /// What happens next.
@@ -59,6 +65,7 @@ pub(crate) struct World {
     deaf: BTreeSet<BootId>,
     boots: u64,
     users: Users,
+    packed: Packed,
     pub(crate) oracle: Oracle,
     down: BTreeSet<Node>,
     paused: BTreeMap<Node, Duration>,
@@ -75,6 +82,7 @@ impl World {
     pub(crate) fn new(plan: &Plan) -> Option<Self> {
         let base = Instant::now();
         let (coordinators, workers) = (plan.coordinators, plan.workers);
+        let packed = Packed::default();
         let mut world = Self {
             random: Random::new(plan.seed ^ 0x5eed),
             plan: plan.clone(),
@@ -83,7 +91,9 @@ impl World {
             queued: 0,
             bus: Bus::default(),
             journal: Journal::default(),
-            coordinators: (0..coordinators).map(|number| Coordinator::new(number, base)).collect(),
+            coordinators: (0..coordinators)
+                .map(|number| Coordinator::new(number, base, packed.clone()))
+                .collect(),
             workers: (0..workers)
                 .map(|number| Worker::new(number, number as u64, coordinators))
                 .collect::<Option<_>>()?,
@@ -91,6 +101,7 @@ impl World {
             deaf: BTreeSet::new(),
             boots: workers as u64,
             users: Users::default(),
+            packed,
             oracle: Oracle::default(),
             down: BTreeSet::new(),
             paused: BTreeMap::new(),
@@ -210,6 +221,7 @@ impl World {
             Event::Beat(number) => {
                 let now = self.now;
                 self.processes(number).for_each(|process| process.beat(now, &mut out));
+                self.end_where_it_may(number, &mut out);
                 self.send(Node::Worker(number), out);
                 self.after(HEARTBEAT, event);
             }
@@ -218,6 +230,9 @@ impl World {
                 let commits: Vec<_> =
                     self.processes(number).flat_map(|process| process.commit(now, &mut out)).collect();
                 commits.iter().try_for_each(|commit| self.oracle.committed(commit))?;
+                if self.random.in_thousand(PACKED) {
+                    self.workers[number].pack(&self.packed);
+                }
                 self.send(Node::Worker(number), out);
                 self.after(QUANTUM, event);
             }
@@ -238,18 +253,6 @@ impl World {
         if self.traces {
             println!("{:>12.6} {event:?}", self.now.as_secs_f64());
         }
-    }
-
-    fn command(&mut self) {
-        if self.calm {
-            return;
-        }
-        let mut out = Out::new();
-        let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
-        self.users.ask(&mut self.random, sizes, self.now, &mut out);
-        self.send(Node::Users, out);
-        let pause = self.random.span(COMMANDS.0, COMMANDS.1);
-        self.after(pause, Event::Command);
     }
 
     fn moment(&self, coordinator: usize) -> Moment {

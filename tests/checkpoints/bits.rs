@@ -125,14 +125,14 @@ async fn a_cell_ends_with_the_same_bits_whatever_happened_to_it() {
     fleet.kill_worker("one");
     let (name, table) = worker("four", 4);
     fleet.start_worker_with(&name, &table, &[HIDDEN]);
-    for (_, _, vm) in &lost {
-        status_until(&client, vm, |status| status["state"] == "unknown").await;
-        reach(&client, "stop", vm, "stopped").await;
-    }
-    crowd(&client).await;
     // From what was packed, those that recorded from the start; and, below, from the checkpoints that were taken.
     for (_, _, vm) in &lost {
-        reach(&client, "start", vm, "running").await;
+        let is_there = |status: &Value| status["worker"] == "four" && status["state"] == "paused";
+        status_until(&client, vm, is_there).await;
+    }
+    crowd(&client).await;
+    for (_, _, vm) in &lost {
+        reach(&client, "resume", vm, "running").await;
     }
     let among = create_all(&client, "among", false).await;
     for vms in [&lost, &among] {

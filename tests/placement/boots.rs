@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::{Child, Stdio};
 
 use async_nats::Client;
-use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, program, roomy_worker};
+use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, program};
 use serde_json::{Value, json};
 
 use crate::fold::assert_all_agree;
@@ -95,9 +95,9 @@ async fn a_second_boot_of_a_name_is_refused_until_the_first_ones_lease_and_grace
     let registered =
         |now: &Value| now["workers"][0]["boot"] != first && now["workers"][0]["state"] == "registered";
     ask_until(&client, "bioxen.v1.ops.tester.workers", &Value::Null, registered).await;
-    // The new boot does not have it: it is unknown, and keeps everything until its user decides.
-    let unknown = reaches(&client, "alice", "c1", "unknown").await;
-    assert_eq!(unknown["generation"], before["generation"], "{unknown}");
+    // The new boot is a worker like any other: it takes the VM up, in a new generation.
+    let taken_up = |now: &Value| now["generation"] != before["generation"] && now["state"] == "running";
+    ask_until(&client, &command("alice", "status", "c1"), &Value::Null, taken_up).await;
     println!("the second boot was refused {} times, then admitted", second.refusals());
     destroy(&client, "alice", "c1").await;
     assert_nothing_held(&client).await;
@@ -105,8 +105,9 @@ async fn a_second_boot_of_a_name_is_refused_until_the_first_ones_lease_and_grace
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_workers_vms_are_unknown_and_keep_everything_until_they_are_stopped() {
-    let workers = vec![roomy_worker("w1"), roomy_worker("w2")];
+async fn a_killed_workers_vms_keep_everything_while_no_other_worker_has_room_and_go_on_when_one_has() {
+    let full = |name: &str| (name.to_owned(), "max_vms = 4\ntotal_ribosomes = 20000\n".to_owned());
+    let workers = vec![full("w1"), full("w2")];
     let mut fleet = TestFleet::start(&Options { workers, ..Options::default() });
     let client = fleet.connect().await;
     let mut of_worker = std::collections::BTreeMap::<String, Vec<(String, Value)>>::new();
@@ -140,17 +141,19 @@ async fn a_killed_workers_vms_are_unknown_and_keep_everything_until_they_are_sto
         json!({ "slots": 8, "atp_percentage": 360.0, "ribosomes": 60, "memory_kb": 6 * 512 * 1024 });
     assert_eq!(quota().await, expected);
     assert_all_agree("a killed worker", &fleet, &client).await;
-    // They start again elsewhere, in a new generation; those that were left unknown wait for their user.
-    for (vm, running) in stopped {
-        ask(&client, &command("alice", "start", vm), &json!({ "wait_ms": 10_000 })).await;
-        let now = reaches(&client, "alice", vm, "running").await;
-        assert_eq!(now["worker"], "w2", "{now}");
-        assert!(now["generation"]["index"].as_u64() > running["generation"]["index"].as_u64(), "{now}");
-    }
-    let (name, table) = roomy_worker("w1");
-    fleet.start_worker(&name, &table);
     for (vm, _) in kept {
         assert_eq!(status(&client, "alice", vm).await["state"], "unknown");
+    }
+    // With room they go on in a new generation, those that were stopped when their user says so.
+    let (name, table) = full("w1");
+    fleet.start_worker(&name, &table);
+    for (vm, running) in &of_worker["w1"] {
+        if stopped.iter().any(|(of, _)| of == vm) {
+            ask(&client, &command("alice", "start", vm), &json!({ "wait_ms": 10_000 })).await;
+        }
+        let now = reaches(&client, "alice", vm, "running").await;
+        assert_eq!(now["worker"], "w1", "{now}");
+        assert!(now["generation"]["index"].as_u64() > running["generation"]["index"].as_u64(), "{now}");
     }
     for number in 0..8 {
         destroy(&client, "alice", &format!("c{number}")).await;

@@ -77,6 +77,8 @@ class Vm:
         self.is_member = created.get("member") is not None
         self.place = None
         self.generation = None
+        # Whether it shall go to another worker, and whether its placement is over and it waits for the next.
+        self.moving = self.over = False
         # In effect where it starts from: in its checkpoint, or at minute 0.
         self.at_start = self.allocation
         # Checkpoints by name: where the cell stands in each, and what is in effect there.
@@ -100,6 +102,7 @@ class Vm:
 
     def leave(self, state, holds):
         self.state, self.holds, self.place, self.generation = state, holds, None, None
+        self.moving = self.over = False
 
 
 class Fold:
@@ -141,7 +144,7 @@ class Fold:
 
     def may_run(self, vm):
         worker = self.worker_of(vm)
-        return bool(worker and worker["live"])
+        return bool(worker and worker["live"]) and not vm.over
 
     def entry(self, entry):
         self.index += 1
@@ -258,6 +261,13 @@ class Fold:
             if here and vm.state in ("starting", "running", "paused"):
                 vm.state = "unknown"
 
+    def take_cordoned(self, fields):
+        if fields["worker"] not in self.workers:
+            self.fault(f"worker {fields['worker']} was cordoned and never registered")
+
+    def take_leaving(self, fields):
+        pass
+
     # Entries of an ensemble.
 
     def take_backuprestored(self, _):
@@ -312,17 +322,26 @@ class Fold:
         self.expect(vm, key, "Started", "created", "stopped", "failed")
 
     def take_placed(self, fields, key, vm):
-        self.expect(vm, key, "Placed", "created", "queued", "stopped", "failed")
+        if not vm.over:
+            self.expect(vm, key, "Placed", "created", "queued", "stopped", "failed")
         worker = self.workers.get(fields["worker"])
         if not worker or not worker["live"] or worker["boot"] != fields["boot"]:
             self.fault(f"{key} was placed on {fields['worker']}, which does not offer itself")
         if vm.state == "queued":
             self.check_turn(key, vm)
-        vm.state, vm.place = "starting", (fields["worker"], fields["boot"])
+        # Who comes from another worker is seen as it was; a lost one starts.
+        if not vm.over or vm.state not in ("running", "paused"):
+            vm.state = "starting"
+        vm.place = (fields["worker"], fields["boot"])
+        vm.moving = vm.over = False
         vm.generation = (self.incarnation, self.index)
         vm.confirmed = vm.at_start
         vm.holds = highest(slot_and(vm.allocation), vm.in_effect_or_asked(0))
         self.started.append("/".join(key))
+
+    def take_moving(self, fields, key, vm):
+        self.expect(vm, key, "Moving", "starting", "running", "paused", "unknown")
+        vm.moving = True
 
     def check_turn(self, key, vm):
         for other, waits in self.vms.items():
@@ -341,6 +360,7 @@ class Fold:
             left = NOTHING if vm.state == "queued" else SLOT
         else:
             left = NOTHING
+        vm.moving = False
         if runs:
             # Given back when its worker confirms, not before.
             vm.state = "stopping" if desired == "stopped" else "destroying"
@@ -375,7 +395,11 @@ class Fold:
         vm.leave("stopped", SLOT)
 
     def take_recovered(self, fields, key, vm):
-        self.expect(vm, key, "Recovered", "stopped", "failed", "queued")
+        self.expect(vm, key, "Recovered", "stopped", "failed", "queued", "unknown")
+        if vm.state == "unknown":
+            if self.may_run(vm):
+                self.fault(f"{key} was taken from {vm.place}, which still has it")
+            vm.over = True
         taken = fields["taken"]
         if taken is not None:
             vm.at_start = vm.confirmed = vm.allocation_at(taken["applied"])
@@ -394,14 +418,17 @@ class Fold:
 
     def take_observed(self, fields, key, vm):
         generation = (fields["generation"]["incarnation"], fields["generation"]["index"])
-        if generation != vm.generation:
+        if generation != vm.generation or vm.over:
             return self.fault(f"observed {key} in generation {generation}, it is {vm.generation}")
         seen, was = fields["state"], vm.state
         vm.confirm(fields["applied"])
         if fields["checkpoint"] is not None:
             vm.at_start = vm.confirmed
             vm.changes = [change for change in vm.changes if change[0] > fields["applied"]]
-        if was == "destroying":
+        if vm.moving and seen == "stopped" and was in ("starting", "running", "paused", "unknown"):
+            # It keeps all that it holds until it has another place.
+            vm.over = True
+        elif was == "destroying":
             if seen == "absent":
                 vm.leave("destroyed", NOTHING)
         elif seen == "completed" and vm.releases:

@@ -35,6 +35,7 @@ use crate::settings::Settings;
 use crate::vms::Vms;
 use crate::{WorkerError, clock, metrics, wire};
 
+mod leaving;
 mod packing;
 mod parts;
 mod sending;
@@ -83,6 +84,7 @@ pub struct Agent {
     frames: telemetry::Frames,
     stores: Stores,
     packing: Packing,
+    leaving: leaving::Leaving,
 }
 
 impl Agent {
@@ -137,6 +139,7 @@ impl Agent {
             lease: Lease::default(),
             phase: Phase::Registering,
             number: 0,
+            leaving: leaving::Leaving::default(),
             probes,
         })
     }
@@ -147,8 +150,8 @@ impl Agent {
         &self.client
     }
 
-    /// Works until `told` to stop, or until something makes that impossible. At the end it commits nothing more, and what
-    /// its cells have come to is packed.
+    /// Works until `told` to stop, or until something makes that impossible. Told so, its VMs move away as far as others
+    /// have room; then it commits nothing more, and what its cells have come to is packed.
     ///
     /// # Errors
     /// The connection was closed for good, or the backend no longer runs.
@@ -170,10 +173,9 @@ impl Agent {
                     self.packing.begin(&self.backend, held);
                 }
                 _ = beat.tick() => self.beat().await,
-                signal = &mut told => {
-                    self.backend.lease(Duration::ZERO);
-                    tracing::info!("stopped by {signal}: packing what the cells have come to");
-                    self.packing.last(&self.client, &self.backend, self.vms.generations()).await;
+                signal = &mut told, if !self.leaving.is_told() => self.begin_to_leave(signal).await,
+                () = self.leaving.over() => {
+                    self.go().await;
                     return Ok(());
                 }
             }
@@ -187,6 +189,7 @@ impl Agent {
         }
         self.announce().await;
         self.tell_unconfirmed().await;
+        self.tell_leaving().await;
         let now = clock::boot_time();
         self.show_readiness(now);
         metrics::record(&figures, self.lease.remaining(now));
@@ -328,6 +331,10 @@ impl Agent {
             WorkerCommand::Beat { epoch } => {
                 self.lease.hear(epoch)?;
                 self.announce().await;
+            }
+            WorkerCommand::Leave { epoch, may_go } => {
+                self.lease.hear(epoch)?;
+                self.leaving.heard(may_go);
             }
             WorkerCommand::Execute { epoch, key, generation, process } => {
                 self.lease.hear(epoch)?;

@@ -8,6 +8,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
+pub(crate) mod movement;
 pub(crate) mod operator;
 pub(crate) mod package;
 pub(crate) mod plot;
@@ -49,6 +50,7 @@ impl Session {
 fn names_its_own_account(command: &Command) -> bool {
     match command {
         Command::Workers
+        | Command::Worker(_)
         | Command::Snapshot
         | Command::Backup(_)
         | Command::Ledger(_)
@@ -110,6 +112,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         Command::Audit(args) => audit::run(&session, args).await,
         Command::Workers => operator::workers(&session).await,
         Command::Snapshot => storage::snapshot(&session).await,
+        Command::Worker(args) => movement::worker(&session, args).await,
+        Command::Move(args) => movement::move_vm(&session, args).await,
         Command::Quota(args) => quota::run(&session, args).await,
         Command::Fleet => read::of_fleet(&session, Verb::Fleet).await,
         Command::Performance => read::of_fleet(&session, Verb::Performance).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bioxen_coordinator::journal::{Journal, Patience};
 use bioxen_coordinator::ledger::Ledger;
 use bioxen_protocol::client::{WorkerList, servers};
-use bioxen_protocol::reply::Verified;
+use bioxen_protocol::reply::{Verified, WorkerInfo};
 use clap::{Args, Subcommand};
 
 use super::Session;
@@ -45,14 +45,14 @@ pub(crate) async fn workers(session: &Session) -> Result<(), Failure> {
     Ok(render::show(session.json, &list, workers_text)?)
 }
 
-fn workers_text(list: &WorkerList) -> String {
+pub(super) fn workers_text(list: &WorkerList) -> String {
     let rows: Vec<Vec<String>> = list
         .workers
         .iter()
         .map(|worker| {
             vec![
                 worker.worker.to_string(),
-                worker.state.clone(),
+                standing(worker),
                 format!("{}/{}", worker.vms, worker.max_vms),
                 format!("{}/{}", worker.ribosomes_used, worker.ribosomes_usable),
                 worker.boot.to_string(),
@@ -60,6 +60,20 @@ fn workers_text(list: &WorkerList) -> String {
         })
         .collect();
     render::table(&["worker", "state", "vms", "ribosomes", "boot"], &rows)
+}
+
+/// `registered`, and what keeps VMs from it.
+fn standing(worker: &WorkerInfo) -> String {
+    let mut said = worker.state.clone();
+    match (worker.draining, worker.cordoned) {
+        (true, _) => said.push_str(", draining"),
+        (false, true) => said.push_str(", cordoned"),
+        (false, false) => {}
+    }
+    if worker.leaving > 0 {
+        said.push_str(&format!(", {} leaving", worker.leaving));
+    }
+    said
 }
 
 pub(crate) async fn verify(session: &Session) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use bioxen_package::per_min;
 use bioxen_protocol::command::Verb;
 use bioxen_protocol::error::{Amount, Code, ErrorBody, WorkerRefusal};
+use bioxen_protocol::id::WorkerId;
 use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -38,6 +39,15 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         ),
         Rejection::State { vm, state, verb } => state_error(vm.as_str(), *state, *verb),
         Rejection::Busy { vm, state } => busy(vm.as_str(), *state),
+        Rejection::NotMovable { vm, state } => {
+            let from = "starting, running or paused";
+            let message = format!("VM {vm} is {state}: to move it, it must be {from}");
+            ErrorBody::new(Code::VmState, message).with(|details| {
+                details.state = Some(*state);
+                details.expected = Some(from.to_owned());
+            })
+        }
+        Rejection::UnknownWorker { worker, known } => unknown_worker(worker, known),
         Rejection::Checkpoint { vm, why } => no_checkpoint(vm.as_str(), why),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
             horizon_reached(vm.as_str(), *tick, *horizon_tick)
@@ -74,6 +84,15 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             fleet_error(*resource, *limit, *used, *requested)
         }
     }
+}
+
+fn unknown_worker(worker: &WorkerId, known: &[WorkerId]) -> ErrorBody {
+    let names: Vec<&str> = known.iter().map(WorkerId::as_str).collect();
+    let nearest = bioxen_protocol::error::nearest(worker.as_str(), names.iter().copied());
+    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let message = format!("no worker {worker} has ever registered; known are {known}");
+    ErrorBody::new(Code::ApiValidation, message)
+        .with(|details| details.nearest = nearest.into_iter().collect())
 }
 
 fn no_checkpoint(vm: &str, why: &NoCheckpoint) -> ErrorBody {
@@ -188,7 +207,7 @@ fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
     })
 }
 
-fn no_worker(reasons: &[(bioxen_protocol::id::WorkerId, NoRoom)]) -> ErrorBody {
+fn no_worker(reasons: &[(WorkerId, NoRoom)]) -> ErrorBody {
     let workers: Vec<WorkerRefusal> = reasons
         .iter()
         .map(|(worker, reason)| WorkerRefusal { worker: worker.to_string(), reason: reason_text(*reason) })
@@ -209,6 +228,9 @@ fn no_worker(reasons: &[(bioxen_protocol::id::WorkerId, NoRoom)]) -> ErrorBody {
 fn reason_text(reason: NoRoom) -> String {
     match reason {
         NoRoom::Expired => "is out of reach (its lease is over)".to_owned(),
+        NoRoom::Cordoned => "is cordoned".to_owned(),
+        NoRoom::Leaves => "is about to end".to_owned(),
+        NoRoom::ComesFrom => "is where the VM is".to_owned(),
         NoRoom::VmType => "does not run this vm_type".to_owned(),
         NoRoom::Pack => {
             "does not have the pack of this biological_type, or another version of it: start it with --packs"

@@ -156,7 +156,9 @@ pub(super) async fn figures(
         return Ok(live.metrics);
     }
     let never_ran = vm.state == VmState::Starting && vm.checkpoint.is_none() && vm.tick == 0;
-    if !is_at_rest(vm.state) && !never_ran {
+    // Between two workers it stands where the one before left it.
+    let left = vm.checkpoint.is_some() && vm.is_on_its_way() && !vm.is_leaving();
+    if !is_at_rest(vm.state) && !never_ran && !left {
         return Err(unanswered(vm));
     }
     let (order, checkpoint) = (Arc::clone(&vm.order), vm.checkpoint.clone());

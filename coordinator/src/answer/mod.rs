@@ -62,6 +62,7 @@ pub(crate) enum Reply {
     Workers {
         workers: Vec<reply::WorkerInfo>,
     },
+    Moving(reply::Moving),
     Users {
         users: Vec<reply::Quota>,
     },

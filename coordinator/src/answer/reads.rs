@@ -19,6 +19,7 @@ use crate::fleet::account::Account;
 use crate::fleet::amounts::Amounts;
 use crate::fleet::checkpoint::{Named, TakenAs};
 use crate::fleet::ensemble::{Counts, Ensemble};
+use crate::fleet::movement::Cordon;
 use crate::fleet::package::PackageSummary;
 use crate::fleet::vm::{COMPLETED, Vm};
 
@@ -114,6 +115,9 @@ pub(crate) fn workers(fleet: &Fleet) -> Vec<WorkerInfo> {
         ribosomes_used: worker.used.ribosomes,
         ribosomes_usable: worker.capacity.usable_ribosomes,
         total_ribosomes: worker.capacity.total_ribosomes,
+        cordoned: worker.cordon != Cordon::Open,
+        draining: worker.is_emptied(),
+        leaving: fleet.leaving_from(id, &worker.boot) as u64,
     };
     fleet.workers.iter().map(info).collect()
 }

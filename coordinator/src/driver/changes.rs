@@ -52,6 +52,8 @@ impl Driver {
                 Ok(())
             }
             Asked::SetQuota { user, quota } => self.set_quota(state, incoming, user, &quota),
+            Asked::Cordon { worker, cordon } => self.cordon(state, incoming, worker, cordon),
+            Asked::Move { vm, to } => self.move_vm(state, incoming, vm, to),
             Asked::Change { cause, vm, ask, wait, warnings } => {
                 self.change(state, incoming, Change { wait, warnings, ..Change::of(cause, vm, ask) })
             }

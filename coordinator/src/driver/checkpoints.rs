@@ -3,6 +3,7 @@
 //! ```text
 //!   checkpoint of a cell that runs --ask its worker--> decided with the answer
 //!   start, checkpoint of a VM that was lost --put off--> decided once its newest checkpoint is journaled
+//!   a VM of a lost worker, room elsewhere --its newest checkpoint is looked for--> placed there
 //! ```
 //!
 //! Both are asked beside the driver. A durable command that waits holds back those behind it: their order is the stream's.
@@ -116,7 +117,7 @@ impl Driver {
             return Some(incoming);
         }
         let Some(vm) = target(&incoming).and_then(|key| self.fleet.vm(&key)) else { return Some(incoming) };
-        if vm.lost.is_some() {
+        if vm.lost.is_some() || (matches!(ask, Ask::Checkpoint { .. }) && vm.is_on_its_way()) {
             waiting.put_off.push_back(incoming);
             return None;
         }
@@ -180,13 +181,15 @@ impl Driver {
     pub(super) fn search(&mut self, state: &mut State) {
         let now = Instant::now();
         let of = &mut state.checkpoints;
-        let is_due = self.fleet.has_lost() || !of.has_searched;
+        let is_due = self.fleet.may_be_searched() || !of.has_searched;
         let may = !of.is_searching && of.found.is_empty() && of.not_before.is_none_or(|at| now >= at);
         if !is_due || !may {
             return;
         }
-        let wanted: Vec<_> = self.fleet.lost().take(SEARCHED_AT_ONCE).collect();
-        let wanted = wanted.into_iter().map(|(key, lost)| (key.clone(), lost.clone())).collect();
+        let wanted = self.fleet.searched(SEARCHED_AT_ONCE);
+        if wanted.is_empty() && of.has_searched {
+            return;
+        }
         let client = self.client.clone();
         of.is_searching = true;
         of.fetching.spawn(async move { Fetched::Search(packed::search(&client, wanted).await) });
@@ -200,8 +203,14 @@ impl Driver {
             let FoundVm { key, lost, newest, packed_ms } = found;
             let Some(vm) = self.fleet.vm(&key) else { continue };
             let lost_ticks = lost_ticks(vm, lost.until_ms, packed_ms);
-            let entry = self.fleet.recovery_of(&key, lost.generation, newest, lost_ticks);
-            if let Some(entry) = entry {
+            let Some(entries) = self.fleet.found(&key, lost.generation, newest, lost_ticks) else {
+                if vm.state == VmState::Unknown {
+                    // Another took the room, or its worker is back.
+                    state.checkpoints.not_before = Some(Instant::now() + PAUSE);
+                }
+                continue;
+            };
+            for entry in entries {
                 self.evolve(state, entry)?;
             }
         }

@@ -16,6 +16,7 @@ mod changes;
 mod checkpoints;
 mod counted;
 mod end;
+mod movement;
 mod processes;
 mod readings;
 mod refusals;

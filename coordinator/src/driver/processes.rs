@@ -82,8 +82,8 @@ impl Driver {
     pub(super) fn tell_process(&self, state: &mut State, key: &VmKey) {
         let Some(vm) = self.fleet.vm(key) else { return };
         let Some((process, at)) = vm.running_process().zip(vm.placement.as_ref()) else { return };
-        // Placed anew since: it may have taken effect there, and is not run again.
-        if process.generation.is_some_and(|generation| generation != at.generation) {
+        // Placed anew since: it may have taken effect there, and is not run again. Or to be placed anew first.
+        if process.generation != Some(at.generation) {
             return;
         }
         let told = state.processes.get(key).filter(|running| running.number == process.number);

@@ -58,6 +58,8 @@ impl Driver {
                 Ok(())
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
+            WorkerReport::Leaving {} => self.worker_leaves(state, worker, boot),
+            WorkerReport::Goodbye {} => self.worker_ended(state, worker, boot),
             // What is missing from it shows nothing: an order may have crossed it. That is told again, and answered.
             WorkerReport::Inventory { vms } => {
                 self.observe_all(state, &worker, &boot, vms)?;
@@ -67,7 +69,7 @@ impl Driver {
         }
     }
 
-    fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
+    pub(super) fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
         self.fleet.workers.get(worker).is_some_and(|known| known.boot == *boot && known.live)
     }
 
@@ -197,7 +199,7 @@ impl Driver {
     }
 
     /// Decides on what nobody waits for. The core never refuses a report.
-    fn take(&mut self, state: &mut State, command: &Command) -> Result<(), DriverError> {
+    pub(super) fn take(&mut self, state: &mut State, command: &Command) -> Result<(), DriverError> {
         let Ok(decided) = self.fleet.decide(self.now_ms(), command) else { return Ok(()) };
         for entry in decided.entries {
             let bytes = Batch::entry_bytes(&entry)?;

@@ -68,6 +68,7 @@ impl Driver {
                 self.evolve(state, entry)?;
             }
         }
+        self.place_again(state)?;
         while !state.filling.is_full()
             && let Some(entries) = self.fleet.next_from_queue(&|ensemble, number| {
                 make_member(ensemble, number, &self.fleet.config.chassis)

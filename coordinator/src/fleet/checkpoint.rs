@@ -130,14 +130,36 @@ impl Vm {
 
     /// Notes that its placement ended, if it did so without a checkpoint.
     pub(super) fn lose_placement(&mut self, now_ms: u64) {
-        let Some(at) = self.placement.take() else { return };
+        let lost = self.loss(now_ms);
+        // What it recorded in that placement is gone with the worker, so it has to be recorded again.
+        if self.placement.take().is_some_and(|at| !at.over) && self.order.record.is_none() {
+            self.lost = lost;
+        }
+    }
+
+    /// Its placement, as one whose worker may have packed a checkpoint.
+    pub(super) fn loss(&self, now_ms: u64) -> Option<Lost> {
+        let at = self.placement.as_ref()?;
         let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
         let until_ms = at.expired_ms.map_or(now_ms, |expired_ms| expired_ms.saturating_sub(grace_ms));
-        // What it recorded in that placement is gone with the worker, so it has to be recorded again.
-        if self.order.record.is_none() {
-            let (worker, boot, generation) = (at.worker, at.boot, at.generation);
-            self.lost = Some(Lost { worker, boot, generation, until_ms });
-        }
+        let (worker, boot, generation) = (at.worker.clone(), at.boot.clone(), at.generation);
+        Some(Lost { worker, boot, generation, until_ms })
+    }
+
+    /// What is known of a placement that ended: what was found of it, or what was taken by name in it.
+    pub(super) fn recovery(
+        &self,
+        generation: Generation,
+        taken: Option<Taken>,
+        lost_ticks: Option<u64>,
+    ) -> Recovered {
+        // What was taken by name in that placement may be newer than what was packed.
+        let named = self.checkpoints.iter().filter(|named| named.index > generation.index);
+        let known = named.map(|named| named.taken.clone()).chain(taken);
+        let known = known
+            .filter(|taken| taken.applied >= self.checkpoint_applied && taken.tick >= self.checkpoint_tick);
+        let taken = known.max_by_key(|taken| (taken.tick, taken.applied));
+        Recovered { key: self.key.clone(), generation, taken, lost_ticks }
     }
 
     fn keep(&mut self, index: u64, taken: &Taken) {
@@ -155,9 +177,13 @@ impl Vm {
         }
     }
 
-    fn recover(&mut self, found: &Recovered) {
-        if self.lost.take_if(|lost| lost.generation == found.generation).is_none() {
-            return;
+    pub(super) fn recover(&mut self, found: &Recovered) {
+        let is_lost = self.lost.take_if(|lost| lost.generation == found.generation).is_some();
+        let placement = self.placement.as_mut().filter(|_| self.state == VmState::Unknown);
+        match placement.filter(|at| at.generation == found.generation && !at.over) {
+            Some(at) => at.over = true,
+            None if is_lost => {}
+            None => return,
         }
         if let Some(taken) = &found.taken {
             self.checkpoint_allocation = self.allocation_at(taken.applied);
@@ -215,13 +241,7 @@ impl Fleet {
     ) -> Option<Entry> {
         let vm = self.vm(key)?;
         vm.lost.as_ref().filter(|lost| lost.generation == generation)?;
-        // What was taken by name in that placement may be newer than what was packed.
-        let named = vm.checkpoints.iter().filter(|named| named.index > generation.index);
-        let known = named.map(|named| named.taken.clone()).chain(taken);
-        let known =
-            known.filter(|taken| taken.applied >= vm.checkpoint_applied && taken.tick >= vm.checkpoint_tick);
-        let taken = known.max_by_key(|taken| (taken.tick, taken.applied));
-        Some(Entry::Recovered(Box::new(Recovered { key: key.clone(), generation, taken, lost_ticks })))
+        Some(Entry::Recovered(Box::new(vm.recovery(generation, taken, lost_ticks))))
     }
 
     pub(super) fn checkpointed(&mut self, index: u64, entry: &Checkpointed) {
@@ -230,6 +250,7 @@ impl Fleet {
 
     pub(super) fn recovered(&mut self, index: u64, found: &Recovered) {
         self.edit(index, &found.key, |vm| vm.recover(found));
+        self.places_may_be_due = true;
     }
 
     pub(super) fn restored(&mut self, index: u64, key: &VmKey, checkpoint: CheckpointId) {

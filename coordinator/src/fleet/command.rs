@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bioxen_protocol::command::{AllocationRequest, CheckpointId, OnComplete, OnFull, VmType};
-use bioxen_protocol::id::{BootId, OperatorId, UserId, VmId, WorkerId};
+use bioxen_protocol::id::{BootId, OperatorId, UserId, VmId, VmKey, WorkerId};
 use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation};
@@ -12,6 +12,7 @@ use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation};
 use super::account::UserLimits;
 use super::checkpoint::{Live, TakenAs};
 use super::entry::Cause;
+use super::movement::Cordon;
 use super::package::{PackageOffer, PackageSummary};
 
 /// Something that asks the fleet to change.
@@ -39,6 +40,22 @@ pub enum Command {
         worker: WorkerId,
         boot: BootId,
         observation: Box<Observation>,
+    },
+    /// A boot says that it is about to end.
+    Leave {
+        worker: WorkerId,
+        boot: BootId,
+    },
+    /// An operator has a VM go to another worker; without `to` the fleet chooses.
+    Move {
+        operator: OperatorId,
+        key: VmKey,
+        to: Option<WorkerId>,
+    },
+    Cordon {
+        operator: OperatorId,
+        worker: WorkerId,
+        cordon: Cordon,
     },
     SetLimits {
         operator: OperatorId,

@@ -19,6 +19,7 @@ use super::alerts::Alerted;
 use super::amounts::Amounts;
 use super::checkpoint::Taken;
 use super::format::Format;
+use super::movement::{Cordon, MovedBy};
 
 /// Who asked for what, on every entry that a command caused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,8 @@ pub enum Entry {
     Started { cause: Cause, key: VmKey, horizon_tick: Option<u64> },
     /// A worker was chosen; the generation is (incarnation, this entry's index).
     Placed { key: VmKey, worker: WorkerId, boot: BootId, held: Amounts },
+    /// The VM shall go to another worker; `Placed` follows when its own has given it up.
+    Moving { key: VmKey, to: Option<WorkerId>, by: MovedBy },
     /// Pause, resume, stop or destroy was accepted.
     Desired { cause: Cause, key: VmKey, desired: DesiredState, held: Amounts },
     /// A new allocation was accepted; `ordinal` 0 where the VM had not started and it took effect at once.
@@ -92,6 +95,10 @@ pub enum Entry {
     Registered { worker: WorkerId, boot: BootId, capacity: Capacity },
     /// Lease and grace of a boot are over: it commits nothing any more.
     Expired { worker: WorkerId, boot: BootId },
+    /// An operator said whether a worker may take VMs.
+    Cordoned { operator: OperatorId, worker: WorkerId, cordon: Cordon },
+    /// A boot is about to end: its VMs move away.
+    Leaving { worker: WorkerId, boot: BootId },
     /// An operator set a user's limits.
     LimitsSet { operator: OperatorId, user: UserId, limits: UserLimits },
     /// A backup of that time was restored: a new incarnation begins, and what the one before had placed has ended.
@@ -198,6 +205,7 @@ impl Entry {
             | Self::EnsembleDesired { key, .. }
             | Self::Started { key, .. }
             | Self::Placed { key, .. }
+            | Self::Moving { key, .. }
             | Self::Desired { key, .. }
             | Self::ProcessStarted { key, .. }
             | Self::CallStarted { key, .. }
@@ -216,6 +224,8 @@ impl Entry {
             | Self::Configured { .. }
             | Self::Registered { .. }
             | Self::Expired { .. }
+            | Self::Cordoned { .. }
+            | Self::Leaving { .. }
             | Self::LimitsSet { .. }
             | Self::Alerted(_)
             | Self::BackupRestored { .. }

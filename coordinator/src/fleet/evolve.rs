@@ -11,6 +11,7 @@ use super::Fleet;
 use super::amounts::Amounts;
 use super::ensemble::name_in;
 use super::entry::{Created, Entry};
+use super::movement::Moving;
 use super::process::lost;
 use super::vm::{Placement, Process, Vm};
 use super::worker::Worker;
@@ -34,12 +35,12 @@ impl Fleet {
             Entry::Tick | Entry::Rejected(_) => {}
             Entry::Configured { config } => {
                 self.config = config.clone();
-                self.room_may_have_appeared = true;
+                self.room_appeared();
             }
             Entry::LimitsSet { user, limits, .. } => {
                 self.accounts.entry(user.clone()).or_default().limits = limits.clone();
                 self.touched.accounts.insert(user.clone());
-                self.room_may_have_appeared = true;
+                self.room_appeared();
             }
             Entry::Registered { worker, boot, capacity } => self.registered(index, worker, boot, capacity),
             Entry::Expired { worker, boot } => self.expire(index, worker, boot),
@@ -60,6 +61,11 @@ impl Fleet {
                 vm.horizon_tick = horizon_tick.or(vm.horizon_tick);
             }),
             Entry::Placed { key, worker, boot, held } => self.placed(index, key, (worker, boot), *held),
+            Entry::Moving { key, to, by } => {
+                self.moving(index, key, Moving { to: to.clone(), by: by.clone() });
+            }
+            Entry::Cordoned { worker, cordon, .. } => self.cordoned(index, worker, *cordon),
+            Entry::Leaving { worker, boot } => self.leaves(index, worker, boot),
             Entry::Desired { key, desired, held, .. } => self.desire(index, key, *desired, *held),
             Entry::Allocated { key, ordinal, allocation, held, .. } => {
                 self.edit(index, key, |vm| vm.allocate(*ordinal, *allocation, *held));
@@ -103,7 +109,9 @@ impl Fleet {
         let deadline_ms = self.time_ms.saturating_add(timeout_ms).saturating_add(PROCESS_GRACE_MS);
         self.edit(index, key, |vm| {
             vm.last_ordinal = number;
-            let generation = vm.placement.as_ref().map(|at| at.generation);
+            // One that leaves its worker runs it where it then is.
+            let here = vm.placement.as_ref().filter(|at| !at.over && !vm.is_leaving());
+            let generation = here.map(|at| at.generation);
             let digest = digest.to_owned();
             vm.process = Some(Process { number, digest, deadline_ms, generation, call, end: None });
             vm.calls_started = vm.calls_started.max(call.map_or(0, |call| call + 1));
@@ -115,10 +123,22 @@ impl Fleet {
         let placed = self.placed_on(worker, boot).map(|vm| vm.held);
         let used = placed.fold(Amounts::NOTHING, Amounts::plus);
         let (boot, capacity) = (boot.clone(), capacity.clone());
-        let now = Worker { boot, capacity, live: true, registration: index, index, alerted: false, used };
+        let cordon = self.workers.get(worker).map(|known| known.cordon).unwrap_or_default();
+        let now = Worker {
+            boot,
+            capacity,
+            live: true,
+            registration: index,
+            index,
+            alerted: false,
+            cordon,
+            leaving: false,
+            used,
+        };
         self.workers.insert(worker.clone(), now);
         self.touched.workers.insert(worker.clone());
-        self.room_may_have_appeared = true;
+        self.balance_may_be_due = true;
+        self.room_appeared();
     }
 
     fn created(&mut self, index: u64, created: &Created) {
@@ -144,6 +164,7 @@ impl Fleet {
             changes: Vec::new(),
             last_ordinal: 0,
             placement: None,
+            moving: None,
             checkpoint: None,
             checkpoint_applied: 0,
             checkpoint_tick: 0,
@@ -176,15 +197,28 @@ impl Fleet {
         if is_on(Mutant::GenerationReused) {
             generation.index = 1 + self.vm(key).map_or(0, |vm| vm.last_ordinal);
         }
+        if self.vm(key).is_some_and(|vm| vm.placement.is_some()) {
+            // It leaves room where it was.
+            self.forget(key);
+            self.room_appeared();
+        }
         self.edit(index, key, |vm| {
             let (worker, boot) = (worker.clone(), boot.clone());
             let observed = ObservedState::Absent;
             let applied = vm.checkpoint_applied;
-            vm.placement = Some(Placement { worker, boot, generation, observed, applied, expired_ms: None });
-            (vm.lost, vm.recovery) = (None, None);
-            vm.state = VmState::Starting;
+            let (expired_ms, over) = (None, false);
+            vm.placement = Some(Placement { worker, boot, generation, observed, applied, expired_ms, over });
+            (vm.lost, vm.recovery, vm.moving) = (None, None, None);
+            if !vm.goes_on() {
+                vm.desired = DesiredState::Running;
+            }
+            if !matches!(vm.state, VmState::Running | VmState::Paused) {
+                vm.state = VmState::Starting;
+            }
             vm.reason = None;
-            vm.desired = DesiredState::Running;
+            if let Some(process) = &mut vm.process {
+                process.generation.get_or_insert(generation);
+            }
             vm.held = held;
             vm.effective = vm.checkpoint_allocation;
             vm.queued_at = None;
@@ -215,7 +249,7 @@ impl Fleet {
                 (DesiredState::Absent, false) => VmState::Destroying,
             };
             if !matches!(desired, DesiredState::Running | DesiredState::Paused) {
-                vm.reason = None;
+                (vm.reason, vm.moving) = (None, None);
             }
         });
         if let Some(was) = was {
@@ -228,6 +262,7 @@ impl Fleet {
         known.live = false;
         known.index = index;
         self.ends_may_be_due = true;
+        self.room_appeared();
         self.touched.workers.insert(worker.clone());
         let time_ms = self.time_ms;
         let placed: Vec<VmKey> = self.placed_on(worker, boot).map(|vm| vm.key.clone()).collect();
@@ -262,7 +297,7 @@ impl Fleet {
         self.book(&vm);
         self.touch(key);
         if vm.held.lacks(held_before) != Amounts::NOTHING || vm.state == VmState::Queued {
-            self.room_may_have_appeared = true;
+            self.room_appeared();
         }
         let destroyed = vm.state == VmState::Destroyed && !was_destroyed;
         let Some(account) = self.accounts.get_mut(&key.user) else { return };
@@ -301,6 +336,12 @@ impl Fleet {
         if vm.lost.is_some() {
             self.lost.insert(vm.key.clone());
         }
+        if vm.is_displaced() {
+            self.displaced.insert(vm.key.clone());
+        }
+        if vm.moving.is_some() {
+            self.moving.insert(vm.key.clone());
+        }
     }
 
     fn unbook(&mut self, vm: &Vm) {
@@ -308,6 +349,8 @@ impl Fleet {
             self.processes.remove(&(process.deadline_ms, vm.key.clone()));
         }
         self.lost.remove(&vm.key);
+        self.displaced.remove(&vm.key);
+        self.moving.remove(&vm.key);
         self.held = self.held.minus(vm.held);
         if let Some(worker) = self.worker_of(vm) {
             worker.used = worker.used.minus(vm.held);
@@ -340,6 +383,7 @@ fn changes_level(entry: &Entry) -> bool {
             !seen.applied_at.is_empty() || seen.checkpoint.is_some() || seen.process.is_some()
         }
         Entry::Placed { .. }
+        | Entry::Moving { .. }
         | Entry::Desired { .. }
         | Entry::Allocated { .. }
         | Entry::Monitored { .. }

@@ -20,7 +20,11 @@ impl Fleet {
         }
         for vm in keys.iter().filter_map(|key| self.vm(key)) {
             let Some(at) = &vm.placement else { continue };
-            let level = vm.desired_level(at.generation);
+            let level = match at.over {
+                // Its worker has nothing more to do with it.
+                true => Desired::absent(vm.key.clone(), at.generation),
+                false => vm.desired_level(at.generation),
+            };
             by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
         }
         by_boot

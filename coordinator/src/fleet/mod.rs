@@ -12,6 +12,7 @@
 pub mod account;
 pub mod alerts;
 pub mod amounts;
+mod balance;
 pub mod checkpoint;
 pub mod command;
 mod decide;
@@ -23,6 +24,7 @@ pub mod idempotency;
 mod incarnation;
 mod levels;
 mod limits;
+pub mod movement;
 mod observe;
 pub mod package;
 mod placement;
@@ -30,6 +32,7 @@ mod process;
 mod queue;
 pub mod rejection;
 mod remember;
+mod replacement;
 pub mod rows;
 pub mod vm;
 pub mod worker;
@@ -86,6 +89,16 @@ pub struct Fleet {
     processes: BTreeSet<(u64, VmKey)>,
     /// VMs whose last placement ended without a checkpoint.
     lost: BTreeSet<VmKey>,
+    /// VMs that wait to be placed again.
+    displaced: BTreeSet<VmKey>,
+    /// VMs that shall go to another worker.
+    moving: BTreeSet<VmKey>,
+    /// As `room_may_have_appeared`, for VMs whose placement is over.
+    places_may_be_due: bool,
+    /// The same, for VMs of lost workers.
+    unknown_may_have_room: bool,
+    /// A worker has joined, and VMs may still be spread better.
+    balance_may_be_due: bool,
     touched: Touched,
 }
 
@@ -141,7 +154,7 @@ impl Fleet {
 
     /// Called when [`Self::next_from_queue`] found nothing, so that it is not searched again for nothing.
     pub fn queue_is_blocked(&mut self) {
-        self.room_may_have_appeared = false;
+        self.room_may_have_appeared = self.holds_back_the_queue();
     }
 
     pub fn queued(&self) -> u64 {
@@ -166,7 +179,7 @@ impl Fleet {
         let placement = self.vm(key).and_then(|vm| vm.placement.as_ref());
         placement.is_some_and(|at| {
             let same = at.generation == generation || is_on(Mutant::ReleaseTwice);
-            same && at.worker == *worker && at.boot == *boot
+            same && at.worker == *worker && at.boot == *boot && !at.over
         })
     }
 

@@ -114,6 +114,10 @@ impl Fleet {
             self.forget(&seen.key);
         }
         let time_ms = self.time_ms;
+        let hands_over = self.vm(&seen.key).is_some_and(|vm| vm.hands_over(seen.state));
+        if hands_over {
+            self.places_may_be_due = true;
+        }
         self.edit(index, &seen.key, |vm| {
             note_applied(vm, seen);
             if let Some(end) = &seen.process {
@@ -144,8 +148,12 @@ impl Fleet {
             } else if ended {
                 vm.placement = None;
             } else if let Some(at) = &mut vm.placement {
-                at.observed = seen.state;
+                at.observed = if hands_over { ObservedState::Absent } else { seen.state };
                 at.applied = seen.applied;
+                at.over = hands_over;
+            }
+            if ended {
+                vm.moving = None;
             }
         });
         let failed = matches!(seen.state, ObservedState::Failed | ObservedState::Absent)
@@ -209,6 +217,7 @@ fn next_state(vm: &Vm, seen: ObservedState) -> VmState {
     use ObservedState as Seen;
     use VmState::{Destroyed, Destroying, Failed, Paused, Running, Stopped, Stopping};
     match (vm.state, seen) {
+        (state, _) if vm.hands_over(seen) => state,
         (Destroying, Seen::Absent) => Destroyed,
         (Destroying, _) => Destroying,
         (_, Seen::Completed) if vm.on_complete == OnComplete::Release => Destroyed,
@@ -228,6 +237,8 @@ fn next_state(vm: &Vm, seen: ObservedState) -> VmState {
 /// What the VM then holds: a release is a confirmed end, never an intention (I7).
 fn held_after(vm: &Vm, seen: ObservedState, applied: u64) -> Amounts {
     match next_state(vm, seen) {
+        // As long as it has no other place it keeps all of this one.
+        _ if vm.hands_over(seen) => vm.held,
         VmState::Destroyed => Amounts::NOTHING,
         VmState::Stopped | VmState::Failed => Amounts::SLOT,
         VmState::Running | VmState::Paused => vm.holdings_at(applied),

@@ -5,17 +5,28 @@ use bioxen_protocol::id::{BootId, WorkerId};
 use bioxen_protocol::worker::CellOrder;
 
 use super::Fleet;
+use super::movement::Cordon;
 use super::rejection::{NoRoom, Rejection};
 use super::worker::Worker;
 
 impl Fleet {
     /// The worker for a VM of this order that needs `ribosomes` units.
+    pub(super) fn place(&self, order: &CellOrder, ribosomes: u64) -> Result<(WorkerId, BootId), Rejection> {
+        self.place_but(order, ribosomes, None)
+    }
+
+    /// The same, anywhere but at one boot.
     ///
     /// Spread takes the one with the most free units (then the fewest VMs), bin-pack the one with the fewest that still
     /// fits; equals go by name, so that every fold agrees.
-    pub(super) fn place(&self, order: &CellOrder, ribosomes: u64) -> Result<(WorkerId, BootId), Rejection> {
-        let fits = self.workers.iter().filter(|(_, worker)| no_room(worker, order, ribosomes).is_none());
-        let free = |worker: &Worker| worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes);
+    pub(super) fn place_but(
+        &self,
+        order: &CellOrder,
+        ribosomes: u64,
+        but: Option<(&WorkerId, &BootId)>,
+    ) -> Result<(WorkerId, BootId), Rejection> {
+        let others = self.workers.iter().filter(|(id, worker)| but != Some((*id, &worker.boot)));
+        let fits = others.filter(|(_, worker)| no_room(worker, order, ribosomes).is_none());
         let chosen =
             match self.config.placement {
                 Placement::Spread => fits
@@ -25,20 +36,26 @@ impl Fleet {
             };
         match chosen {
             Some((id, worker)) => Ok((id.clone(), worker.boot.clone())),
-            None => Err(self.why_no_worker(order, ribosomes)),
+            None => Err(self.why_no_worker(order, ribosomes, but)),
         }
     }
 
-    fn why_no_worker(&self, order: &CellOrder, ribosomes: u64) -> Rejection {
+    fn why_no_worker(
+        &self,
+        order: &CellOrder,
+        ribosomes: u64,
+        but: Option<(&WorkerId, &BootId)>,
+    ) -> Rejection {
         let live = self.workers.values().filter(|worker| worker.live);
         let most = live.map(|worker| worker.capacity.usable_ribosomes).max();
         if let Some(most) = most.filter(|most| ribosomes > *most) {
             return Rejection::AboveAnyWorker { requested: ribosomes, most };
         }
-        let reasons = self
-            .workers
-            .iter()
-            .filter_map(|(id, worker)| no_room(worker, order, ribosomes).map(|reason| (id.clone(), reason)));
+        let why = |id: &WorkerId, worker: &Worker| match but == Some((id, &worker.boot)) {
+            true => Some(NoRoom::ComesFrom),
+            false => no_room(worker, order, ribosomes),
+        };
+        let reasons = self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), why(id, worker)?)));
         Rejection::NoWorker { reasons: reasons.collect() }
     }
 
@@ -57,10 +74,19 @@ impl Fleet {
     }
 }
 
-fn no_room(worker: &Worker, order: &CellOrder, ribosomes: u64) -> Option<NoRoom> {
+/// Units that are free on a worker.
+pub(super) fn free(worker: &Worker) -> u64 {
+    worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes)
+}
+
+pub(super) fn no_room(worker: &Worker, order: &CellOrder, ribosomes: u64) -> Option<NoRoom> {
     let capacity = &worker.capacity;
     if !worker.live {
         Some(NoRoom::Expired)
+    } else if worker.cordon != Cordon::Open {
+        Some(NoRoom::Cordoned)
+    } else if worker.leaving {
+        Some(NoRoom::Leaves)
     } else if !capacity.vm_types.contains(&order.vm_type) {
         Some(NoRoom::VmType)
     } else if order.pack.is_some() && capacity.packs.get(&order.biological_type) != order.pack.as_ref() {

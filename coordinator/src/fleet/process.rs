@@ -47,7 +47,7 @@ pub(super) fn call_due(vm: &Vm, seen: &Observation) -> Option<Entry> {
         && matches!(seen.state, ObservedState::Running | ObservedState::Paused);
     let ended = seen.process.as_ref().map(|end| end.number);
     let is_free = vm.running_process().is_none_or(|process| ended == Some(process.number));
-    if !stands || !is_free {
+    if !stands || !is_free || vm.is_leaving() {
         return None;
     }
     let (_, code) = vm.order.calls().nth(usize::try_from(call).ok()?)?;

@@ -16,7 +16,7 @@ impl Fleet {
     /// The entries that start the next waiting VM, or make and start the next member of an ensemble, if there is room for
     /// one.
     pub fn next_from_queue(&self, make: MakeMember<'_>) -> Option<Vec<Entry>> {
-        if !self.room_may_have_appeared {
+        if !self.room_may_have_appeared || self.holds_back_the_queue() {
             return None;
         }
         let mut heads: Vec<(u8, u64, &UserId, &VmId)> = self

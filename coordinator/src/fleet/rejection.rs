@@ -19,6 +19,10 @@ pub enum Rejection {
     NotFound { vm: VmId },
     /// BX006
     State { vm: VmId, state: VmState, verb: Verb },
+    /// BX006: it is on no worker that could give it up.
+    NotMovable { vm: VmId, state: VmState },
+    /// BX008
+    UnknownWorker { worker: WorkerId, known: Vec<WorkerId> },
     /// BX006: process code runs in it already.
     Busy { vm: VmId, state: VmState },
     /// No checkpoint can be taken, or gone back to.
@@ -90,6 +94,12 @@ pub enum Resource {
 pub enum NoRoom {
     /// Lease and grace are over.
     Expired,
+    /// An operator has it take no more.
+    Cordoned,
+    /// It is about to end.
+    Leaves,
+    /// The VM is there, and shall go elsewhere.
+    ComesFrom,
     VmType,
     /// It lacks the imported chassis' pack, or has another one of that name.
     Pack,

@@ -108,6 +108,9 @@ impl Fleet {
             workers: rows.workers.into_iter().collect(),
             room_may_have_appeared: true,
             ends_may_be_due: true,
+            places_may_be_due: true,
+            unknown_may_have_room: true,
+            balance_may_be_due: true,
             ..Self::default()
         };
         for (user, row) in &rows.accounts {

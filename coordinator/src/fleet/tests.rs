@@ -1,8 +1,10 @@
 //! The core by example, and (in `random`) under any commands. The bench checks the sums after every one.
 
 mod alerts;
+mod alike;
 mod checkpoints;
 mod ensembles;
+mod movement;
 mod packages;
 mod process;
 mod random;
@@ -52,7 +54,7 @@ impl Bench {
             }
         }
         self.end_ensembles();
-        self.recover();
+        self.go_on();
         while let Some(entries) = self.fleet.next_from_queue(&ensembles::make) {
             for entry in entries {
                 self.fleet.evolve(self.now_ms, &entry);
@@ -257,8 +259,7 @@ fn a_replayed_past_takes_nothing_that_the_start_did_not_take() {
         bench.observe("alice", "c", ObservedState::Running);
     }
     bench.worker("w", "b2");
-    bench.ask("alice", "c", Verb::Stop, Ask::Stop).unwrap();
-    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    assert_eq!(bench.state("alice", "c"), VmState::Starting, "it was not placed anew");
     assert_eq!(bench.held("alice", "c").ribosomes, 15);
     bench.observe_applied("alice", "c", ObservedState::Running, 1);
     assert_eq!(bench.held("alice", "c").ribosomes, 15);
@@ -299,8 +300,7 @@ fn a_vm_that_repeats_past_changes_holds_the_highest_of_them_until_it_has() {
     }
     assert_eq!(bench.held("alice", "c").ribosomes, 6);
     bench.worker("w", "b2");
-    bench.ask("alice", "c", Verb::Stop, Ask::Stop).unwrap();
-    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    assert_eq!(bench.state("alice", "c"), VmState::Starting, "it was not placed anew");
     let held: Vec<u64> = (0..=3)
         .map(|applied| {
             bench.observe_applied("alice", "c", ObservedState::Running, applied);
@@ -380,7 +380,7 @@ fn when_a_boots_lease_is_over_its_vms_are_unknown_and_what_it_was_to_stop_is_sto
     }
     bench.ask("alice", "stops", Verb::Stop, Ask::Stop).unwrap();
     bench.ask("alice", "goes", Verb::Destroy, Ask::Destroy).unwrap();
-    bench.worker("w", "b2");
+    bench.run(&Command::Expire { worker: "w".parse().unwrap(), boot: "b1".parse().unwrap() }).unwrap();
     assert_eq!(bench.state("alice", "runs"), VmState::Unknown);
     assert_eq!(bench.held("alice", "runs"), Amounts::of(SYN3A));
     assert_eq!(

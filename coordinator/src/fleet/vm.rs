@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
 use super::checkpoint::{Lost, Named, Recovery};
+use super::movement::Moving;
 use super::package::InstalledPackage;
 
 /// Why a VM is in its state, where the state alone does not say it.
@@ -45,6 +46,9 @@ pub struct Vm {
     /// The highest ordinal given to a change.
     pub last_ordinal: u64,
     pub placement: Option<Placement>,
+    /// It shall go to another worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
     pub checkpoint: Option<Arc<[u8]>>,
     pub checkpoint_applied: u64,
     /// Where the cell stands in its checkpoint.
@@ -99,7 +103,7 @@ pub struct Process {
     pub digest: String,
     /// When its outcome is given up, in milliseconds since 1970.
     pub deadline_ms: u64,
-    /// The placement that it was started in: in no other it is run.
+    /// The placement that it was started in: in no other it is run. None while the VM leaves one: then it is the next.
     #[serde(default)]
     pub generation: Option<Generation>,
     /// Which scheduled call it is, where it is one.
@@ -120,6 +124,13 @@ pub struct Placement {
     /// When its worker's lease and grace were over, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired_ms: Option<u64>,
+    /// It commits nothing more, and what the cell came to stands in the journal.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub over: bool,
+}
+
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 impl Vm {
@@ -171,7 +182,9 @@ impl Vm {
                 DesiredState::Paused => at.observed == ObservedState::Paused,
                 DesiredState::Stopped | DesiredState::Absent => false,
             };
-            reached && at.applied >= self.changes.last().map_or(0, |change| change.ordinal)
+            reached
+                && !self.is_leaving()
+                && at.applied >= self.changes.last().map_or(0, |change| change.ordinal)
         }) && self.running_process().is_none()
     }
 
@@ -185,7 +198,7 @@ impl Vm {
         Desired {
             key: self.key.clone(),
             generation,
-            state: self.desired,
+            state: if self.is_leaving() { DesiredState::Stopped } else { self.desired },
             order: Some(Arc::clone(&self.order)),
             changes: self.changes.clone(),
             checkpoint: self.checkpoint.as_ref().map(|bytes| bytes.to_vec()),

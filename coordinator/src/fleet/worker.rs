@@ -5,6 +5,7 @@ use bioxen_protocol::worker::Capacity;
 use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
+use super::movement::Cordon;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
@@ -20,7 +21,19 @@ pub struct Worker {
     /// Its use is above its threshold, and has not recovered since.
     #[serde(default)]
     pub alerted: bool,
+    #[serde(default)]
+    pub cordon: Cordon,
+    /// This boot has said that it is about to end.
+    #[serde(default)]
+    pub leaving: bool,
     /// What the VMs placed on this boot hold; derived.
     #[serde(skip)]
     pub used: Amounts,
+}
+
+impl Worker {
+    /// Whether its VMs shall go elsewhere.
+    pub fn is_emptied(&self) -> bool {
+        self.leaving || self.cordon == Cordon::Draining
+    }
 }

@@ -172,7 +172,7 @@ fn asked(
         Subject::Command { user, verb, vm } => (Caller { user, operator: None }, verb, vm),
         Subject::Operator { operator, verb, target, vm } => {
             if let Ok(own) = verb.parse::<OperatorVerb>() {
-                return operator_asked(own, target.as_deref(), &body, operator);
+                return operator_asked(own, (target.as_deref(), vm), &body, operator);
             }
             let (user, verb) = on_behalf(&operator, &verb, target.as_deref())?;
             (Caller { user, operator: Some(operator) }, verb, vm)

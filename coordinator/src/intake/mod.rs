@@ -30,7 +30,7 @@ use bioxen_protocol::codec::Encoding;
 use bioxen_protocol::command::{SetQuota, Verb};
 use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
-use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, WorkerId};
+use bioxen_protocol::id::{BootId, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
 use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::package::PackageId;
 use bioxen_protocol::subject;
@@ -42,6 +42,7 @@ use tokio::task::JoinSet;
 use crate::answer::{Reply, ReplyTo};
 use crate::fleet::command::Ask;
 use crate::fleet::entry::Cause;
+use crate::fleet::movement::Cordon;
 use crate::fleet::package::PackageOffer;
 use door::Door;
 use queues::FairQueues;
@@ -95,6 +96,15 @@ pub(crate) enum Asked {
     SetQuota {
         user: UserId,
         quota: SetQuota,
+    },
+    /// An operator's word on a worker, or on where a VM shall be.
+    Cordon {
+        worker: WorkerId,
+        cordon: Cordon,
+    },
+    Move {
+        vm: VmKey,
+        to: Option<WorkerId>,
     },
     /// It did not get past decoding.
     Refused(ErrorBody),

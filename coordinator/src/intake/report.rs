@@ -50,7 +50,7 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
                 return Err("a capacity that no worker has".to_owned());
             }
         }
-        WorkerReport::Heartbeat(_) => {}
+        WorkerReport::Heartbeat(_) | WorkerReport::Leaving {} | WorkerReport::Goodbye {} => {}
         WorkerReport::Unconfirmed { vms } => {
             if vms.len() > OBSERVATIONS {
                 return Err("more VMs that stand still than a worker tells at once".to_owned());

@@ -14,6 +14,9 @@
 //! | Recovered | `observed` | the user's |
 //! | Observed, and each VM of Expired | `observed`, where a state changed or a change took effect | the user's |
 //! | LimitsSet | `quota` | the user's, by the operator |
+//! | Moving | `move` | the user's, by the operator where one asked |
+//! | Cordoned | `cordon`, `uncordon`, `drain` | the fleet's, by the operator |
+//! | Leaving | `sign-out` | the fleet's |
 //! | Registered, Expired, Leader, Configured | `sign-in`, `expiry`, `leader`, `config` | the fleet's |
 //! | BackupRestored, and each VM that was placed | `backup`; `observed` | the fleet's, by the operator; the user's |
 //! | Tick, Alerted | none | |
@@ -25,7 +28,7 @@ use bioxen_protocol::id::UserId;
 use bioxen_protocol::worker::ProcessEnd;
 
 use super::fold::{Change, Step};
-use super::words;
+use super::{moves, words};
 use crate::fleet::account::UserLimits;
 use crate::fleet::entry::{Cause, Entry, Recovered, Rejected};
 
@@ -123,6 +126,11 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             process_end(step, &crate::fleet::lost_process(*number)).into_iter().collect()
         }
         Entry::Recovered(found) => vec![recovered(step, found)],
+        Entry::Moving { .. } => moves::moving(step).into_iter().collect(),
+        Entry::Cordoned { operator, worker, cordon } => {
+            vec![moves::cordoned(step, operator, worker, *cordon)]
+        }
+        Entry::Leaving { worker, boot } => vec![moves::leaving(step, worker, boot)],
         Entry::CallStarted { .. } => call_started(step).into_iter().collect(),
         Entry::Placed { key, worker, boot, .. } => {
             let generation = format!("{}.{}", step.incarnation, step.index);
@@ -280,11 +288,17 @@ fn limits_in_words(limits: &UserLimits) -> String {
     if set.is_empty() { "the fleet's defaults".to_owned() } else { set.join(", ") }
 }
 
-fn of_fleet(step: &Step<'_>, action: &str, outcome: Outcome, note: String) -> AuditRecord {
+pub(super) fn of_fleet(step: &Step<'_>, action: &str, outcome: Outcome, note: String) -> AuditRecord {
     bare(step, &FLEET_USER, action, outcome, note)
 }
 
-fn bare(step: &Step<'_>, user: &UserId, action: &str, outcome: Outcome, note: String) -> AuditRecord {
+pub(super) fn bare(
+    step: &Step<'_>,
+    user: &UserId,
+    action: &str,
+    outcome: Outcome,
+    note: String,
+) -> AuditRecord {
     AuditRecord {
         number: 0,
         index: step.index,

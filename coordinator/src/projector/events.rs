@@ -4,7 +4,7 @@
 //! After the events of the entry that ends an ensemble's last member: completed, under the ensemble's name.
 //!
 //! ```text
-//!   Created    accepted, created | queued          Placed    starting
+//!   Created    accepted, created | queued          Placed    starting, or moved
 //!   Queued     accepted, queued                    Observed  running | resumed | paused | stopped | failed | destroyed,
 //!   Started    accepted                                      completed (and destroyed), allocated per change,
 //!                                                            result
@@ -26,8 +26,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{ObservedState, ProcessEnd, ProcessStatus};
 
 use super::fold::{Change, Completed, Confirmed, Step};
-use super::{alerts, words};
-use crate::fleet::checkpoint::Recovery;
+use super::{alerts, moves, words};
 use crate::fleet::entry::{Cause, Entry, Observed, Rejected};
 
 /// The events of one entry, in order.
@@ -69,9 +68,11 @@ fn of_entry(step: &Step<'_>) -> Vec<Event> {
             vec![result(step, change, &crate::fleet::lost_process(*number))]
         }
         (Entry::Placed { .. }, [change]) => {
-            let before = change.before.as_ref().and_then(|before| before.recovery);
+            if let Some(moved) = moves::moved(step, change) {
+                return vec![moved];
+            }
             let state = state_event(step, change).into_iter();
-            state.map(|event| Event { reason: before.map(Recovery::in_words), ..event }).collect()
+            state.map(|event| Event { reason: moves::starts_again(change), ..event }).collect()
         }
         (_, [change]) => {
             let accepted = step.entry.cause().map(|cause| accepted(step, cause, change));

@@ -1,7 +1,7 @@
 //! The projector's own fold of the journal: entry by entry, with the VMs that each entry changes, before and after.
 //! Nothing here publishes.
 
-use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::id::{Generation, VmKey, WorkerId};
 use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{CellAllocation, NumberedChange};
@@ -10,6 +10,7 @@ use crate::fleet::Fleet;
 use crate::fleet::checkpoint::Recovery;
 use crate::fleet::ensemble::{Counts, Ensemble, name_in};
 use crate::fleet::entry::Entry;
+use crate::fleet::movement::Moving;
 use crate::fleet::vm::{COMPLETED, Vm};
 
 /// What events and audit records tell of a VM.
@@ -23,6 +24,8 @@ pub(super) struct Glance {
     pub(super) changes: Vec<NumberedChange>,
     pub(super) tick: u64,
     pub(super) recovery: Option<Recovery>,
+    pub(super) worker: Option<WorkerId>,
+    pub(super) moving: Option<Moving>,
     pub(super) alerts: u64,
 }
 
@@ -36,6 +39,8 @@ impl Glance {
             changes: vm.changes.clone(),
             tick: vm.tick,
             recovery: vm.recovery,
+            worker: vm.placement.as_ref().map(|at| at.worker.clone()),
+            moving: vm.moving.clone(),
             alerts: vm.atp.crossings,
         }
     }

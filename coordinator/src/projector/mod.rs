@@ -17,6 +17,7 @@ mod end;
 mod events;
 mod fold;
 mod join;
+mod moves;
 mod output;
 mod pages;
 pub mod records;

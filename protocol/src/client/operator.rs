@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Client, ClientError};
-use crate::command::{Plain, SetQuota, Verb, VerbKind};
-use crate::id::{OperatorId, UserId, VmId};
-use crate::reply::{Quota, Verified, WorkerInfo};
+use crate::command::{Move, Plain, SetQuota, Verb, VerbKind};
+use crate::id::{OperatorId, UserId, VmId, WorkerId};
+use crate::reply::{Moving, Quota, Verified, WorkerInfo};
 use crate::subject::Subject;
 
 /// The answer of `workers`.
@@ -44,6 +44,28 @@ impl OperatorClient {
     /// Sets the limits that are present; the others stay.
     pub async fn set_quota(&self, user: &UserId, limits: &SetQuota) -> Result<Quota, ClientError> {
         self.ask("quota", Some(user.as_str()), None, limits, true).await
+    }
+
+    /// `cordon`, `uncordon` or `drain` of a worker; the answer is how the workers then stand.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn cordon(&self, verb: &str, worker: &WorkerId) -> Result<WorkerList, ClientError> {
+        self.request(verb, Some(worker.as_str()), &Plain::default()).await
+    }
+
+    /// Has a VM go to another worker; answered when that is accepted.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn move_vm(
+        &self,
+        user: &UserId,
+        vm: &VmId,
+        to: Option<WorkerId>,
+    ) -> Result<Moving, ClientError> {
+        let body = Move { request_id: None, to };
+        self.ask("move", Some(user.as_str()), Some(vm), &body, true).await
     }
 
     /// Compares ledger, journal and audit.

@@ -27,7 +27,7 @@ pub use create::{
 pub use ensemble::{Axis, Ensemble, Many, Point, Range, Sample, Scalar, member_seed};
 pub use install::Install;
 pub use list::{List, Records};
-pub use operator::{OperatorVerb, SetQuota};
+pub use operator::{Move, OperatorVerb, SetQuota};
 pub use process::{Execute, OperonAction, Operons, Transcription};
 pub use results::{Results, TableFormat};
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::RequestId;
+use crate::id::{RequestId, WorkerId};
 use crate::quantity::AtpPercent;
 
 /// An operator's own verb.
@@ -23,6 +23,13 @@ pub enum OperatorVerb {
     Snapshot,
     /// What a backup would hold.
     Backup,
+    /// A worker takes no more VMs.
+    Cordon,
+    Uncordon,
+    /// It takes no more, and those that it has move away.
+    Drain,
+    /// A VM goes to another worker.
+    Move,
 }
 
 impl FromStr for OperatorVerb {
@@ -36,6 +43,10 @@ impl FromStr for OperatorVerb {
             "config" => Self::Config,
             "snapshot" => Self::Snapshot,
             "backup" => Self::Backup,
+            "cordon" => Self::Cordon,
+            "uncordon" => Self::Uncordon,
+            "drain" => Self::Drain,
+            "move" => Self::Move,
             _ => return Err(super::UnknownVerb),
         })
     }
@@ -57,4 +68,15 @@ pub struct SetQuota {
     pub max_ribosomes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_commands_per_second: Option<u64>,
+}
+
+/// The body of an operator's `move`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// Without it the fleet chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<WorkerId>,
 }

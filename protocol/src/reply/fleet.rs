@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reservation;
 use crate::command::VmType;
-use crate::id::{BootId, UserId, WorkerId};
+use crate::id::{BootId, UserId, VmId, WorkerId};
 use crate::quantity::AtpPercent;
 use crate::state::VmState;
 
@@ -75,6 +75,26 @@ pub struct WorkerInfo {
     pub ribosomes_used: u64,
     pub ribosomes_usable: u64,
     pub total_ribosomes: u64,
+    /// An operator has it take no more VMs.
+    #[serde(default)]
+    pub cordoned: bool,
+    /// Its VMs move away: an operator drains it, or it is about to end.
+    #[serde(default)]
+    pub draining: bool,
+    /// VMs on their way from it.
+    #[serde(default)]
+    pub leaving: u64,
+}
+
+/// The answer of an operator's `move`: accepted, and under way as soon as nothing hinders it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Moving {
+    pub user: UserId,
+    pub vm_id: VmId,
+    pub state: VmState,
+    pub from: WorkerId,
+    /// Null where the fleet chooses when the VM has left its worker.
+    pub to: Option<WorkerId>,
 }
 
 /// What `verify` found: nothing listed means that all agree.

@@ -2,7 +2,7 @@
 
 use bioxen_protocol::command::{
     Allocate, AllocationRequest, Axis, BiologicalSettings, CheckpointId, Create, Engine, Ensemble, Execute,
-    History, Install, List, Many, Monitor, OnComplete, OnFull, OperonAction, Operons, Optimize,
+    History, Install, List, Many, Monitor, Move, OnComplete, OnFull, OperonAction, Operons, Optimize,
     PerformanceSettings, Plain, Range, Record, Records, ResourceLimits, Restore, Results, Sample, Scalar,
     ScheduledChange, SetQuota, Start, TableFormat, Transcription, VmConfig, VmType, Waiting,
 };
@@ -66,6 +66,7 @@ pub(crate) fn check(golden: &mut Golden) {
     golden.body("restore", &Restore { request_id: request_id.clone(), checkpoint_id: CheckpointId(57) });
     golden.message("ensemble", &ensemble());
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
+    golden.body("move", &Move { request_id: request_id.clone(), to: Some(id("w2")) });
     golden.body(
         "set_quota",
         &SetQuota {

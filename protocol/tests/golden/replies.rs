@@ -11,9 +11,9 @@ use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
     Allocated, AllocationReply, CheckpointInfo, Checkpointed, Created, Difference, EffectiveAllocation,
     EnsembleAccepted, EnsembleStatus, Executed, FleetTotals, History, Installed, Listed, MemberBody,
-    Monitored, OperationStatistics, Optimized, PackageReply, Performance, Predicted, Quota, Recommendation,
-    Recommendations, Reservation, Resources, Restored, ResultsChunk, Sample, StateReached, Status,
-    TriedAllocation, Usage, Verified, VmList, WorkerInfo,
+    Monitored, Moving, OperationStatistics, Optimized, PackageReply, Performance, Predicted, Quota,
+    Recommendation, Recommendations, Reservation, Resources, Restored, ResultsChunk, Sample, StateReached,
+    Status, TriedAllocation, Usage, Verified, VmList, WorkerInfo,
 };
 use bioxen_protocol::state::VmState;
 use serde_json::json;
@@ -254,7 +254,18 @@ fn operators(golden: &mut Golden) {
         ribosomes_used: 30,
         ribosomes_usable: 68,
         total_ribosomes: 80,
+        cordoned: true,
+        draining: true,
+        leaving: 2,
     };
+    let moving = Moving {
+        user: id("alice"),
+        vm_id: id("c1"),
+        state: VmState::Running,
+        from: id("w1"),
+        to: Some(id("w2")),
+    };
+    golden.message("moving", &moving);
     golden.message("workers", &WorkerList { workers: vec![worker] });
     let difference = Difference {
         place: "ledger".to_owned(),

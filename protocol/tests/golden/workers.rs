@@ -87,6 +87,8 @@ fn reports(golden: &mut Golden) {
     golden.internal("report_observed", &WorkerReport::Observed { incarnation: 1, vms: vms.clone() });
     golden.internal("report_inventory", &WorkerReport::Inventory { vms });
     let vms = vec![(key(), GENERATION)];
+    golden.internal("report_leaving", &WorkerReport::Leaving {});
+    golden.internal("report_goodbye", &WorkerReport::Goodbye {});
     golden.internal("report_unconfirmed", &WorkerReport::Unconfirmed { vms });
 }
 
@@ -124,6 +126,7 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_boot_refused", &refused);
     golden.internal("command_register_again", &WorkerCommand::RegisterAgain { epoch: 3 });
     golden.internal("command_beat", &WorkerCommand::Beat { epoch: 3 });
+    golden.internal("command_leave", &WorkerCommand::Leave { epoch: 3, may_go: true });
     golden.internal("command_send_inventory", &WorkerCommand::SendInventory { epoch: 3 });
     golden.internal(
         "command_query",

@@ -14,6 +14,7 @@ use bioxen_protocol::limits::{LEASE, TICK};
 use bioxen_protocol::worker::{Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport};
 
 use super::Moment;
+use super::moving::Found;
 use crate::message::{Asked, Batch, Message, Node, Out};
 use crate::worker;
 
@@ -24,13 +25,14 @@ const LONGEST_AWAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Leading {
-    epoch: u64,
+    pub(super) epoch: u64,
     base: Instant,
     /// With everything decided, stored or not.
     pub(super) fleet: Fleet,
+    pub(super) found: Found,
     filling: Filling,
     in_flight: Option<InFlight>,
-    leases: Leases,
+    pub(super) leases: Leases,
     ticked: Duration,
     last_append: Duration,
 }
@@ -56,6 +58,7 @@ impl Leading {
             epoch,
             base,
             fleet,
+            found: Found::new(),
             filling: Filling::default(),
             in_flight: None,
             leases: Leases::default(),
@@ -108,21 +111,11 @@ impl Leading {
             }
         }
         self.ticked = moment.now;
-        self.search(moment);
         if moment.now >= self.last_append + TICK
             && self.in_flight.is_none()
             && self.filling.entries.is_empty()
         {
             self.evolve(moment, Entry::Tick);
-        }
-    }
-
-    /// Nothing is packed here: what is lost is computed again.
-    fn search(&mut self, moment: Moment) {
-        let lost = self.fleet.lost().take(AT_ONCE);
-        let found = lost.filter_map(|(key, lost)| self.fleet.recovery_of(key, lost.generation, None, None));
-        for entry in found.collect::<Vec<_>>() {
-            self.evolve(moment, entry);
         }
     }
 
@@ -148,6 +141,8 @@ impl Leading {
                 }
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(moment, &worker, &boot, vms),
+            WorkerReport::Leaving {} => self.worker_leaves(moment, worker, boot),
+            WorkerReport::Goodbye {} => self.worker_ended(moment, worker, boot),
             WorkerReport::Inventory { vms } => {
                 if !self.is_registered(&worker, &boot) {
                     return;
@@ -184,7 +179,7 @@ impl Leading {
         }
     }
 
-    fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
+    pub(super) fn is_registered(&self, worker: &WorkerId, boot: &BootId) -> bool {
         self.fleet.workers.get(worker).is_some_and(|known| known.boot == *boot && known.live)
     }
 
@@ -224,7 +219,7 @@ impl Leading {
         self.filling.tell_again.extend(keys);
     }
 
-    fn tell(&mut self, worker: &WorkerId, boot: &BootId, command: WorkerCommand) {
+    pub(super) fn tell(&mut self, worker: &WorkerId, boot: &BootId, command: WorkerCommand) {
         if let Some(number) = worker::number(worker) {
             let message = Message::Command { boot: boot.clone(), command };
             self.filling.effects.push((Node::Worker(number), message));
@@ -258,7 +253,7 @@ impl Leading {
         true
     }
 
-    fn evolve(&mut self, moment: Moment, entry: Entry) {
+    pub(super) fn evolve(&mut self, moment: Moment, entry: Entry) {
         if self.filling.entries.is_empty() {
             self.filling.time_ms = self.fleet.time_of_next(moment.wall_ms);
         }
@@ -278,6 +273,7 @@ impl Leading {
         for entry in self.fleet.ends_of_expired(AT_ONCE) {
             self.evolve(moment, entry);
         }
+        self.place_again(moment);
         while let Some(entries) = self.fleet.next_from_queue(&|_, _| Err("no ensembles here".to_owned())) {
             for entry in entries {
                 self.evolve(moment, entry);

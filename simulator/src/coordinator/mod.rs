@@ -12,6 +12,7 @@
 //! append, and says nothing before that append is known to be stored.
 
 mod leading;
+mod moving;
 mod mutants;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_coordinator::rows::{self, RowsError};
 
 use crate::message::{Batch, Message, Node, Out};
+use crate::packed::Packed;
 use leading::Leading;
 
 /// Silence of the journal after which a follower wants to lead.
@@ -37,6 +39,7 @@ pub(crate) struct Coordinator {
     number: usize,
     /// Where the durations of this run begin.
     base: Instant,
+    packed: Packed,
     made: u64,
     /// The fold of what is known to be stored.
     settled: Fleet,
@@ -69,11 +72,12 @@ pub(crate) struct Moment {
 }
 
 impl Coordinator {
-    pub(crate) fn new(number: usize, base: Instant) -> Self {
+    pub(crate) fn new(number: usize, base: Instant, packed: Packed) -> Self {
         let fleet = Fleet::new(1);
         Self {
             number,
             base,
+            packed,
             made: 0,
             settled: fleet.clone(),
             sequence: 0,
@@ -123,6 +127,7 @@ impl Coordinator {
             }
             Role::Leader(leading) => {
                 leading.tick(moment);
+                leading.search(moment, &self.packed);
                 if let Some(batch) = leading.overdue(moment.now, APPEND_PATIENCE) {
                     self.read(out);
                     self.append(batch, out);
@@ -141,6 +146,12 @@ impl Coordinator {
                     self.flush(moment, out);
                 } else if let Some(leader) = self.leader.filter(|leader| *leader != self.number) {
                     out.push((Node::Coordinator(leader), Message::Ask(asked)));
+                }
+            }
+            Message::Operate(command) => {
+                if let Role::Leader(leading) = &mut self.role {
+                    leading.operate(moment, &command);
+                    self.flush(moment, out);
                 }
             }
             Message::Report { worker, boot, report } => {

@@ -9,7 +9,7 @@ use crate::oracle::Violation;
 use crate::plan::Fault;
 use crate::worker::Worker;
 
-const FAULT_LASTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(12));
+pub(super) const FAULT_LASTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(12));
 
 /// The end of a fault.
 #[derive(Debug, Clone, Copy)]

@@ -62,7 +62,8 @@ impl Fleet {
             return false;
         }
         vm.placement.as_ref().is_some_and(|at| {
-            self.workers.get(&at.worker).is_some_and(|worker| worker.boot == at.boot && worker.live)
+            let worker = self.workers.get(&at.worker);
+            !at.over && worker.is_some_and(|worker| worker.boot == at.boot && worker.live)
         })
     }
 }

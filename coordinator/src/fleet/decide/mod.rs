@@ -52,6 +52,9 @@ impl Fleet {
             Command::Observe { worker, boot, observation } => {
                 self.decide_observation(worker, boot, observation)
             }
+            Command::Leave { worker, boot } => self.decide_leaving(worker, boot),
+            Command::Move { operator, key, to } => self.decide_move(operator, key, to.as_ref())?,
+            Command::Cordon { operator, worker, cordon } => self.decide_cordon(operator, worker, *cordon)?,
             Command::SetLimits { operator, user, limits } => {
                 let (operator, user, limits) = (operator.clone(), user.clone(), limits.clone());
                 vec![Entry::LimitsSet { operator, user, limits }]

@@ -22,11 +22,13 @@ pub(super) type PackedOf = BTreeMap<VmKey, Taken>;
 impl Bench {
     /// As the driver does: what was lost is looked for, and what was found journaled.
     pub(super) fn recover(&mut self) {
-        let lost: Vec<_> = self.fleet.lost().map(|(key, lost)| (key.clone(), lost.generation)).collect();
-        for (key, generation) in lost {
-            let taken = self.packed.get(&key).cloned();
-            let entry = self.fleet.recovery_of(&key, generation, taken, None).unwrap();
-            self.fleet.evolve(self.now_ms, &entry);
+        while self.fleet.may_be_searched() {
+            for (key, lost) in self.fleet.searched(3) {
+                let taken = self.packed.get(&key).cloned();
+                for entry in self.fleet.found(&key, lost.generation, taken, None).into_iter().flatten() {
+                    self.fleet.evolve(self.now_ms, &entry);
+                }
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{Bench, start};
 use crate::fleet::amounts::Amounts;
 use crate::fleet::command::{Answer, Ask, Command};
+use crate::fleet::movement::Cordon;
 use crate::fleet::rows::Rows;
 use crate::fleet::worker::Worker;
 use crate::fleet::{Fleet, Touched};
@@ -36,6 +37,9 @@ pub(super) fn through_rows(fleet: &Fleet) -> Fleet {
     restored.touched = Touched::default();
     restored.room_may_have_appeared = false;
     restored.ends_may_be_due = false;
+    restored.places_may_be_due = false;
+    restored.unknown_may_have_room = false;
+    restored.balance_may_be_due = fleet.balance_may_be_due;
     restored
 }
 
@@ -53,6 +57,9 @@ enum Step {
     Expire { worker: u8 },
     Ensemble { user: u8, name: u8, members: u64 },
     End { user: u8, name: u8, destroy: bool },
+    Move { user: u8, vm: u8, to: Option<u8> },
+    Cordon { worker: u8, cordon: Cordon },
+    Leave { worker: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -64,6 +71,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(user, vm, verb)| Step::Ask { user, vm, verb }),
         2 => (user.clone(), vm.clone(), 1..17u64, 1..80_000u64)
             .prop_map(|(user, vm, ribosomes, atp)| Step::Allocate { user, vm, ribosomes, atp }),
+        2 => (user.clone(), vm.clone(), proptest::option::of(0..3u8))
+            .prop_map(|(user, vm, to)| Step::Move { user, vm, to }),
+        1 => (0..3u8, proptest::sample::select(vec![Cordon::Open, Cordon::Open, Cordon::Cordoned, Cordon::Draining]))
+            .prop_map(|(worker, cordon)| Step::Cordon { worker, cordon }),
+        1 => (0..3u8).prop_map(|worker| Step::Leave { worker }),
         6 => (user, vm, 0..6u8, prop_oneof![0..6u64, Just(u64::MAX)])
             .prop_map(|(user, vm, state, applied)| Step::Observe { user, vm, state, applied }),
         1 => (0..3u8, 0..3u8).prop_map(|(worker, boot)| Step::Boot { worker, boot }),
@@ -112,6 +124,20 @@ fn take(bench: &mut Bench, step: Step) {
             }
             Ok(Answer::Nothing)
         }
+        Step::Move { user, vm, to } => {
+            let to = to.map(|to| format!("w{to}").parse().unwrap());
+            let key = super::key(&format!("u{user}"), &format!("c{vm}"));
+            bench.run(&Command::Move { operator: "root".parse().unwrap(), key, to })
+        }
+        Step::Cordon { worker, cordon } => {
+            let worker = format!("w{worker}").parse().unwrap();
+            bench.run(&Command::Cordon { operator: "root".parse().unwrap(), worker, cordon })
+        }
+        Step::Leave { worker } => {
+            let worker: WorkerId = format!("w{worker}").parse().unwrap();
+            let boot: Option<BootId> = bench.fleet.workers.get(&worker).map(|known| known.boot.clone());
+            boot.map_or(Ok(Answer::Nothing), |boot| bench.run(&Command::Leave { worker, boot }))
+        }
         Step::Ensemble { user, name, members } => {
             bench.ensemble(&format!("u{user}"), &format!("e{name}"), members)
         }
@@ -141,7 +167,7 @@ proptest! {
             take(&mut bench, step);
         }
         bench.fleet.take_touched();
-        bench.fleet.queue_is_blocked();
+        bench.settle();
         prop_assert_eq!(through_rows(&bench.fleet), bench.fleet.clone());
         for vm in bench.fleet.vms() {
             prop_assert_eq!(vm.state == VmState::Queued, vm.queued_at.is_some());

@@ -217,7 +217,10 @@ impl Vm {
             _ if self.is_change_due() => Need::Urgent,
             _ if self.calls.due(self.tick).is_some() => Need::Nothing,
             (_, DesiredState::Running) if self.is_at_horizon() => Need::Urgent,
-            (_, DesiredState::Running) if self.tick < self.replay_tick => Need::At(now_ns),
+            // What is paused is still brought to where it was.
+            (_, DesiredState::Running | DesiredState::Paused) if self.tick < self.replay_tick => {
+                Need::At(now_ns)
+            }
             (_, DesiredState::Running) => Need::At(self.pacing.next_due_ns(now_ns, self.tick)),
             (_, DesiredState::Paused | DesiredState::Absent) => Need::Nothing,
         }
@@ -227,8 +230,9 @@ impl Vm {
     pub(super) fn assignment(&self, now_ns: u64, time: Duration) -> Assignment {
         let target_tick = match (self.state, self.desired) {
             // A cell is made and told of before it runs.
-            (None, _) | (_, DesiredState::Stopped | DesiredState::Paused | DesiredState::Absent) => self.tick,
+            (None, _) | (_, DesiredState::Stopped | DesiredState::Absent) => self.tick,
             _ if self.tick < self.replay_tick => self.replay_tick,
+            (_, DesiredState::Paused) => self.tick,
             (_, DesiredState::Running) => self.pacing.target(now_ns, self.tick),
         };
         let target_tick = target_tick.min(self.calls.next_tick()).max(self.tick);
