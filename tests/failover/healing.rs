@@ -5,7 +5,7 @@ use std::time::Duration;
 use bioxen_tests::{FIRST, ask, leader};
 use serde_json::json;
 
-use crate::store::{batches, delete_from_journal};
+use crate::journal::{batches, delete_from_journal};
 use crate::{SECOND, assert_clean, other, two_coordinators};
 
 /// Waits until a coordinator has written this.
