@@ -97,8 +97,14 @@ pub(crate) async fn stand(
     let epoch = fleet.epoch + 1;
     let forwarded = intake::door::forwarded_to(&member.client, epoch).await?;
     let js = jetstream::new(member.client.clone());
-    let submit_sequence =
-        intake::submit::cursor(&js, fleet.submit_sequence, fleet.time_ms).await.map_err(RunError::Submit)?;
+    let submit_sequence = match intake::submit::cursor(&js, fleet.submit_sequence, fleet.time_ms).await {
+        Ok(sequence) => sequence,
+        Err(error) => {
+            tracing::warn!(%error, "the submit stream cannot be read, so this coordinator does not try to lead yet");
+            tokio::time::sleep(PAUSE).await;
+            return Ok(Candidature::Lost);
+        }
+    };
     let fleet_id = following.fleet_id.clone().map_or_else(|| random_token(8), Ok)?;
     let batch = Batch {
         format: FORMAT,

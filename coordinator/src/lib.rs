@@ -92,8 +92,6 @@ pub enum RunError {
     Subscribe(#[from] async_nats::SubscribeError),
     #[error(transparent)]
     Telemetry(#[from] bioxen_telemetry::TelemetryError),
-    #[error("the submit stream cannot be read: {0}; start again")]
-    Submit(#[source] async_nats::Error),
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
     #[error("no random name can be drawn: {0}")]

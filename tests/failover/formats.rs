@@ -8,7 +8,7 @@ use bioxen_tests::{FIRST, Options, TestFleet, ask, ask_until};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::store::batches;
+use crate::journal::batches;
 use crate::{SECOND, assert_clean, two_coordinators};
 
 async fn activated(client: &async_nats::Client) -> Vec<Format> {

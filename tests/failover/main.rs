@@ -7,18 +7,17 @@
 
 mod formats;
 mod healing;
+mod journal;
 mod lanes;
-#[path = "../store/mod.rs"]
-mod store;
 
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_tests::{FIRST, Options, TestFleet, ask, ask_until, code, leader, peers, roomy_worker, verify};
+use journal::batches;
 use lanes::{Load, Tally, first_accepted};
 use serde_json::{Value, json};
-use store::batches;
 
 const SECOND: &str = "coordinator-2";
 /// Kills of the leader; more of them by BIOXEN_FAILOVER_ROUNDS.
