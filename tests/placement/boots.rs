@@ -108,7 +108,8 @@ async fn a_second_boot_of_a_name_is_refused_until_the_first_ones_lease_and_grace
 async fn a_killed_workers_vms_keep_everything_while_no_other_worker_has_room_and_go_on_when_one_has() {
     let full = |name: &str| (name.to_owned(), "max_vms = 4\ntotal_ribosomes = 20000\n".to_owned());
     let workers = vec![full("w1"), full("w2")];
-    let mut fleet = TestFleet::start(&Options { workers, ..Options::default() });
+    let resources = "rebalance = false\n".to_owned();
+    let mut fleet = TestFleet::start(&Options { workers, resources });
     let client = fleet.connect().await;
     let mut of_worker = std::collections::BTreeMap::<String, Vec<(String, Value)>>::new();
     for number in 0..8 {

@@ -324,6 +324,7 @@ class Fold:
     def take_placed(self, fields, key, vm):
         if not vm.over:
             self.expect(vm, key, "Placed", "created", "queued", "stopped", "failed")
+            self.started.append("/".join(key))
         worker = self.workers.get(fields["worker"])
         if not worker or not worker["live"] or worker["boot"] != fields["boot"]:
             self.fault(f"{key} was placed on {fields['worker']}, which does not offer itself")
@@ -337,7 +338,6 @@ class Fold:
         vm.generation = (self.incarnation, self.index)
         vm.confirmed = vm.at_start
         vm.holds = highest(slot_and(vm.allocation), vm.in_effect_or_asked(0))
-        self.started.append("/".join(key))
 
     def take_moving(self, fields, key, vm):
         self.expect(vm, key, "Moving", "starting", "running", "paused", "unknown")

@@ -39,14 +39,7 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         ),
         Rejection::State { vm, state, verb } => state_error(vm.as_str(), *state, *verb),
         Rejection::Busy { vm, state } => busy(vm.as_str(), *state),
-        Rejection::NotMovable { vm, state } => {
-            let from = "starting, running or paused";
-            let message = format!("VM {vm} is {state}: to move it, it must be {from}");
-            ErrorBody::new(Code::VmState, message).with(|details| {
-                details.state = Some(*state);
-                details.expected = Some(from.to_owned());
-            })
-        }
+        Rejection::NotMovable { vm, state } => not_movable(vm.as_str(), *state),
         Rejection::UnknownWorker { worker, known } => unknown_worker(worker, known),
         Rejection::Checkpoint { vm, why } => no_checkpoint(vm.as_str(), why),
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
@@ -84,6 +77,15 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
             fleet_error(*resource, *limit, *used, *requested)
         }
     }
+}
+
+fn not_movable(vm: &str, state: VmState) -> ErrorBody {
+    let from = "starting, running or paused";
+    let message = format!("VM {vm} is {state}: to move it, it must be {from}");
+    ErrorBody::new(Code::VmState, message).with(|details| {
+        details.state = Some(state);
+        details.expected = Some(from.to_owned());
+    })
 }
 
 fn unknown_worker(worker: &WorkerId, known: &[WorkerId]) -> ErrorBody {

@@ -2,7 +2,7 @@
 //!
 //! Between the worker with the least room and the one with the most, a VM moves only where the second has more room left
 //! than the first even after it, by more than the VM's own units: so nothing moves twice for the same worker, and small
-//! differences stay.
+//! differences stay. Who waits in the queue goes first: that fills the worker too.
 
 use bioxen_protocol::config::Placement;
 
@@ -16,7 +16,7 @@ impl Fleet {
     /// The next move, where one is due and none is under way.
     pub(super) fn next_balancing(&self) -> Option<Entry> {
         let wanted = self.config.rebalance && self.config.placement == Placement::Spread;
-        if !self.balance_may_be_due || !wanted || self.is_balancing() {
+        if !self.balance_may_be_due || !wanted || self.is_balancing() || self.queued() > 0 {
             return None;
         }
         let open = || {
@@ -43,6 +43,7 @@ impl Fleet {
 
     /// Whether a worker has joined that VMs may still move to.
     pub(super) fn still_balances(&self) -> bool {
-        self.balance_may_be_due && (self.is_balancing() || self.next_balancing().is_some())
+        let waits = self.is_balancing() || self.queued() > 0;
+        self.balance_may_be_due && (waits || self.next_balancing().is_some())
     }
 }

@@ -24,6 +24,7 @@
 use std::sync::LazyLock;
 
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
+use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::id::UserId;
 use bioxen_protocol::worker::ProcessEnd;
 
@@ -83,14 +84,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             vec![of_fleet(step, "format", Outcome::Accepted, note)]
         }
         Entry::Configured { config } => {
-            let note = format!(
-                "{} VMs, ATP {} %, {} ribosomes in all; {} VMs for each user",
-                config.max_concurrent_vms,
-                words::percent(config.global_atp_limit.0),
-                config.global_ribosome_limit,
-                config.max_vms_per_user
-            );
-            vec![of_fleet(step, "config", Outcome::Accepted, note)]
+            vec![of_fleet(step, "config", Outcome::Accepted, configured(config))]
         }
         Entry::Registered { worker, boot, capacity } => {
             let note = format!(
@@ -158,6 +152,16 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             step.entry.cause().map(|cause| accepted(step, cause)).into_iter().collect()
         }
     }
+}
+
+fn configured(config: &ResourceConfig) -> String {
+    format!(
+        "{} VMs, ATP {} %, {} ribosomes in all; {} VMs for each user",
+        config.max_concurrent_vms,
+        words::percent(config.global_atp_limit.0),
+        config.global_ribosome_limit,
+        config.max_vms_per_user
+    )
 }
 
 fn refused(step: &Step<'_>, rejected: &Rejected) -> AuditRecord {
