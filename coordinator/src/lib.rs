@@ -43,8 +43,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
-use bioxen_protocol::client::{PackageStore, PackageStoreError};
 use bioxen_protocol::id::random_token;
+use bioxen_protocol::package::PACKAGES_BUCKET;
 use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
 use bioxen_protocol::worker::RESULTS_BUCKET;
 use bioxen_telemetry::{Health, Readiness};
@@ -85,8 +85,6 @@ pub enum RunError {
     Bucket(#[from] recordings::BucketError),
     #[error(transparent)]
     Snapshots(#[from] snapshot::SnapshotError),
-    #[error(transparent)]
-    Packages(#[from] PackageStoreError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("nothing can be subscribed to: {0}")]
@@ -148,8 +146,8 @@ async fn check_server(client: &async_nats::Client, config: &Config) -> Result<()
     let replicas = config.streams.replicas;
     recordings::ensure(client, RESULTS_BUCKET, "what VMs recorded", replicas).await?;
     recordings::ensure(client, CHECKPOINTS_BUCKET, "what workers packed of their VMs", replicas).await?;
+    recordings::ensure(client, PACKAGES_BUCKET, "published packages", replicas).await?;
     snapshot::SnapshotStore::ensure(client, replicas).await?;
-    PackageStore::ensure(client, replicas).await?;
     Ok(())
 }
 

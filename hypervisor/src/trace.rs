@@ -9,6 +9,7 @@
 //! on from a checkpoint goes on with the rows after it. It neither runs cells nor stores anything.
 
 use crate::cell::Cell;
+use crate::checkpoint::checksum;
 use crate::grid::minutes_of;
 use crate::metrics::Metrics;
 use crate::model::core::NAMES;
@@ -288,12 +289,6 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     let (taken, left) = rest.split_first_chunk::<NUMBER_BYTES>()?;
     *rest = left;
     Some(u64::from_le_bytes(*taken))
-}
-
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use bioxen_protocol::digest::sha256_hex;
 use bioxen_protocol::limits::PACKAGE_BYTES;
 use bioxen_protocol::package::is_package_name;
-use sha2::{Digest as _, Sha256};
 use tar::{Archive, Builder, EntryType, Header};
 
 use crate::{MAX_MANIFEST_BYTES, MAX_MODULE_BYTES, MAX_MODULES, Package, PackageError};
@@ -21,8 +21,7 @@ pub(crate) const LUAU: &str = ".luau";
 /// `sha256:` and the hexadecimal digits, of an archive's bytes.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", sha256_hex(bytes))
 }
 
 impl Package {

@@ -6,8 +6,8 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256_hex;
 use crate::error::Code;
 use crate::id::{OperatorId, RequestId, UserId, VmId};
 
@@ -55,8 +55,7 @@ impl AuditRecord {
     /// The hash that this record must carry.
     pub fn expected_hash(&self) -> Result<String, serde_json::Error> {
         let bare = Self { hash: String::new(), ..self.clone() };
-        let digest = Sha256::digest(serde_json::to_vec(&bare)?);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        serde_json::to_vec(&bare).map(sha256_hex)
     }
 
     pub fn sealed(mut self, previous_hash: &str) -> Result<Self, serde_json::Error> {

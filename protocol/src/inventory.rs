@@ -24,6 +24,13 @@ pub fn inventory_digest<'a>(
     })
 }
 
+/// FNV-1a of some bytes: any single changed byte changes it.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    let mut hash = Fnv::new();
+    hash.write(bytes);
+    hash.0
+}
+
 /// FNV-1a: stable across versions, which std's hasher does not promise.
 struct Fnv(u64);
 

@@ -9,6 +9,7 @@
 //! What a checkpoint's bytes mean is the cell library's business, and which piece is the right one the fleet's.
 
 use crate::id::{BootId, Generation, VmKey, WorkerId};
+use crate::inventory::checksum;
 use crate::limits::CHECKPOINT_BYTES;
 
 /// The object store that workers put packed checkpoints into.
@@ -199,12 +200,6 @@ fn whole(rest: &mut &[u8]) -> Option<u64> {
     let (taken, left) = rest.split_first_chunk::<8>()?;
     *rest = left;
     Some(u64::from_le_bytes(*taken))
-}
-
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

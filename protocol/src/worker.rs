@@ -238,6 +238,27 @@ pub struct Desired {
     pub monitor_seconds: u64,
 }
 
+impl Desired {
+    /// That this generation shall be given up.
+    pub fn absent(key: VmKey, generation: Generation) -> Self {
+        Self {
+            key,
+            generation,
+            state: DesiredState::Absent,
+            order: None,
+            changes: Vec::new(),
+            checkpoint: None,
+            checkpoint_applied: 0,
+            horizon_tick: None,
+            reached_tick: 0,
+            process_confirmed: 0,
+            calls_done: 0,
+            atp: AtpWatch::default(),
+            monitor_seconds: 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DesiredState {

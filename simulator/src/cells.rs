@@ -26,8 +26,6 @@ const CATCH_UP_TICKS: u64 = 500;
 pub(crate) struct Commit {
     pub(crate) key: VmKey,
     pub(crate) generation: Generation,
-    pub(crate) from_tick: u64,
-    pub(crate) to_tick: u64,
     /// Every allocation that was in effect in it.
     pub(crate) in_effect: Vec<CellAllocation>,
 }
@@ -154,8 +152,7 @@ impl Cell {
         if self.state != ObservedState::Running && !behind {
             return None;
         }
-        let from_tick = self.at.tick;
-        let ticks = if behind { CATCH_UP_TICKS.min(self.reached_tick - from_tick) } else { QUANTUM_TICKS };
+        let ticks = if behind { CATCH_UP_TICKS.min(self.reached_tick - self.at.tick) } else { QUANTUM_TICKS };
         let mut in_effect = Vec::new();
         self.apply_due();
         in_effect.push(self.at.allocation);
@@ -168,8 +165,7 @@ impl Cell {
             in_effect.push(self.at.allocation);
         }
         in_effect.dedup();
-        let (generation, to_tick) = (self.generation, self.at.tick);
-        Some(Commit { key: key.clone(), generation, from_tick, to_tick, in_effect })
+        Some(Commit { key: key.clone(), generation: self.generation, in_effect })
     }
 
     fn apply_due(&mut self) {

@@ -74,4 +74,9 @@ pub(crate) async fn populate(client: &Client) {
         answer["reservation"]["ribosomes"] == 5
     })
     .await;
+    // The leader's next tick finds carol's units above 90 percent of her limit, and journals that.
+    ask_until(client, "bioxen.v1.cmd.carol.events", &Value::Null, |answer| {
+        answer["events"].as_array().is_some_and(|told| told.iter().any(|event| event["event"] == "alert"))
+    })
+    .await;
 }

@@ -30,6 +30,7 @@ mod clock;
 pub mod guest;
 pub mod lease;
 pub mod metrics;
+mod objects;
 mod packs;
 mod results;
 pub mod settings;

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use async_nats::{Client, jetstream};
+use async_nats::Client;
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::packed::{CHECKPOINTS_BUCKET, Packer, Piece, object_name};
 
 use crate::backend::{Backend, Standing};
+use crate::objects::{PutError, put};
 
 /// Objects in use before the oldest one's VMs are packed again.
 const SLOTS: usize = 6;
@@ -27,12 +28,8 @@ const STORE_TIME: Duration = Duration::from_secs(20);
 /// Why an object was not stored; what it was to hold is packed again in the next.
 #[derive(Debug, thiserror::Error)]
 enum PackError {
-    #[error("bucket {CHECKPOINTS_BUCKET} is not there: a coordinator makes it when it starts ({0})")]
-    Bucket(Box<dyn std::error::Error + Send + Sync>),
-    #[error("the object was not written: {0}")]
-    Put(Box<dyn std::error::Error + Send + Sync>),
-    #[error("it took longer than {STORE_TIME:?}")]
-    Late,
+    #[error(transparent)]
+    Put(#[from] PutError),
     #[error("packing ended by itself: {0}")]
     Ended(#[from] tokio::task::JoinError),
 }
@@ -135,13 +132,7 @@ impl Packs {
         }
         let slot = self.newest.free();
         let name = object_name(&self.worker, &self.boot, slot);
-        let put = async {
-            let context = jetstream::new(self.client.clone());
-            let bucket = context.get_object_store(CHECKPOINTS_BUCKET).await;
-            let bucket = bucket.map_err(|error| PackError::Bucket(error.into()))?;
-            bucket.put(name.as_str(), &mut &*bytes).await.map_err(|error| PackError::Put(error.into()))
-        };
-        tokio::time::timeout(STORE_TIME, put).await.map_err(|_| PackError::Late)??;
+        put(&self.client, CHECKPOINTS_BUCKET, &name, &bytes, STORE_TIME).await?;
         let count = pieces.len();
         self.newest.wrote(slot, pieces);
         Ok(Some((count, bytes.len())))

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, jetstream};
+use async_nats::Client;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{RESULTS_BUCKET, results_object};
 use tokio::task::JoinSet;
 
 use crate::backend::Recording;
+use crate::objects::put;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,17 +24,6 @@ pub(crate) struct Stores {
     tasks: JoinSet<(VmKey, Generation)>,
 }
 
-/// Why a try failed.
-#[derive(Debug, thiserror::Error)]
-enum StoreError {
-    #[error("bucket {RESULTS_BUCKET} is not there: a coordinator makes it when it starts ({0})")]
-    Bucket(Box<dyn std::error::Error + Send + Sync>),
-    #[error("the object was not written: {0}")]
-    Put(Box<dyn std::error::Error + Send + Sync>),
-    #[error("it took longer than {TRY_TIME:?}")]
-    Late,
-}
-
 impl Stores {
     pub(crate) fn new(client: &Client) -> Self {
         Self { client: client.clone(), tasks: JoinSet::new() }
@@ -41,12 +31,12 @@ impl Stores {
 
     /// Begins to store one.
     pub(crate) fn store(&mut self, recording: Recording) {
-        let context = jetstream::new(self.client.clone());
+        let client = self.client.clone();
         self.tasks.spawn(async move {
             let Recording { key, generation, trace } = recording;
             let name = results_object(&key, generation);
             let bytes = tokio::task::spawn_blocking(move || Arc::new(trace.encode())).await.unwrap_or_default();
-            while let Err(error) = put(&context, &name, &bytes).await {
+            while let Err(error) = put(&client, RESULTS_BUCKET, &name, &bytes, TRY_TIME).await {
                 tracing::warn!(vm.id = %key, vm.generation = %generation, %error, "a recording is not stored yet; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -66,14 +56,4 @@ impl Stores {
             None => std::future::pending().await,
         }
     }
-}
-
-async fn put(context: &jetstream::Context, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    let put = async {
-        let bucket = context.get_object_store(RESULTS_BUCKET).await;
-        let bucket = bucket.map_err(|error| StoreError::Bucket(error.into()))?;
-        bucket.put(name, &mut &*bytes).await.map_err(|error| StoreError::Put(error.into()))?;
-        Ok(())
-    };
-    tokio::time::timeout(TRY_TIME, put).await.map_err(|_| StoreError::Late)?
 }

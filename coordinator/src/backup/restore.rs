@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use async_nats::Client;
-use bioxen_protocol::client::PackageStore;
 use bioxen_protocol::id::OperatorId;
+use bioxen_protocol::package::PACKAGES_BUCKET;
 use bioxen_protocol::packed::CHECKPOINTS_BUCKET;
 use bioxen_protocol::worker::RESULTS_BUCKET;
 use bytes::Bytes;
@@ -115,14 +115,14 @@ async fn make_streams(client: &Client, settings: &StreamSettings) -> Result<(), 
         bucket: bucket.to_owned(),
         source,
     };
-    for (bucket, what) in
-        [(RESULTS_BUCKET, "what VMs recorded"), (CHECKPOINTS_BUCKET, "what workers packed of their VMs")]
-    {
+    for (bucket, what) in [
+        (RESULTS_BUCKET, "what VMs recorded"),
+        (CHECKPOINTS_BUCKET, "what workers packed of their VMs"),
+        (PACKAGES_BUCKET, "published packages"),
+    ] {
         ensure(client, bucket, what, replicas).await.map_err(|error| failed(bucket, error.into()))?;
     }
-    SnapshotStore::ensure(client, replicas).await?;
-    let packages = PackageStore::ensure(client, replicas).await;
-    packages.map_err(|error| failed(bioxen_protocol::package::PACKAGES_BUCKET, error.into()))
+    Ok(SnapshotStore::ensure(client, replicas).await?)
 }
 
 /// Records as they were. Where the stream was behind its journal, the last entry's are left to be published again.

@@ -6,7 +6,6 @@ use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::LEASE;
 use bioxen_protocol::worker::{Observation, ObservedState, Register, WorkerCommand, WorkerReport};
 
-use super::seal::absent;
 use super::{Driver, DriverError, State};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::Forget;
@@ -212,7 +211,7 @@ impl Driver {
 }
 
 fn tell_to_give_up(state: &mut State, gone: Forget) {
-    let level = absent(&gone);
+    let level = gone.level();
     let Forget { worker, boot, .. } = gone;
     // To give up is right under any registration.
     let command = WorkerCommand::Desire { epoch: state.epoch, registration: 0, vms: vec![level] };

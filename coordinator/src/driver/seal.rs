@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::id::VmKey;
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::{Desired, DesiredState, ProcessEnd, WorkerCommand};
+use bioxen_protocol::worker::{ProcessEnd, WorkerCommand};
 
 use super::batch::{Filling, Released, Sealed};
 use super::{Append, Driver, DriverError, State};
 use crate::answer::outbox::Outgoing;
 use crate::fleet::entry::Entry;
-use crate::fleet::vm::Vm;
 use crate::fleet::{Forget, Touched};
 use crate::intake::ensemble::make_member;
 use crate::journal::batch::FORMAT;
@@ -129,18 +127,8 @@ impl Driver {
 
     /// What workers are told of these VMs, and of generations that they shall give up.
     fn levels(&self, state: &State, keys: &BTreeSet<VmKey>, forget: &[Forget]) -> Vec<Outgoing> {
-        let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
-        // First what is given up: it makes room for what comes.
-        for gone in forget {
-            let boot = (gone.worker.clone(), gone.boot.clone());
-            by_boot.entry(boot).or_default().push(absent(gone));
-        }
-        for key in keys {
-            let Some((at, level)) = self.fleet.vm(key).and_then(placed_level) else { continue };
-            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
-        }
         let mut messages = Vec::new();
-        for ((worker, boot), mut levels) in by_boot {
+        for ((worker, boot), mut levels) in self.fleet.levels(keys, forget) {
             let (epoch, registration) = (state.epoch, self.fleet.registration(&worker, &boot));
             while !levels.is_empty() {
                 let rest = levels.split_off(levels.len().min(LEVELS_PER_MESSAGE));
@@ -198,27 +186,4 @@ pub(super) fn ended_processes(entries: &[Entry]) -> Vec<(VmKey, ProcessEnd)> {
         _ => None,
     });
     ended.collect()
-}
-
-fn placed_level(vm: &Vm) -> Option<(&crate::fleet::vm::Placement, Desired)> {
-    let at = vm.placement.as_ref()?;
-    Some((at, vm.desired_level(at.generation)))
-}
-
-pub(super) fn absent(gone: &Forget) -> Desired {
-    Desired {
-        key: gone.key.clone(),
-        generation: gone.generation,
-        state: DesiredState::Absent,
-        order: None,
-        changes: Vec::new(),
-        checkpoint: None,
-        checkpoint_applied: 0,
-        horizon_tick: None,
-        reached_tick: 0,
-        process_confirmed: 0,
-        calls_done: 0,
-        atp: AtpWatch::default(),
-        monitor_seconds: 0,
-    }
 }

@@ -11,12 +11,12 @@
 use std::sync::Arc;
 
 use bioxen_protocol::command::CheckpointId;
+use bioxen_protocol::digest::sha256_hex;
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::limits::{CHECKPOINTS_PER_VM, CHECKPOINTS_PER_VM_BYTES, GRACE, TICKS_PER_MINUTE};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::CellAllocation;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Fleet;
 use super::entry::{Checkpointed, Entry, Recovered};
@@ -87,7 +87,7 @@ pub struct Recovery {
 
 impl Taken {
     pub fn new(bytes: Arc<[u8]>, tick: u64, applied: u64) -> Self {
-        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = sha256_hex(&bytes);
         Self { bytes, digest, tick, applied }
     }
 }

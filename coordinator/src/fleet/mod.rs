@@ -20,6 +20,7 @@ pub mod entry;
 mod evolve;
 pub mod idempotency;
 mod incarnation;
+mod levels;
 mod limits;
 mod observe;
 pub mod package;

@@ -1,9 +1,9 @@
 //! Process code in VMs: how it ends, and when its outcome is given up.
 
+use bioxen_protocol::digest::sha256_hex;
 use bioxen_protocol::limits::PROCESS_TIMEOUT_MS_DEFAULT;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{DesiredState, Observation, ObservedState, ProcessEnd, ProcessStatus};
-use sha2::{Digest, Sha256};
 
 use super::Fleet;
 use super::entry::Entry;
@@ -63,7 +63,7 @@ pub(super) fn call_due(vm: &Vm, seen: &Observation) -> Option<Entry> {
 
 /// What the journal and the audit trail keep of process code: its SHA-256, in hexadecimal.
 pub fn code_digest(code: &str) -> String {
-    Sha256::digest(code).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(code)
 }
 
 impl Fleet {

@@ -9,6 +9,7 @@ use bioxen_protocol::command::{
     Records, Restore, Results, Start, Transcription, Verb, VerbKind, Waiting,
 };
 use bioxen_protocol::config::ChassisLimits;
+use bioxen_protocol::digest::sha256_hex;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
 use bioxen_protocol::limits::{
@@ -17,7 +18,6 @@ use bioxen_protocol::limits::{
 };
 use bioxen_protocol::subject::{Subject, verb_of};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::ensemble::new_ensemble;
 use super::fields::{field, generated_vm_id, not_yet, request_id, subject_error, vm_id};
@@ -391,7 +391,7 @@ fn digest<T: Serialize>(verb: Verb, vm: Option<&VmId>, body: &T) -> Result<Strin
         ErrorBody::new(Code::ApiValidation, format!("the body cannot be read again: {error}"))
     };
     let bytes = serde_json::to_vec(&(verb, vm, body)).map_err(internal)?;
-    Ok(Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(sha256_hex(bytes).chars().take(32).collect())
 }
 
 fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectInfo, ObjectStore};
-use async_nats::jetstream::{self, object_store};
-use async_nats::{Client, jetstream::stream::StorageType};
+use async_nats::{Client, jetstream};
 use futures::StreamExt as _;
 use tokio::io::AsyncReadExt as _;
 
@@ -61,26 +60,6 @@ impl PackageStore {
         let context = jetstream::new(client.clone());
         let bucket = in_time(context.get_object_store(PACKAGES_BUCKET)).await?;
         Ok(Self { bucket: bucket.map_err(|error| PackageStoreError::Bucket(error.into()))? })
-    }
-
-    /// Makes the bucket where it is not there yet; one that is stays as it is.
-    ///
-    /// # Errors
-    /// JetStream refuses or does not answer.
-    pub async fn ensure(client: &Client, replicas: u8) -> Result<(), PackageStoreError> {
-        let context = jetstream::new(client.clone());
-        if context.get_object_store(PACKAGES_BUCKET).await.is_ok() {
-            return Ok(());
-        }
-        let config = object_store::Config {
-            bucket: PACKAGES_BUCKET.to_owned(),
-            description: Some("published packages".to_owned()),
-            storage: StorageType::File,
-            num_replicas: replicas.into(),
-            ..object_store::Config::default()
-        };
-        let made = context.create_object_store(config).await.map(drop);
-        made.map_err(|error| PackageStoreError::Bucket(error.into()))
     }
 
     /// The archive's bytes as they stand there.

@@ -1,6 +1,6 @@
 //! What a coordinator does while it leads: decide, fill the next batch, release what an acknowledgement frees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,9 @@ use bioxen_coordinator::fleet::command::Command;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_coordinator::fleet::{Fleet, Forget};
 use bioxen_coordinator::leases::Leases;
-use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{BootId, VmKey, WorkerId};
 use bioxen_protocol::limits::{LEASE, TICK};
-use bioxen_protocol::worker::{
-    Desired, DesiredState, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
-};
+use bioxen_protocol::worker::{Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport};
 
 use super::Moment;
 use crate::message::{Asked, Batch, Message, Node, Out};
@@ -43,8 +40,6 @@ struct Filling {
     time_ms: u64,
     effects: Out,
     tell_again: BTreeSet<VmKey>,
-    /// A grant is among the effects: only an append sent after its heartbeat came shows that this one leads still.
-    grants: bool,
 }
 
 #[derive(Debug)]
@@ -182,7 +177,6 @@ impl Leading {
         let registration = self.fleet.registration(worker, boot);
         let grant = WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration };
         self.tell(worker, boot, grant);
-        self.filling.grants = true;
     }
 
     fn observe_all(&mut self, moment: Moment, worker: &WorkerId, boot: &BootId, vms: Vec<Observation>) {
@@ -269,41 +263,14 @@ impl Leading {
     }
 
     fn tell_levels(&mut self, keys: &BTreeSet<VmKey>, forget: &[Forget]) {
-        let mut by_boot: BTreeMap<(WorkerId, BootId), Vec<Desired>> = BTreeMap::new();
-        for gone in forget {
-            by_boot.entry((gone.worker.clone(), gone.boot.clone())).or_default().push(give_up(gone));
-        }
-        for vm in keys.iter().filter_map(|key| self.fleet.vm(key)) {
-            let Some(at) = &vm.placement else { continue };
-            let level = vm.desired_level(at.generation);
-            by_boot.entry((at.worker.clone(), at.boot.clone())).or_default().push(level);
-        }
-        for ((worker, boot), vms) in by_boot {
+        for ((worker, boot), vms) in self.fleet.levels(keys, forget) {
             let (epoch, registration) = (self.epoch, self.fleet.registration(&worker, &boot));
             self.tell(&worker, &boot, WorkerCommand::Desire { epoch, registration, vms });
         }
     }
 
     fn tell_to_give_up(&mut self, gone: &Forget) {
-        let command = WorkerCommand::Desire { epoch: self.epoch, registration: 0, vms: vec![give_up(gone)] };
+        let command = WorkerCommand::Desire { epoch: self.epoch, registration: 0, vms: vec![gone.level()] };
         self.tell(&gone.worker, &gone.boot, command);
-    }
-}
-
-fn give_up(gone: &Forget) -> Desired {
-    Desired {
-        key: gone.key.clone(),
-        generation: gone.generation,
-        state: DesiredState::Absent,
-        order: None,
-        changes: Vec::new(),
-        checkpoint: None,
-        checkpoint_applied: 0,
-        horizon_tick: None,
-        reached_tick: 0,
-        process_confirmed: 0,
-        monitor_seconds: 0,
-        atp: AtpWatch::default(),
-        calls_done: 0,
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bioxen_protocol::command::{AllocationRequest, CheckpointId, OnFull, Verb};
+use bioxen_protocol::command::{AllocationRequest, CheckpointId, Verb};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::limits::{CHECKPOINTS_PER_VM, CHECKPOINTS_PER_VM_BYTES};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::ObservedState;
 
 use super::packages::put;
+use super::process::running;
 use super::{Bench, SYN3A, key, start};
 use crate::fleet::checkpoint::{Live, Taken};
 use crate::fleet::command::{Answer, Ask, Command};
@@ -44,15 +45,6 @@ impl Bench {
         self.run(&command).unwrap();
         assert_eq!(self.state("alice", "c1"), VmState::Unknown);
     }
-}
-
-fn running() -> Bench {
-    let mut bench = Bench::new();
-    bench.worker("w1", "b1");
-    bench.create("alice", "c1", OnFull::Reject).unwrap();
-    bench.ask("alice", "c1", Verb::Start, start()).unwrap();
-    bench.observe("alice", "c1", ObservedState::Running);
-    bench
 }
 
 fn allocate(bench: &mut Bench, ribosomes: u64) {

@@ -8,7 +8,8 @@ use bioxen_protocol::package::{PackageId, VmPackage};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::ObservedState;
 
-use super::{Bench, key, start};
+use super::process::running;
+use super::{Bench, key};
 use crate::fleet::command::{Answer, Ask};
 use crate::fleet::package::PackageOffer;
 use crate::fleet::rejection::{PackageRefusal, Rejection, Resource};
@@ -45,15 +46,6 @@ pub(super) fn put(
     load: u64,
 ) -> Result<Answer, Rejection> {
     bench.ask("alice", vm, Verb::Install, install(package, Some(offer(package, digest, load))))
-}
-
-fn running() -> Bench {
-    let mut bench = Bench::new();
-    bench.worker("w1", "b1");
-    bench.create("alice", "c1", OnFull::Reject).unwrap();
-    bench.ask("alice", "c1", Verb::Start, start()).unwrap();
-    bench.observe("alice", "c1", ObservedState::Running);
-    bench
 }
 
 #[test]

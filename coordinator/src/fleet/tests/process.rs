@@ -19,7 +19,8 @@ fn execute() -> Ask {
     Ask::Execute { digest: "0f".to_owned(), timeout_ms: TIMEOUT_MS }
 }
 
-fn running() -> Bench {
+/// A fleet with one worker and alice's VM `c1` running there.
+pub(super) fn running() -> Bench {
     let mut bench = Bench::new();
     bench.worker("w1", "b1");
     bench.create("alice", "c1", OnFull::Reject).unwrap();
