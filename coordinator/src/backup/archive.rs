@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use bioxen_protocol::digest::sha256_hex;
+
 use super::BackupError;
-use super::manifest::{FORMAT, Manifest, ObjectName, Part, PartKind, digest};
+use super::manifest::{FORMAT, Manifest, ObjectName, Part, PartKind};
 
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_DIGEST: &str = "manifest.sha256";
@@ -45,7 +47,7 @@ impl Writer {
             PartKind::Object => format!("objects/{number:06}"),
         };
         self.append(&name, bytes)?;
-        self.parts.push(Part { name, kind, bytes: bytes.len() as u64, sha256: digest(bytes), object });
+        self.parts.push(Part { name, kind, bytes: bytes.len() as u64, sha256: sha256_hex(bytes), object });
         Ok(())
     }
 
@@ -59,7 +61,7 @@ impl Writer {
         let manifest = Manifest { parts: std::mem::take(&mut self.parts), ..manifest };
         let text = serde_json::to_vec_pretty(&manifest)?;
         self.append(MANIFEST, &text)?;
-        self.append(MANIFEST_DIGEST, digest(&text).as_bytes())?;
+        self.append(MANIFEST_DIGEST, sha256_hex(&text).as_bytes())?;
         let failed = |source| file_error(&self.path, source);
         let mut buffer = self.tar.into_inner().map_err(failed)?;
         buffer.flush().map_err(failed)?;
@@ -105,7 +107,7 @@ impl Archive {
         let manifest = |members: &BTreeMap<String, (u64, u64)>| {
             let text = read_member(&file, members, MANIFEST)?;
             let said = read_member(&file, members, MANIFEST_DIGEST)?;
-            if digest(&text).as_bytes() != said {
+            if sha256_hex(&text).as_bytes() != said {
                 return Err("its manifest does not fit its digest".to_owned());
             }
             Ok(text)
@@ -140,7 +142,11 @@ impl Archive {
                 read_at(&file, *at, *bytes).map_err(|error| file_error(&self.path, error))?
             }
         };
-        if digest(&found) == part.sha256 { Ok(found) } else { Err(self.damaged(part, "its digest differs")) }
+        if sha256_hex(&found) == part.sha256 {
+            Ok(found)
+        } else {
+            Err(self.damaged(part, "its digest differs"))
+        }
     }
 
     pub(super) fn damaged(&self, part: &Part, reason: &str) -> BackupError {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_protocol::audit::AuditRecord;
+use bioxen_protocol::digest::sha256_hex;
 
 use super::archive::{PART_BYTES, Writer, file_error};
-use super::manifest::{FORMAT, digest};
+use super::manifest::FORMAT;
 use super::objects::{self, BUCKETS};
 use super::{BackupError, Counts, Manifest, PartKind};
 use crate::driver::wall_ms;
@@ -107,7 +108,7 @@ pub(super) fn digest_of_rows(shadow: &Shadow) -> Result<String, SnapshotError> {
             bytes.extend_from_slice(part);
         }
     }
-    Ok(digest(&bytes))
+    Ok(sha256_hex(&bytes))
 }
 
 async fn put_snapshot(journal: &Journal, index: u64, writer: &mut Writer) -> Result<(), BackupError> {

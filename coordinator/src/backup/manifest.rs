@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Hash;
-
 /// What this program writes, and reads.
 pub(super) const FORMAT: u16 = 1;
 
@@ -74,9 +72,4 @@ pub enum PartKind {
     /// Records verbatim, one a line.
     Audit,
     Object,
-}
-
-/// SHA-256 in hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    Hash::of(bytes).to_string()
 }
