@@ -307,12 +307,12 @@ impl Cell {
         }
     }
 
-    /// What was installed; a stochastic cell takes nothing that it would carry.
+    /// What was installed, by name.
     #[must_use]
     pub fn packages(&self) -> Vec<PackageReadout> {
         match self {
             Self::Ode(cell) => cell.packages(),
-            Self::Stochastic(_) => Vec::new(),
+            Self::Stochastic(cell) => cell.packages(),
         }
     }
 

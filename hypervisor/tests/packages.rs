@@ -23,6 +23,10 @@ fn cell(chassis: ChassisName) -> Cell {
     Cell::new(&CellSpec::unlimited(chassis)).unwrap()
 }
 
+fn single_cell(chassis: ChassisName, seed: u64) -> Cell {
+    Cell::new(&CellSpec { engine: Engine::Stochastic, seed, ..CellSpec::unlimited(chassis) }).unwrap()
+}
+
 #[test]
 fn constructs_are_the_parameter_wp_to_the_bit_and_add_up() {
     let (mut installed, mut set) = (cell(ChassisName::Weisse2015), cell(ChassisName::Weisse2015));
@@ -84,7 +88,12 @@ fn a_package_is_put_in_once_also_by_a_schedule_that_a_checkpoint_holds() {
 
 #[test]
 fn a_package_that_no_cell_can_carry_is_refused_and_changes_nothing() {
-    let mut cell = cell(ChassisName::Syn3a);
+    for mut cell in [cell(ChassisName::Syn3a), single_cell(ChassisName::Syn3a, 1)] {
+        refuse_what_cannot_be_carried(&mut cell);
+    }
+}
+
+fn refuse_what_cannot_be_carried(cell: &mut Cell) {
     let before = cell.checkpoint();
     let twice = vec![plasmid(1.0, 1.0), plasmid(1.0, 1.0)];
     for bad in [
@@ -103,15 +112,67 @@ fn a_package_that_no_cell_can_carry_is_refused_and_changes_nothing() {
     for number in 0..16 {
         cell.apply(&install(0, package(&number.to_string(), 0.0, Vec::new()))).unwrap();
     }
-    let refused = cell.apply(&install(0, package("more", 0.0, Vec::new()))).unwrap_err();
+    let full = cell.checkpoint();
+    assert_ne!(full, before);
+    let more = Change { atp_milli_percent: Some(50_000), ..install(0, package("more", 0.0, Vec::new())) };
+    let refused = cell.apply(&more).unwrap_err();
     assert!(matches!(refused, SpecError::Organism(OrganismError::TooMany { most: 16, .. })), "{refused}");
     assert_eq!(cell.packages().len(), 16);
-    assert_ne!(cell.checkpoint(), before);
+    assert_eq!(cell.checkpoint(), full, "a refused change left a trace");
 }
 
 #[test]
-fn a_single_cell_says_that_it_takes_none() {
-    let spec = CellSpec { engine: Engine::Stochastic, ..CellSpec::unlimited(ChassisName::Weisse2015) };
-    let refused = Cell::new(&spec).unwrap().apply(&install(0, package("a", 1.0, Vec::new()))).unwrap_err();
-    assert!(matches!(refused, SpecError::Organism(OrganismError::Engine { .. })), "{refused}");
+fn constructs_in_a_single_cell_are_the_parameter_wp_to_the_bit() {
+    for (chassis, end) in [(ChassisName::Weisse2015, 60), (ChassisName::Syn3a, 1_300)] {
+        let (mut installed, mut set) = (single_cell(chassis, 5), single_cell(chassis, 5));
+        installed.apply(&install(0, package("a", 7.0, Vec::new()))).unwrap();
+        installed.apply(&install(0, package("b", 5.0, Vec::new()))).unwrap();
+        set.apply(&Change { parameters: [("wp".to_owned(), 12.0)].into(), ..Change::default() }).unwrap();
+        set.advance_to(end).unwrap();
+        installed.advance_to(end / 2).unwrap();
+        installed = Cell::restore(&installed.checkpoint()).unwrap();
+        installed.advance_to(end).unwrap();
+        let bits = |cell: &Cell| cell.variables().map(|(_, value)| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&installed), bits(&set), "{chassis}");
+        assert!(installed.variables().any(|(name, value)| name == "p" && value > 0.0));
+        assert_eq!(installed.packages().iter().map(|package| package.load_wp).sum::<f64>(), 12.0);
+    }
+}
+
+#[test]
+fn a_packages_plasmid_in_single_cells_is_whole_copies_that_settle_as_in_the_mean_cell() {
+    let slow = PackagePlasmid { k0_per_min: 0.05, ..plasmid(5.0, 0.02) };
+    let reporter = || install(0, package("reporter", 0.3, vec![slow.clone()]));
+    let settled = |cell: &mut Cell| {
+        cell.apply(&reporter()).unwrap();
+        let (mut copies, mut load) = (0.0, 0.0);
+        for sample in 0..40 {
+            cell.advance_to(12_000 + 100 * sample).unwrap();
+            let volume = if let Cell::Stochastic(cell) = &*cell { cell.volume() } else { 1.0 };
+            let package = &cell.packages()[0];
+            copies += package.plasmids[0].copies / volume / 40.0;
+            load += package.load_wp / 40.0;
+        }
+        (copies, load)
+    };
+    let (expected, expected_load) = settled(&mut cell(ChassisName::Syn3a));
+    let (mut mean, mut mean_load) = (0.0, 0.0);
+    for seed in 0..12 {
+        let mut cell = single_cell(ChassisName::Syn3a, seed);
+        let (copies, load) = settled(&mut cell);
+        (mean, mean_load) = (mean + copies / 12.0, mean_load + load / 12.0);
+        let plasmids = &cell.packages()[0].plasmids;
+        assert!(plasmids[0].copies > 0.0 && plasmids[0].copies.fract() == 0.0, "{plasmids:?}");
+        let bytes = cell.checkpoint();
+        let mut restored = Cell::restore(&bytes).unwrap();
+        assert_eq!(restored.checkpoint(), bytes);
+        for cell in [&mut cell, &mut restored] {
+            cell.advance_to(16_500).unwrap();
+        }
+        assert_eq!(cell.checkpoint(), restored.checkpoint());
+        assert!(cell.lineage().is_some_and(|lineage| lineage.generation > 4), "{:?}", cell.lineage());
+    }
+    println!("copies {mean:.2} against {expected:.2}, load {mean_load:.3} against {expected_load:.3}");
+    assert!((mean / expected - 1.0).abs() < 0.08, "{mean} against {expected}");
+    assert!((mean_load / expected_load - 1.0).abs() < 0.08, "{mean_load} against {expected_load}");
 }

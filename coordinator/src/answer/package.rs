@@ -30,12 +30,6 @@ pub(super) fn error(why: &PackageRefusal) -> ErrorBody {
             ErrorBody::new(Code::UnsupportedForChassis, message)
                 .with(|details| details.expected = Some(fits.join(", ")))
         }
-        PackageRefusal::Engine { package } => {
-            let message = format!(
-                "{package} has constructs or plasmids, and the engine stochastic carries none: create the VM with the engine ode"
-            );
-            ErrorBody::new(Code::UnsupportedForChassis, message)
-        }
         PackageRefusal::Unread { package } => {
             ErrorBody::new(Code::Package, format!("{package} could not be read: ask again"))
         }

@@ -263,7 +263,7 @@ impl Fleet {
         index: u64,
         vm: &VmKey,
         was: VmState,
-        summary: Option<&str>,
+        summary: Option<&Arc<str>>,
         failed: bool,
     ) {
         let Some(now) = self.vm(vm) else { return };
@@ -279,7 +279,7 @@ impl Fleet {
             _ => None,
         };
         let (reason, tick, recorded) = (now.reason.clone(), now.tick, now.recorded.clone());
-        let summary = summary.map(Arc::from);
+        let summary = summary.cloned();
         let end = outcome.map(|outcome| End { outcome, reason, tick, summary, recorded });
         let key = VmKey { user: vm.user.clone(), vm: name };
         let Some(account) = self.accounts.get_mut(&key.user) else { return };

@@ -150,7 +150,7 @@ impl Fleet {
         });
         let failed = matches!(seen.state, ObservedState::Failed | ObservedState::Absent)
             && !matches!(was, VmState::Stopping | VmState::Destroying);
-        self.member_changed(index, &seen.key, was, seen.summary.as_deref(), failed);
+        self.member_changed(index, &seen.key, was, seen.summary.as_ref(), failed);
     }
 }
 

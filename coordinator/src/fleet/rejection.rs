@@ -69,8 +69,6 @@ pub enum PackageRefusal {
     Changed { package: PackageId, pinned: String, found: String },
     /// BX019
     Chassis { package: PackageId, chassis: String, fits: Vec<String> },
-    /// BX019: the engine carries no load.
-    Engine { package: PackageId },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

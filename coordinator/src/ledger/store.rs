@@ -16,7 +16,7 @@ use super::folder::Folder;
 use super::pieces::{self, Head, Joiner};
 
 /// Memory for sled's pages; its own default is 1 GiB.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long sled may take to let a closed store's file go.
 const LONGEST_CLOSE: Duration = Duration::from_secs(5);

@@ -64,14 +64,6 @@ pub enum OperonAction {
 /// Why an action or a question about genes, operons or plasmids is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrganismError {
-    /// The engine has none of it.
-    #[error(
-        "the engine stochastic does not serve {what} in this version; create the VM with the engine ode for them"
-    )]
-    Engine {
-        /// What was asked for.
-        what: &'static str,
-    },
     /// The chassis has none of it.
     #[error("{chassis} has no {what}; {has}")]
     Unsupported {

@@ -1,5 +1,7 @@
 //! The organism's part of a checkpoint. Every place, count and number is checked against the pack when it is read.
 
+use std::collections::BTreeMap;
+
 use super::action::{MAX_ACTIONS, MAX_NAME_BYTES, MAX_NAMES, OperonAction, OrganismAction};
 use super::expression::Expression;
 use super::package::{Carried, MAX_PACKAGE_PLASMIDS, MAX_PACKAGES, PackageParts, PackagePlasmid};
@@ -30,15 +32,19 @@ impl Writer {
             self.number(*copies);
         }
         if !organism.packages.is_empty() {
-            self.count(organism.packages.len());
-            for (name, carried) in &organism.packages {
-                self.name(name);
-                self.number(carried.load_wp);
-                self.count(carried.plasmids.len());
-                for (plasmid, copies) in &carried.plasmids {
-                    self.package_plasmid(plasmid);
-                    self.number(*copies);
-                }
+            self.packages(&organism.packages);
+        }
+    }
+
+    pub(crate) fn packages(&mut self, packages: &BTreeMap<String, Carried>) {
+        self.count(packages.len());
+        for (name, carried) in packages {
+            self.name(name);
+            self.number(carried.load_wp);
+            self.count(carried.plasmids.len());
+            for (plasmid, copies) in &carried.plasmids {
+                self.package_plasmid(plasmid);
+                self.number(*copies);
             }
         }
     }
@@ -122,12 +128,13 @@ impl Reader<'_> {
             organism.plasmids.insert(at, copies);
         }
         if self.has_packages() {
-            self.packages(&mut organism)?;
+            organism.packages = self.packages()?;
         }
         Ok((!organism.is_empty()).then(|| Box::new(organism)))
     }
 
-    fn packages(&mut self, organism: &mut OrganismState) -> Result<(), CheckpointError> {
+    pub(crate) fn packages(&mut self) -> Result<BTreeMap<String, Carried>, CheckpointError> {
+        let mut packages: BTreeMap<String, Carried> = BTreeMap::new();
         for _ in 0..self.count(MAX_PACKAGES)? {
             let name = self.name()?;
             let load_wp = self.amount()?;
@@ -138,12 +145,12 @@ impl Reader<'_> {
             }
             let plasmids = carried.plasmids.iter().map(|(plasmid, _)| plasmid.clone()).collect();
             checked(PackageParts { name: name.clone(), load_wp, plasmids })?;
-            if organism.packages.last_key_value().is_some_and(|(last, _)| *last >= name) {
+            if packages.last_key_value().is_some_and(|(last, _)| *last >= name) {
                 return Err(content("the order of packages"));
             }
-            organism.packages.insert(name, carried);
+            packages.insert(name, carried);
         }
-        Ok(())
+        Ok(packages)
     }
 
     fn package_plasmid(&mut self) -> Result<PackagePlasmid, CheckpointError> {

@@ -5,6 +5,8 @@
 //! energy, free ribosomes and growth are given, so constructs of equal length add up exactly: the sum of their
 //! transcriptions is the class's.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::{MAX_NAME_BYTES, OrganismError, at_most, shown};
@@ -97,12 +99,12 @@ impl PackageParts {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) load_wp: f64,
-    /// Each with its copies.
+    /// Each with its copies: whole numbers in a single cell.
     pub(crate) plasmids: Vec<(PackagePlasmid, f64)>,
 }
 
 impl Carried {
-    pub(super) fn of(package: &PackageParts) -> Self {
+    fn of(package: &PackageParts) -> Self {
         let plasmids = package.plasmids.iter().map(|plasmid| (plasmid.clone(), 1.0)).collect();
         Self { load_wp: package.load_wp, plasmids }
     }
@@ -115,24 +117,39 @@ impl Carried {
         }
     }
 
-    /// Heterologous transcription, 1/min.
-    pub(super) fn load(&self) -> f64 {
-        self.plasmids.iter().fold(self.load_wp, |load, (plasmid, copies)| load + plasmid.wp_per_copy * copies)
+    /// Heterologous transcription in a cell of this volume, in the mean cell's terms, 1/min.
+    pub(crate) fn load(&self, volume: f64) -> f64 {
+        let cost =
+            |load, (plasmid, copies): &(PackagePlasmid, f64)| load + plasmid.wp_per_copy * copies / volume;
+        self.plasmids.iter().fold(self.load_wp, cost)
     }
 
     pub(super) fn copies(&self) -> f64 {
         self.plasmids.iter().map(|(_, copies)| copies).sum()
     }
 
-    pub(super) fn readout(&self, name: &str, growth_rate_per_min: f64) -> PackageReadout {
+    /// As a cell of this volume has it.
+    pub(crate) fn readout(&self, name: &str, growth_rate_per_min: f64, volume: f64) -> PackageReadout {
         let plasmids = self.plasmids.iter().map(|(plasmid, copies)| PackagePlasmidReadout {
             plasmid: plasmid.name.clone(),
             copies: *copies,
             balanced_copies: plasmid.balanced_copies(growth_rate_per_min),
             wp_per_copy: plasmid.wp_per_copy,
         });
-        PackageReadout { package: name.to_owned(), load_wp: self.load(), plasmids: plasmids.collect() }
+        PackageReadout { package: name.to_owned(), load_wp: self.load(volume), plasmids: plasmids.collect() }
     }
+}
+
+/// Puts a package in; nothing where there is one of its name.
+pub(crate) fn install(
+    packages: &mut BTreeMap<String, Carried>,
+    package: &PackageParts,
+) -> Result<(), OrganismError> {
+    if !packages.contains_key(&package.name) {
+        at_most("packages in one cell", packages.len() + 1, MAX_PACKAGES)?;
+        packages.insert(package.name.clone(), Carried::of(package));
+    }
+    Ok(())
 }
 
 impl PackagePlasmid {

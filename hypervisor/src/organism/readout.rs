@@ -170,7 +170,7 @@ impl OdeCell {
     pub fn packages(&self) -> Vec<PackageReadout> {
         let growth = self.environment().growth;
         let carried = self.organism.iter().flat_map(|organism| &organism.packages);
-        carried.map(|(name, carried)| carried.readout(name, growth)).collect()
+        carried.map(|(name, carried)| carried.readout(name, growth, 1.0)).collect()
     }
 
     /// The operons named, or all of them where none is.

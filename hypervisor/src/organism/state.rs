@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::action::{Names, OperonAction, OrganismAction, OrganismError, at_most};
+use super::action::{Names, OperonAction, OrganismAction, OrganismError};
 use super::environment::{self, Environment, Tick};
 use super::expression::Expression;
-use super::package::{Carried, MAX_PACKAGES};
+use super::package::{Carried, install};
 use crate::model::core::Vector;
 use crate::spec::Regime;
 
@@ -106,10 +106,7 @@ impl OrganismState {
                     self.plasmids.remove(&names.plasmid(plasmid)?);
                 }
                 OrganismAction::InstallPackage { package } => {
-                    if !self.packages.contains_key(&package.name) {
-                        at_most("packages in one cell", self.packages.len() + 1, MAX_PACKAGES)?;
-                        self.packages.insert(package.name.clone(), Carried::of(package));
-                    }
+                    install(&mut self.packages, package)?;
                 }
             }
         }
@@ -150,7 +147,7 @@ impl OrganismState {
         };
         let plasmids = self.plasmids.iter().map(genes).sum::<f64>() * gene_load(regime);
         // Added to nothing, a constant load stays the number that it was stated as.
-        self.packages.values().fold(plasmids, |load, package| load + package.load())
+        self.packages.values().fold(plasmids, |load, package| load + package.load(1.0))
     }
 
     /// The load where it left what the core's equations carry; none while it stays near.

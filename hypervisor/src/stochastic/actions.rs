@@ -1,6 +1,6 @@
 //! What is done to a single cell's genes, operons and plasmids, and what of it the cell carries. One meaning with the
 //! mean cell: an operon's regulation scales its transcription by the measured fold change, a started transcription
-//! is one more message, a plasmid starts as one copy. It simulates nothing.
+//! is one more message, a plasmid starts as one copy, a package costs what it states. It simulates nothing.
 
 use super::carried::{self, Carried, Offer};
 use super::genes::Genes;
@@ -11,6 +11,7 @@ use crate::chassis::pack::operons::Cistron;
 use crate::organism::action::{Names, OrganismAction, OrganismError};
 use crate::organism::environment::Environment;
 use crate::organism::expression::Expression;
+use crate::organism::package::install;
 use crate::organism::state::Regulation;
 use crate::rng::Rng;
 use crate::spec::{Change, Regime, SpecError};
@@ -19,9 +20,6 @@ use crate::spec::{Change, Regime, SpecError};
 pub(crate) fn served(chassis: ChassisName, change: &Change) -> Result<(), SpecError> {
     let names = Names::of(chassis);
     for action in &change.organism {
-        if matches!(action, OrganismAction::InstallPackage { .. }) {
-            return Err(OrganismError::Engine { what: "packages" }.into());
-        }
         let OrganismAction::Transcription { genes } = action else { continue };
         for name in genes {
             let at = names.measured_gene(name)?;
@@ -95,10 +93,21 @@ impl StochasticCell {
                     let at = names.plasmid(plasmid)?;
                     self.carried().plasmids.remove(&at);
                 }
-                OrganismAction::InstallPackage { .. } => {
-                    return Err(OrganismError::Engine { what: "packages" });
+                OrganismAction::InstallPackage { package } => {
+                    install(&mut self.carried().packages, package)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the packages that `actions` put in fit beside those that are there.
+    pub(super) fn has_room(&self, actions: &[OrganismAction]) -> Result<(), OrganismError> {
+        let mut installed = None;
+        for action in actions {
+            let OrganismAction::InstallPackage { package } = action else { continue };
+            let there = || self.carried.as_ref().map(|carried| carried.packages.clone()).unwrap_or_default();
+            install(installed.get_or_insert_with(there), package)?;
         }
         Ok(())
     }
@@ -131,13 +140,13 @@ impl StochasticCell {
         layer.regulate(&folds);
     }
 
-    /// Lets the core carry what the plasmids cost by now, each copy at its concentration.
+    /// Lets the core carry what plasmids and packages cost by now, each copy at its concentration.
     pub(super) fn carry_plasmids(&mut self) {
         let load = match &self.carried {
-            Some(carried) if !carried.plasmids.is_empty() => {
+            Some(carried) if !(carried.plasmids.is_empty() && carried.packages.is_empty()) => {
                 let mass = self.layer.mass(&self.regime.constants);
                 let volume = (mass / self.regime.constants.mass).max(f64::MIN_POSITIVE);
-                carried.organism().load(&self.regime) / volume
+                carried.load(&self.regime, volume)
             }
             _ => 0.0,
         };

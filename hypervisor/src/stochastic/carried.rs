@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!     -> mRNA     mRNA ->     mRNA -> mRNA + protein          of each operon
-//!     plasmid -> 2 plasmids   k0 n / (1 + n/(K v))            in a cell of volume v
+//!     plasmid -> 2 plasmids   k0 n / (1 + n/(K v))            in a cell of volume v; those of packages alike
 //! ```
 //!
 //! Given those rates each operon and each plasmid goes its own way, so one is simulated after the other. An operon
@@ -15,6 +15,7 @@ use super::draw::{self, kind_at};
 use super::{Fault, MAX_EVENTS_PER_TICK, TICK_MIN};
 use crate::organism::environment::Environment;
 use crate::organism::expression::Expression;
+use crate::organism::package;
 use crate::organism::state::{Followed, OrganismState, Regulation};
 use crate::rng::Rng;
 use crate::spec::Regime;
@@ -42,6 +43,8 @@ pub(super) struct Carried {
     pub(super) operons: BTreeMap<usize, OperonCounts>,
     /// Copies in the cell, none of them 0.
     pub(super) plasmids: BTreeMap<usize, u64>,
+    /// What was installed, by name; plasmids of it stay listed when the last copy is lost.
+    pub(super) packages: BTreeMap<String, package::Carried>,
     pub(super) rng: Rng,
 }
 
@@ -76,7 +79,8 @@ impl Carried {
                 proteins: balanced.proteins.into_iter().map(whole).collect(),
             }
         };
-        Self { operons: operons.map(|at| (at, counts(at))).collect(), plasmids: BTreeMap::new(), rng }
+        let operons = operons.map(|at| (at, counts(at))).collect();
+        Self { operons, plasmids: BTreeMap::new(), packages: BTreeMap::new(), rng }
     }
 
     /// Simulates one tick; returns how many reactions fired.
@@ -94,6 +98,11 @@ impl Carried {
             let half_copies = plasmid.half_copies * offer.volume;
             events += replicate(copies, plasmid.k0_per_min, half_copies, &mut self.rng)?;
         }
+        for (plasmid, copies) in self.packages.values_mut().flat_map(|package| &mut package.plasmids) {
+            let (half_copies, mut number) = (plasmid.half_copies * offer.volume, draw::whole(*copies));
+            events += replicate(&mut number, plasmid.k0_per_min, half_copies, &mut self.rng)?;
+            *copies = number as f64;
+        }
         Ok(events)
     }
 
@@ -108,6 +117,20 @@ impl Carried {
             *copies = self.rng.binomial(*copies, 0.5);
         }
         self.plasmids.retain(|_, copies| *copies > 0);
+        for (_, copies) in self.packages.values_mut().flat_map(|package| &mut package.plasmids) {
+            *copies = self.rng.binomial(draw::whole(*copies), 0.5) as f64;
+        }
+    }
+
+    /// What plasmids and packages cost a cell of this volume, in the mean cell's terms, 1/min.
+    pub(super) fn load(&self, regime: &Regime, volume: f64) -> f64 {
+        let plasmids = OrganismState { plasmids: self.copies(), ..OrganismState::default() };
+        let plasmids = plasmids.load(regime) / volume;
+        self.packages.values().fold(plasmids, |load, package| load + package.load(volume))
+    }
+
+    fn copies(&self) -> BTreeMap<usize, f64> {
+        self.plasmids.iter().map(|(at, copies)| (*at, *copies as f64)).collect()
     }
 
     /// The same in the terms of the mean cell, amounts being those in this one.
@@ -120,8 +143,8 @@ impl Carried {
         OrganismState {
             operons: self.operons.iter().map(|(at, counts)| (*at, followed(counts))).collect(),
             genes: BTreeMap::new(),
-            plasmids: self.plasmids.iter().map(|(at, copies)| (*at, *copies as f64)).collect(),
-            packages: BTreeMap::new(),
+            plasmids: self.copies(),
+            packages: self.packages.clone(),
         }
     }
 }

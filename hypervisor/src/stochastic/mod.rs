@@ -296,7 +296,9 @@ impl StochasticCell {
     }
 
     fn take(&mut self, change: &Change) -> Result<(), SpecError> {
-        self.regime = self.regime.after(change)?;
+        let regime = self.regime.after(change)?;
+        self.has_room(&change.organism)?;
+        self.regime = regime;
         self.act(&change.organism)?;
         self.carry_plasmids();
         Ok(())

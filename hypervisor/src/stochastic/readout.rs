@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::model::core::{NAMES, Vector};
 use crate::organism::action::{Names, OrganismError};
 use crate::organism::readout::{
-    self, CistronReadout, GeneReadout, OperonReadout, OrganismReadout, PlasmidReadout, places,
+    self, CistronReadout, GeneReadout, OperonReadout, OrganismReadout, PackageReadout, PlasmidReadout, places,
 };
 
 /// One gene at a moment.
@@ -89,7 +89,7 @@ impl StochasticCell {
             operons: self.operons(&[]).unwrap_or_default(),
             genes: self.listed_genes(&[]).unwrap_or_default(),
             plasmids: self.plasmids().unwrap_or_default(),
-            packages: Vec::new(),
+            packages: self.packages(),
             plasmid_load_wp: self.regime.load,
         }
     }
@@ -124,6 +124,13 @@ impl StochasticCell {
         let readout =
             |at| readout::plasmid(&self.regime, at, copies(at).map_or(0.0, |copies| *copies as f64), growth);
         Ok((0..count).filter_map(readout).collect())
+    }
+
+    /// What was installed.
+    pub(crate) fn packages(&self) -> Vec<PackageReadout> {
+        let installed = self.carried.iter().flat_map(|carried| &carried.packages);
+        let (growth, volume) = (self.environment.growth, self.volume());
+        installed.map(|(name, package)| package.readout(name, growth, volume)).collect()
     }
 
     /// The genes of the chassis' pack by name, or all of them, as this cell has them; null where it does not simulate

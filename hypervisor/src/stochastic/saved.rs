@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::actions::is_by_gene;
 use super::carried::{self, Carried, OperonCounts};
 use super::core_layer::CoreLayer;
+use super::draw;
 use super::environment::Environment;
 use super::gene_layer::{Counts, GeneLayer};
 use super::genes::{Genes, Reference};
@@ -31,6 +32,11 @@ const VERSION: u8 = 3;
 const MOST_MOLECULES: u64 = 1 << 48;
 /// No cell draws more.
 const MOST_WORDS: u64 = 1 << 62;
+
+/// What the cell carries beside its core.
+const NOTHING: u8 = 0;
+const CARRIED: u8 = 1;
+const WITH_PACKAGES: u8 = 2;
 
 const LAYER_GENES: u8 = 1;
 const LAYER_CORE: u8 = 2;
@@ -206,8 +212,8 @@ fn layer(
 }
 
 fn carried(out: &mut Writer, carried: Option<&Carried>) {
-    let Some(carried) = carried else { return out.byte(0) };
-    out.byte(1);
+    let Some(carried) = carried else { return out.byte(NOTHING) };
+    out.byte(if carried.packages.is_empty() { CARRIED } else { WITH_PACKAGES });
     varint(out, carried.rng.position());
     for counts in carried.operons.values() {
         out.byte(counts.regulation as u8);
@@ -220,6 +226,9 @@ fn carried(out: &mut Writer, carried: Option<&Carried>) {
         varint(out, *at as u64);
         varint(out, *copies);
     }
+    if !carried.packages.is_empty() {
+        out.packages(&carried.packages);
+    }
 }
 
 /// How many proteins an operon has follows from its genes.
@@ -230,9 +239,10 @@ fn read_carried(
     key: (u64, u32),
 ) -> Result<Option<Box<Carried>>, CheckpointError> {
     let pack = regime.chassis.pack();
-    match input.byte()? {
-        0 if pack.operon_table.is_empty() => return Ok(None),
-        1 => {}
+    let kind = input.byte()?;
+    match kind {
+        NOTHING if pack.operon_table.is_empty() => return Ok(None),
+        CARRIED | WITH_PACKAGES => {}
         _ => return Err(content("what the cell carries")),
     }
     let position = read_varint(input)?;
@@ -257,8 +267,13 @@ fn read_carried(
         }
         plasmids.insert(place, molecules(input)?);
     }
+    let packages = if kind == WITH_PACKAGES { input.packages()? } else { BTreeMap::new() };
+    let copies = packages.values().flat_map(|package| &package.plasmids).map(|(_, copies)| *copies);
+    if copies.clone().any(|copies| draw::whole(copies) as f64 != copies || copies > MOST_MOLECULES as f64) {
+        return Err(content("a number of molecules"));
+    }
     let rng = Rng::at_position(key.0, key.1, carried::STREAM, position);
-    Ok(Some(Box::new(Carried { operons, plasmids, rng })))
+    Ok(Some(Box::new(Carried { operons, plasmids, packages, rng })))
 }
 
 fn settings(input: &mut Reader<'_>) -> Result<Settings, CheckpointError> {

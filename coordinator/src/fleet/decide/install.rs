@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bioxen_protocol::command::{Engine, Verb};
+use bioxen_protocol::command::Verb;
 use bioxen_protocol::limits::{PACKAGES_LOAD_MICRO_PER_MIN, PACKAGES_PER_VM};
 use bioxen_protocol::package::PackageId;
 use bioxen_protocol::state::VmState;
@@ -54,9 +54,6 @@ impl Fleet {
                 fits: offer.by_chassis.keys().cloned().collect(),
             }));
         };
-        if package.has_load() && vm.order.engine == Engine::Stochastic {
-            return Err(refused(PackageRefusal::Engine { package: asked.clone() }));
-        }
         let (count, most) = (vm.packages.len() as u64 + 1, PACKAGES_PER_VM as u64);
         at_most(Resource::Packages, count, most)?;
         let load = vm.packages_load_micro_per_min().saturating_add(package.load_micro_per_min);
