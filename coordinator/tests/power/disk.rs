@@ -128,7 +128,7 @@ extern "C" fn pwrite64(fd: c_int, bytes: *const c_void, count: usize, offset: i6
     put(watch, path, bytes, count, offset, || {
         // SAFETY: the caller's own arguments.
         let wrote = unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes, count, offset) };
-        wrote as isize
+        isize::try_from(wrote).unwrap_or(-1)
     })
 }
 
@@ -142,7 +142,7 @@ extern "C" fn write(fd: c_int, bytes: *const c_void, count: usize) -> isize {
     put(watch, path, bytes, count, offset, || {
         // SAFETY: the caller's own arguments.
         let wrote = unsafe { libc::syscall(libc::SYS_write, fd, bytes, count) };
-        wrote as isize
+        isize::try_from(wrote).unwrap_or(-1)
     })
 }
 
@@ -179,7 +179,7 @@ extern "C" fn ftruncate64(fd: c_int, length: i64) -> c_int {
     {
         watch.tell(&Event::Truncate { path, length });
     }
-    done as c_int
+    c_int::try_from(done).unwrap_or(-1)
 }
 
 #[unsafe(no_mangle)]
@@ -197,7 +197,8 @@ fn sync(fd: c_int, number: libc::c_long) -> c_int {
     let path = watched.as_ref().and_then(|watch| watch.path_of(fd));
     let Some((watch, path)) = watched.as_mut().zip(path) else {
         // SAFETY: the caller's own argument.
-        return unsafe { libc::syscall(number, fd) } as c_int;
+        let done = unsafe { libc::syscall(number, fd) };
+        return c_int::try_from(done).unwrap_or(-1);
     };
     if let Some(errno) = watch.fails(false) {
         watch.tell(&Event::FailedSync { path });
@@ -217,7 +218,7 @@ extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
     if let Some(watch) = watched.as_ref().filter(|watch| done == 0 && watch.is_below(&path)) {
         watch.tell(&Event::Rename { path, to });
     }
-    done as c_int
+    c_int::try_from(done).unwrap_or(-1)
 }
 
 #[unsafe(no_mangle)]
@@ -229,7 +230,7 @@ extern "C" fn unlink(path: *const c_char) -> c_int {
     if let Some(watch) = watched.as_ref().filter(|watch| done == 0 && watch.is_below(&path)) {
         watch.tell(&Event::Remove { path });
     }
-    done as c_int
+    c_int::try_from(done).unwrap_or(-1)
 }
 
 fn path_at(text: *const c_char) -> PathBuf {

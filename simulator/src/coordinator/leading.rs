@@ -48,6 +48,8 @@ struct Filling {
 #[derive(Debug)]
 struct InFlight {
     batch: Arc<Batch>,
+    begun: Duration,
+    /// The last time.
     sent: Duration,
     effects: Out,
 }
@@ -97,12 +99,13 @@ impl Leading {
             out.append(&mut effects);
         }
         self.filling = Filling::default();
-        self.in_flight = Some(InFlight { batch, sent: now, effects });
+        self.in_flight = Some(InFlight { batch, begun: now, sent: now, effects });
         self.last_append = now;
     }
 
     pub(super) fn tick(&mut self, moment: Moment) {
-        if moment.now > self.ticked + LONGEST_AWAY {
+        let unanswered = self.in_flight.as_ref().is_some_and(|sent| moment.now > sent.begun + LONGEST_AWAY);
+        if unanswered || moment.now > self.ticked + LONGEST_AWAY {
             self.count_leases_anew(moment.now);
         } else {
             let healthy_since = moment.connected_since.map(|since| self.base + since);
