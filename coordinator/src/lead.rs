@@ -62,7 +62,7 @@ pub(crate) struct Lead {
 pub(crate) enum Led {
     Stopped,
     /// Another leads, or the journal has to be healed.
-    Deposed(Ledger),
+    Deposed(Box<Ledger>),
 }
 
 /// Tries to lead.
@@ -244,7 +244,9 @@ pub(crate) async fn lead(
     let ledger = feed.close().await.map_err(DriverError::Ledger);
     match (led, ledger?) {
         (Ok(()), _) => Ok(Led::Stopped),
-        (Err(RunError::Driver(error)), Some(ledger)) if error.is_deposition() => Ok(Led::Deposed(ledger)),
+        (Err(RunError::Driver(error)), Some(ledger)) if error.is_deposition() => {
+            Ok(Led::Deposed(Box::new(ledger)))
+        }
         (Err(error), _) => Err(error),
     }
 }

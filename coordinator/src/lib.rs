@@ -205,7 +205,7 @@ async fn take_roles(
                 member.shows_that_it_leads(&following);
                 match lead::lead(member, following, *lead, stop.clone()).await? {
                     Led::Stopped => return Ok(()),
-                    Led::Deposed(ledger) => ledger,
+                    Led::Deposed(ledger) => *ledger,
                 }
             }
         };

@@ -146,12 +146,12 @@ async fn a_killed_leader_is_followed_by_the_other_and_nothing_accepted_is_lost()
     for _ in 0..rounds {
         load.until(load.answered() + 30).await;
         let name = leader(&client).await;
-        let discarded = lease_figures(&mut fleet);
+        let discarded = quanta_discarded(&mut fleet);
         fleet.kill_coordinator_as(&name);
         let killed = Instant::now();
         silences.push(first_accepted(&client).await.duration_since(killed));
         assert_eq!(leader(&client).await, other(&name));
-        frozen.push(lease_figures(&mut fleet) - discarded);
+        frozen.push(quanta_discarded(&mut fleet) - discarded);
         fleet.start_coordinator_as(&name);
     }
     let tally = load.end().await;
@@ -167,14 +167,14 @@ async fn a_killed_leader_is_followed_by_the_other_and_nothing_accepted_is_lost()
 }
 
 /// Quanta that the worker has discarded.
-fn lease_figures(fleet: &mut TestFleet) -> u64 {
+fn quanta_discarded(fleet: &mut TestFleet) -> f64 {
     let address = fleet.worker_http("w1");
     let page = bioxen_tests::http_get(&address, "/metrics");
     let of = |name: &str| {
         let line = page.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
     };
-    of("bioxen_worker_quanta_discarded_total") as u64
+    of("bioxen_worker_quanta_discarded_total")
 }
 
 #[tokio::test(flavor = "multi_thread")]

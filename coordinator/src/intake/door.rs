@@ -237,7 +237,7 @@ impl Porter {
             }
             return;
         }
-        if let Err(message) = self.forwards.hold(message) {
+        if let Some(message) = self.forwards.hold(message) {
             let crowded = ErrorBody::new(
                 Code::Timeout,
                 "no coordinator leads at the moment, and too many commands wait for one: nothing was done; ask again",
@@ -298,7 +298,7 @@ impl Porter {
 
     async fn send(&mut self, epoch: u64, at_most: usize) {
         let before = self.forwards.held();
-        while let Err((message, error)) = self.forwards.forward(epoch, at_most).await {
+        while let Some((message, error)) = self.forwards.forward(epoch, at_most).await {
             tracing::warn!(%error, "a command could not be forwarded");
             self.answer(message, unknown()).await;
         }

@@ -67,16 +67,16 @@ impl Forwards {
     }
 
     /// Keeps a command until there is a leader; gives it back where there is no room.
-    pub(super) fn hold(&mut self, message: Message) -> Result<(), Message> {
+    pub(super) fn hold(&mut self, message: Message) -> Option<Message> {
         let bytes = message.payload.len();
         let full = self.held.len() + self.sent.len() >= HELD_COMMANDS || self.held_bytes + bytes > HELD_BYTES;
         if full {
-            return Err(message);
+            return Some(message);
         }
         self.held_bytes += bytes;
         self.held.insert(self.next, Kept { message, came: Instant::now() });
         self.next += 1;
-        Ok(())
+        None
     }
 
     /// The first held, taken out.
@@ -86,28 +86,22 @@ impl Forwards {
         Some(kept.message)
     }
 
-    /// Sends held commands to the leader of an epoch, in order, as many as `at_most`.
-    ///
-    /// # Errors
-    /// Where one cannot be sent: it is given back, the rest is held on.
-    pub(super) async fn forward(
-        &mut self,
-        epoch: u64,
-        at_most: usize,
-    ) -> Result<(), (Message, PublishError)> {
+    /// Sends held commands to the leader of an epoch, in order, as many as `at_most`. One that cannot be sent is given
+    /// back, the rest is held on.
+    pub(super) async fn forward(&mut self, epoch: u64, at_most: usize) -> Option<(Message, PublishError)> {
         for _ in 0..at_most {
-            let Some((number, kept)) = self.held.pop_first() else { return Ok(()) };
+            let (number, kept) = self.held.pop_first()?;
             self.held_bytes -= kept.message.payload.len();
             let reply = format!("{}.{number}", self.inbox);
             let subject = Subject::Forward { epoch }.to_string();
             let (headers, payload) = (wrap(&kept.message), kept.message.payload.clone());
             let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await;
             if let Err(error) = sent {
-                return Err((kept.message, error));
+                return Some((kept.message, error));
             }
             self.sent.insert(number, Sent { kept, epoch, at: Instant::now() });
         }
-        Ok(())
+        None
     }
 
     /// Takes what came to the inbox.

@@ -68,23 +68,26 @@ impl Chain {
     }
 }
 
+/// What leaders journal of themselves: the action, and what is said of it.
+fn of_leaders(entry: &Entry) -> (&'static str, String) {
+    match entry {
+        Entry::Leader { epoch, coordinator } => ("leader", format!("{coordinator} leads in epoch {epoch}")),
+        Entry::Resign { epoch, coordinator } => {
+            ("resign", format!("{coordinator} has given up the lead of epoch {epoch}"))
+        }
+        Entry::Activate { format } => ("format", format!("format {format} is written from here on")),
+        Entry::Configured { config } => ("config", configured(config)),
+        _ => ("fleet", String::new()),
+    }
+}
+
 /// The records of one entry, in order, not yet numbered and sealed.
 pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
     match step.entry {
         Entry::Tick | Entry::Alerted(_) => Vec::new(),
-        Entry::Leader { epoch, coordinator } => {
-            vec![of_fleet(step, "leader", Outcome::Accepted, format!("{coordinator} leads in epoch {epoch}"))]
-        }
-        Entry::Resign { epoch, coordinator } => {
-            let note = format!("{coordinator} has given up the lead of epoch {epoch}");
-            vec![of_fleet(step, "resign", Outcome::Accepted, note)]
-        }
-        Entry::Activate { format } => {
-            let note = format!("format {format} is written from here on");
-            vec![of_fleet(step, "format", Outcome::Accepted, note)]
-        }
-        Entry::Configured { config } => {
-            vec![of_fleet(step, "config", Outcome::Accepted, configured(config))]
+        Entry::Leader { .. } | Entry::Resign { .. } | Entry::Activate { .. } | Entry::Configured { .. } => {
+            let (action, note) = of_leaders(step.entry);
+            vec![of_fleet(step, action, Outcome::Accepted, note)]
         }
         Entry::Registered { worker, boot, capacity } => {
             let note = format!(
