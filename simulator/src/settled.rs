@@ -8,8 +8,7 @@ use bioxen_protocol::state::VmState;
 /// What does not stand as desired although nothing hinders it.
 pub(crate) fn unsettled(fleet: &Fleet) -> Option<String> {
     // Those that could go on elsewhere do.
-    let waits = fleet.clone().searched(1).pop();
-    let waits = waits.map(|(key, _)| format!("{key} is not looked for"));
+    let waits = fleet.sure_of_a_place().map(|key| format!("{key} is not looked for"));
     // Whether VMs may be spread better is asked when a worker joins, not ever after.
     let balances = |entry: &Entry| matches!(entry, Entry::Moving { by: MovedBy::Balance, .. });
     let drains = fleet.next_moves().into_iter().find(|entry| !balances(entry));

@@ -42,8 +42,6 @@ async fn a_recording_goes_on_through_process_code_and_the_loss_of_its_worker() {
     assert!(expected.starts_with(&meanwhile) && meanwhile.lines().count() > 85, "{meanwhile}");
 
     fleet.kill_worker("w1");
-    let (name, table) = roomy_worker("w2");
-    fleet.start_worker(&name, &table);
     let unknown = |now: &Value| now["state"] == "unknown";
     ask_until(&client, &subject("alice", "status", "called"), &Value::Null, unknown).await;
     let stopped = ask(&client, &subject("alice", "stop", "called"), &json!({ "wait_ms": 10_000 })).await;
@@ -53,6 +51,8 @@ async fn a_recording_goes_on_through_process_code_and_the_loss_of_its_worker() {
         expected.starts_with(&kept) && kept.lines().count() > 85,
         "what the call let pass stands: {kept}"
     );
+    let (name, table) = roomy_worker("w2");
+    fleet.start_worker(&name, &table);
     let started = ask(&client, &subject("alice", "start", "called"), &json!({ "wait_ms": 10_000 })).await;
     assert_eq!(started["state"], "running", "{started}");
     completes(&client, "alice", "called").await;

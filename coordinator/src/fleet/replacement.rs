@@ -52,9 +52,20 @@ impl Fleet {
         self.has_lost() || self.unknown_may_have_room
     }
 
-    /// VMs of lost workers go first where there is room for them: they hold what they need already.
+    /// VMs of lost workers go first where there is room for them.
     pub(super) fn holds_back_the_queue(&self) -> bool {
-        self.unknown_may_have_room && self.unknown_with_room().next().is_some()
+        self.unknown_may_have_room && self.sure_of_a_place().is_some()
+    }
+
+    /// A VM of a lost worker that can go on elsewhere whatever is found of it: what it may need at most to repeat its past
+    /// fits. (With a newer checkpoint it needs less, often no more than it holds.)
+    pub fn sure_of_a_place(&self) -> Option<&VmKey> {
+        let fits = |vm: &&Vm| {
+            let most = vm.holdings_to_start();
+            let more = vm.held.lacks(most);
+            self.check_limits(&vm.key.user, more).is_ok() && self.place(&vm.order, most.ribosomes).is_ok()
+        };
+        self.unknown_with_room().find(fits).map(|vm| &vm.key)
     }
 
     fn unknown_with_room(&self) -> impl Iterator<Item = &Vm> {
