@@ -2,6 +2,7 @@
 //! Nothing of the leader's memory is believed.
 
 mod batches;
+mod reading;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,7 @@ use crate::fleet::amounts::Amounts;
 use crate::journal::{Journal, JournalBatch, ReadError};
 use crate::ledger::{Committer, Ledger, LedgerError, RowKey};
 use crate::projector::Progress;
-use crate::projector::verify::{VerifyError, verify_audit};
 use crate::rows;
-use crate::snapshot::{self, Beginning, Which};
 use batches::Kept;
 use snapshots::Kept as Snapshots;
 
@@ -185,8 +184,7 @@ pub async fn verify(
     dump: Dump,
 ) -> Result<Verified, String> {
     let mut differences = Vec::new();
-    let begins = snapshot::beginning(journal, Which::Oldest, |_| true).await;
-    let begins = begins.map_err(|error| error.to_string())?.unwrap_or_else(Beginning::first);
+    let begins = reading::oldest(journal).await?;
     let snapshots = Snapshots::read(journal).await.map_err(|error| error.to_string())?;
     let position = begins.position;
     let mut fleet = begins.fleet;
@@ -212,7 +210,7 @@ pub async fn verify(
         Err(ReadError::Api { sequence, source }) => {
             return Err(format!("the journal cannot be read at sequence {sequence}: {source}"));
         }
-        Err(ReadError::Gap { .. }) if is_compacted_beyond(journal, position.index).await => {
+        Err(ReadError::Gap { .. }) if reading::is_compacted_beyond(journal, position.index).await => {
             return Err(COMPACTED.to_owned());
         }
         Err(broken) => {
@@ -248,20 +246,13 @@ pub async fn verify(
     let audit_records = if broken {
         0
     } else {
-        let audit = match verify_audit(client, audited_index, WAIT).await {
-            Err(VerifyError::Journal(ReadError::Gap { .. })) => return Err(COMPACTED.to_owned()),
-            audit => audit.map_err(|error| error.to_string())?,
-        };
+        let audit = reading::audit(client, audited_index).await?;
         differences.extend(audit.differences);
         audit.records
     };
     differences.truncate(DIFFERENCES);
     let rows = dump.rows.len() as u64;
     Ok(Verified { clean: differences.is_empty(), entries, rows, audit_records, differences })
-}
-
-async fn is_compacted_beyond(journal: &Journal, index: u64) -> bool {
-    journal.before_first().await.is_ok_and(|before| before.index > index)
 }
 
 /// I3, after every batch.

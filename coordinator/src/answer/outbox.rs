@@ -193,13 +193,8 @@ async fn send(
             let verifier = verifier.clone();
             asking.spawn(async move { reply_to.send(&client, &verifier.reply().await).await });
         }
-        Outgoing::Snapshot(to) => {
-            let keeper = keeper.clone();
-            asking.spawn(async move { to.send(&client, &storage::snapshot(&keeper).await).await });
-        }
-        Outgoing::Backup(to) => {
-            asking.spawn(async move { to.send(&client, &storage::backup(&client).await).await });
-        }
+        Outgoing::Snapshot(to) => drop(asking.spawn(storage::snapshot(client, keeper.clone(), to))),
+        Outgoing::Backup(to) => drop(asking.spawn(storage::backup(client, to))),
         Outgoing::Events(reply_to, user, ask) => {
             asking.spawn(async move {
                 reply_to.send(&client, &events(&client, &user, &ask).await).await;

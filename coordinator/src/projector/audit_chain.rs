@@ -25,7 +25,7 @@ use std::sync::LazyLock;
 
 use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::config::ResourceConfig;
-use bioxen_protocol::id::UserId;
+use bioxen_protocol::id::{OperatorId, UserId};
 use bioxen_protocol::worker::ProcessEnd;
 
 use super::fold::{Change, Step};
@@ -102,14 +102,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             let unknown = step.changes.iter().filter_map(|change| observed(step, change));
             std::iter::once(expiry).chain(unknown).collect()
         }
-        Entry::BackupRestored { operator, taken_ms } => {
-            let (incarnation, taken) = (step.incarnation, words::rfc3339(*taken_ms));
-            let note = format!("incarnation {incarnation} begins from a backup of {taken}");
-            let restored = of_fleet(step, "backup", Outcome::Accepted, note);
-            let restored = AuditRecord { operator: Some(operator.clone()), ..restored };
-            let unknown = step.changes.iter().filter_map(|change| observed(step, change));
-            std::iter::once(restored).chain(unknown).collect()
-        }
+        Entry::BackupRestored { operator, taken_ms } => restored(step, operator, *taken_ms),
         Entry::LimitsSet { operator, user, limits } => vec![AuditRecord {
             operator: Some(operator.clone()),
             ..bare(step, user, "quota", Outcome::Accepted, limits_in_words(limits))
@@ -165,6 +158,15 @@ fn configured(config: &ResourceConfig) -> String {
         config.global_ribosome_limit,
         config.max_vms_per_user
     )
+}
+
+fn restored(step: &Step<'_>, operator: &OperatorId, taken_ms: u64) -> Vec<AuditRecord> {
+    let (incarnation, taken) = (step.incarnation, words::rfc3339(taken_ms));
+    let note = format!("incarnation {incarnation} begins from a backup of {taken}");
+    let restored = of_fleet(step, "backup", Outcome::Accepted, note);
+    let restored = AuditRecord { operator: Some(operator.clone()), ..restored };
+    let unknown = step.changes.iter().filter_map(|change| observed(step, change));
+    std::iter::once(restored).chain(unknown).collect()
 }
 
 fn refused(step: &Step<'_>, rejected: &Rejected) -> AuditRecord {
