@@ -59,7 +59,7 @@ const fn projection(name: &'static str) -> Catcher {
 
 const COORDINATOR: &str = "bioxen-coordinator";
 const WORKER: &str = "bioxen-worker";
-const SEEDS: Catcher = Catcher::Seeds(2_000);
+const SEEDS: Catcher = Catcher::Seeds(5_000);
 
 gallery! {
     // The fleet core.
@@ -104,7 +104,7 @@ gallery! {
         "worker/src/lease.rs", SEEDS;
     LeaseFromReceipt, "lease-from-receipt",
         "A late grant counts from the heartbeat sent last, not from the one that it answers.",
-        "worker/src/lease.rs", SEEDS;
+        "worker/src/lease.rs", unit(WORKER, "lease::tests::a_late_grant_counts_from_the_heartbeat_that_it_answers");
     OldEpochObeyed, "old-epoch-obeyed",
         "A worker obeys a leader that has been deposed.",
         "worker/src/lease.rs", unit(WORKER, "lease::tests::lower_epochs_are_ignored");
@@ -130,10 +130,10 @@ gallery! {
         "coordinator/src/ledger/store.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
     HalfSnapshotLeft, "half-snapshot-left",
         "sled's half-written snapshot is left where a power cut left it.",
-        "coordinator/src/ledger/folder.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
+        "coordinator/src/ledger/folder.rs", power("cuts::a_ledger_opens_wherever_its_creation_or_opening_was_cut_off");
     CreationUnmarked, "creation-unmarked",
         "A ledger whose creation was cut off is opened as if it were whole.",
-        "coordinator/src/ledger/folder.rs", power("cuts::a_ledger_survives_two_hundred_power_cuts");
+        "coordinator/src/ledger/folder.rs", power("cuts::a_ledger_opens_wherever_its_creation_or_opening_was_cut_off");
     RetryAfterError, "retry-after-error",
         "A commit that failed is tried again, as if nothing had been lost.",
         "coordinator/src/ledger/mod.rs", power("faults::after_a_failed_sync_nothing_more_is_committed");

@@ -162,6 +162,14 @@ mod tests {
     }
 
     #[test]
+    fn a_late_grant_counts_from_the_heartbeat_that_it_answers() {
+        let mut lease = Lease::default();
+        lease.sent(1, at(10));
+        lease.sent(2, at(12));
+        assert_eq!(lease.grant(1, 1, 1, LEASE), Ok(at(13)));
+    }
+
+    #[test]
     fn lower_epochs_are_ignored() {
         let mut lease = Lease::default();
         lease.sent(1, at(1));

@@ -13,6 +13,10 @@ use crate::work::{rows_at, work, write_after};
 const ROUNDS: u64 = 200;
 /// Cuts that one ledger goes through before another is begun.
 const LIVES: u64 = 10;
+/// Of one ledger; the first creates it.
+const OPENINGS: u64 = 3;
+/// In which a cut at one place may leave the disk.
+const STATES: u64 = 6;
 
 #[test]
 fn a_ledger_survives_two_hundred_power_cuts() {
@@ -40,6 +44,30 @@ fn a_ledger_survives_two_hundred_power_cuts() {
         "{ROUNDS} power cuts: none unopenable, none wrong; {commits} writes kept, {lost} begun and lost"
     );
     assert!(lost > 0 && commits > ROUNDS, "the cuts cut nothing");
+}
+
+#[test]
+fn a_ledger_opens_wherever_its_creation_or_opening_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own");
+    let (mut index, mut cuts) = (0, 0);
+    for life in 0..OPENINGS {
+        std::fs::create_dir_all(&own).unwrap();
+        let before_work = Disk::of(&own.canonicalize().unwrap());
+        let (events, _) = work(&own, None);
+        let opened = events.iter().position(|event| matches!(event, Event::Begun { .. })).unwrap();
+        for cut in 0..=opened {
+            for state in 0..STATES {
+                cuts += 1;
+                let after = folder.path().join(format!("{life}-{cut}-{state}"));
+                let mut random = Random::new(cuts);
+                power_cut(before_work.clone(), &events[..cut], &mut random, &own, &after);
+                Expected::of(index, &events[..cut]).check(&after, cuts);
+            }
+        }
+        index = Expected::of(index, &events).committed;
+    }
+    println!("{OPENINGS} openings, {cuts} power cuts: none unopenable, none wrong");
 }
 
 /// Where a ledger stands; 0 where there is none yet.

@@ -39,7 +39,7 @@ enum Change {
 }
 
 /// A file, whatever its name: as synced, and what was done to it since.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Inode {
     synced: Vec<u8>,
     pending: Vec<Change>,
@@ -54,7 +54,7 @@ enum Naming {
 }
 
 /// Files and their names: as processes see them, and as the disk has them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Disk {
     inodes: Vec<Inode>,
     seen: BTreeMap<PathBuf, usize>,

@@ -71,6 +71,10 @@ impl World {
             Fault::PauseCoordinator => drop(self.paused.insert(coordinator, self.now + lasts)),
             Fault::PauseWorker => drop(self.paused.insert(worker, self.now + lasts)),
             Fault::Twin => {
+                // Whatever cuts off a worker may cut off the leader too.
+                if self.plan.faults.contains(&Fault::Takeover) && self.random.in_thousand(300) {
+                    self.befall(Fault::Takeover);
+                }
                 let number = self.random.below(self.workers.len());
                 let elder = self.boot(number);
                 if let Some(elder) = elder {
