@@ -179,7 +179,7 @@ fn quanta_discarded(fleet: &mut TestFleet) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_leader_that_wakes_changes_nothing_and_follows() {
-    let mut fleet = two_coordinators();
+    let fleet = two_coordinators();
     let client = fleet.connect().await;
     let load = Load::start(&fleet, 8).await;
     for _ in 0..2 {
