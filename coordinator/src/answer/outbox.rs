@@ -195,15 +195,11 @@ async fn send(
         }
         Outgoing::Snapshot(to) => drop(asking.spawn(storage::snapshot(client, keeper.clone(), to))),
         Outgoing::Backup(to) => drop(asking.spawn(storage::backup(client, to))),
-        Outgoing::Events(reply_to, user, ask) => {
-            asking.spawn(async move {
-                reply_to.send(&client, &events(&client, &user, &ask).await).await;
-            });
+        Outgoing::Events(to, user, ask) => {
+            asking.spawn(async move { to.send(&client, &events(&client, &user, &ask).await).await });
         }
-        Outgoing::Audit(reply_to, user, ask) => {
-            asking.spawn(async move {
-                reply_to.send(&client, &audit(&client, &user, &ask).await).await;
-            });
+        Outgoing::Audit(to, user, ask) => {
+            asking.spawn(async move { to.send(&client, &audit(&client, &user, &ask).await).await });
         }
     }
 }
