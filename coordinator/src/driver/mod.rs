@@ -259,8 +259,10 @@ impl Driver {
             }
         }
         state.rates.retain(|_, (second, _)| *second == now_ms / 1000);
-        // Whoever was away itself has not heard the heartbeats of that time.
-        if state.ticked.elapsed() > LONGEST_AWAY {
+        // Whoever was away itself, or hears nothing from the journal, has not heard the heartbeats of that time: a
+        // connection may be cut although it stands.
+        let is_cut_off = state.in_flight.is_some() && state.sent.elapsed() > LONGEST_AWAY;
+        if is_cut_off || state.ticked.elapsed() > LONGEST_AWAY {
             self.count_leases_anew(state);
         } else {
             self.expire_workers(state)?;
