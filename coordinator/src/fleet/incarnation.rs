@@ -19,6 +19,8 @@ impl Fleet {
 
     /// Every boot and every placement has ended.
     pub(super) fn begin_incarnation(&mut self, index: u64) {
+        // Whoever led before led another life.
+        self.leader = None;
         for (name, worker) in &mut self.workers {
             worker.live = false;
             worker.index = index;
@@ -37,5 +39,6 @@ impl Fleet {
             });
         }
         self.ends_may_be_due = true;
+        self.room_appeared();
     }
 }

@@ -21,8 +21,16 @@ use super::vm::Vm;
 impl Vm {
     /// Whether it waits to be placed again, or to be looked for first.
     pub(super) fn is_displaced(&self) -> bool {
-        let over = self.placement.as_ref().is_some_and(|at| at.over);
-        over || (self.state == VmState::Unknown && self.placement.is_some())
+        self.state == VmState::Unknown || self.placement.as_ref().is_some_and(|at| at.over)
+    }
+
+    /// Whether nothing is left to be waited for: what its last placement came to is known. After a restored backup none
+    /// is left of an unknown VM.
+    fn may_be_placed(&self) -> bool {
+        match &self.placement {
+            Some(at) => at.over,
+            None => self.state == VmState::Unknown && self.lost.is_none(),
+        }
     }
 
     /// The placement whose newest packed checkpoint is to be looked for.
@@ -108,8 +116,7 @@ impl Fleet {
             return None;
         }
         let displaced = self.displaced.iter().filter_map(|key| self.vm(key));
-        let over = displaced.filter(|vm| vm.placement.as_ref().is_some_and(|at| at.over));
-        over.filter(|vm| vm.goes_on()).find_map(|vm| self.again(vm))
+        displaced.filter(|vm| vm.may_be_placed() && vm.goes_on()).find_map(|vm| self.again(vm))
     }
 
     /// Called when [`Self::next_replacement`] and [`Self::next_moves`] found nothing, so that they are not searched again
@@ -132,7 +139,7 @@ impl Fleet {
 
     /// Where it was asked to go, else wherever there is room, else where it came from: there its room was kept.
     fn place_again(&self, vm: &Vm, ribosomes: u64) -> Option<(WorkerId, BootId)> {
-        let at = vm.placement.as_ref()?;
+        let Some(at) = &vm.placement else { return self.place(&vm.order, ribosomes).ok() };
         let came_from = (at.worker.clone(), at.boot.clone());
         let keeps_room = self.stands(&at.worker, &at.boot) && ribosomes <= vm.held.ribosomes;
         let back = Some(came_from.clone()).filter(|_| keeps_room);
