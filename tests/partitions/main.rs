@@ -30,17 +30,17 @@ impl Behind {
     fn start(name: &str, proxy: &Proxy, arguments: &[&str], until: &str) -> Self {
         let mut command = program(name);
         command.args(["--url", &proxy.url(), "--http-port", "0"]).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let mut address = String::new();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut behind = Self { child, address: String::new() };
+        let mut lines = BufReader::new(behind.child.stdout.take().expect("a pipe")).lines();
         for line in lines.by_ref().map_while(Result::ok) {
             if let Some((_, found)) = line.split_once("metrics=http://") {
-                address = found.trim_end_matches("/metrics").to_owned();
+                behind.address = found.trim_end_matches("/metrics").to_owned();
             }
             if line.starts_with(until) {
                 // Nobody reads further, and nobody may be stopped by that.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Self { child, address };
+                return behind;
             }
         }
         panic!("{name} ended before it said {until:?}");
@@ -66,8 +66,8 @@ impl Behind {
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("bioxen_worker_quanta_total"));
-        let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        number.unwrap_or_else(|| panic!("no count of quanta: {text}")) as u64
+        let number = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no count of quanta: {text}"))
     }
 
     /// Waits until quanta are committed, or until none is for a second.

@@ -1,6 +1,6 @@
 //! The ledger on a disk that keeps only what was synced, and on one that fails: power cuts, errors, no room.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails a test")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 #![expect(clippy::print_stdout, reason = "a child says by it what it was refused")]
 
 mod cuts;
