@@ -9,7 +9,7 @@ use bioxen_coordinator::snapshot::{Beginning, Which, beginning};
 use bioxen_protocol::client::PackageStore;
 use bioxen_protocol::id::Generation;
 use bioxen_protocol::worker::{Observation, ObservedState, WorkerReport};
-use bioxen_tests::{Options, TestFleet, ask, ask_until, code, program, roomy_worker};
+use bioxen_tests::{Options, TestFleet, ask, ask_until, program, roomy_worker};
 use serde_json::{Value, json};
 
 use crate::load::Load;

@@ -28,6 +28,7 @@ enum WorkerWhat {
 
 #[derive(Debug, Args)]
 pub(crate) struct MoveArgs {
+    /// The VM to move
     vm: VmId,
     /// The worker that it goes to; without it the fleet chooses
     #[arg(long, value_name = "WORKER")]
