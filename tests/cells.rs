@@ -74,7 +74,9 @@ async fn among_a_hundred(threads: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_and_starts_on_another_worker_leave_no_trace_in_a_trajectory() {
     let draw = Draw::new("stop and start");
-    let mut fleet = fleet(vec![worker("single", 1, 4)]);
+    // Or the first worker would have room again as soon as the second joins.
+    let resources = format!("{RESOURCES}rebalance = false\n");
+    let mut fleet = TestFleet::start(&Options { resources, workers: vec![worker("single", 1, 4)] });
     let client = fleet.connect().await;
     let vms = join_all(CHASSIS.map(|chassis| {
         let spec = Spec::drawn(&draw, chassis).with_parameters(&draw).with_changes(&draw);

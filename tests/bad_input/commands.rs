@@ -340,9 +340,13 @@ fn operators() -> Vec<Case> {
         bytes(ops("users"), "{", "BX008"),
         json(ops("quota.alice"), &json!({ "max_vm": 5 }), "BX008").field("max_vm").nearest("max_vms"),
     ];
-    for verb in ["cordon", "uncordon", "drain", "move", "backup", "snapshot", "rebalance"] {
-        cases.push(bytes(ops(&format!("{verb}.w1")), "", "BX008"));
+    for verb in ["cordon", "uncordon", "drain", "move", "move.alice", "rebalance", "rebalance.w1"] {
+        cases.push(bytes(ops(verb), "", "BX008"));
     }
+    for verb in ["cordon.w1", "uncordon.w1", "drain.w1", "move.alice.running", "backup", "snapshot"] {
+        cases.push(json(ops(verb), &json!({ "force": true }), "BX008").field("force"));
+    }
+    cases.push(bytes(ops("move.alice.none"), "", "BX010"));
     for name in ["max_vms", "max_queued", "max_ribosomes", "max_commands_per_second", "max_atp_percentage"] {
         for value in [json!("5"), json!(-1), json!(1e308), json!(true), json!([])] {
             let mut body = json!({});

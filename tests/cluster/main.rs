@@ -1,8 +1,5 @@
 //! A fleet on a cluster of three nats-servers: any one of them may die under load, the journal's leader too.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
-#![expect(clippy::print_stdout, reason = "what was measured is shown by --nocapture")]
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -85,6 +85,6 @@ pub(crate) fn replaced_after_s(quanta: &[Quantum], worker: &str, lost_ns: u64, u
 /// The machine's time since it started, to the hundredth of a second.
 pub(crate) fn now_ns() -> u64 {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
-    let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
-    (seconds * 1e9) as u64
+    let hundredths = uptime.split(' ').next().unwrap().replace('.', "");
+    hundredths.parse::<u64>().unwrap() * 10_000_000
 }

@@ -228,7 +228,7 @@ class Fold:
     def take_nothing(self, _):
         pass
 
-    take_leader = take_tick = take_alerted = take_nothing
+    take_leader = take_resign = take_activate = take_tick = take_alerted = take_leaving = take_nothing
 
     def take_configured(self, fields):
         self.config = fields["config"]
@@ -265,11 +265,6 @@ class Fold:
         if fields["worker"] not in self.workers:
             self.fault(f"worker {fields['worker']} was cordoned and never registered")
 
-    def take_leaving(self, fields):
-        pass
-
-    # Entries of an ensemble.
-
     def take_backuprestored(self, _):
         """Another life: nothing that ran before runs any more, and what it held is kept for where it runs next."""
         for worker in self.workers.values():
@@ -279,6 +274,8 @@ class Fold:
             if vm.place and vm.state in ("starting", "running", "paused"):
                 vm.state = "unknown"
             vm.place = None
+
+    # Entries of an ensemble.
 
     def take_ensemble(self, fields, key):
         self.ensembles[key] = {"members": fields["members"], "made": 0, "open": True}

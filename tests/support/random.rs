@@ -6,10 +6,12 @@ pub struct Random(u64);
 
 impl Random {
     /// The seed of BIOXEN_TEST_SEED, else one of the clock's; printed.
+    #[expect(clippy::print_stdout, reason = "whoever repeats a run needs its seed")]
     pub fn from_environment() -> Self {
         let given = std::env::var("BIOXEN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let clock = || {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            let since =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             u64::from(since.subsec_nanos()) ^ since.as_secs()
         };
         let seed: u64 = given.unwrap_or_else(clock);
@@ -48,6 +50,6 @@ impl Random {
     }
 
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
+        of[usize::try_from(self.below(of.len() as u64)).expect("it was a usize")]
     }
 }

@@ -2,12 +2,13 @@
 
 use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
+use bioxen_protocol::id::{BootId, Generation, UserId, VmKey, WorkerId};
 use bioxen_protocol::limits::PROCESS_GRACE_MS;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, DesiredState, ObservedState};
 
 use super::Fleet;
+use super::account::UserLimits;
 use super::amounts::Amounts;
 use super::ensemble::name_in;
 use super::entry::{Created, Entry};
@@ -37,11 +38,7 @@ impl Fleet {
                 self.config = config.clone();
                 self.room_appeared();
             }
-            Entry::LimitsSet { user, limits, .. } => {
-                self.accounts.entry(user.clone()).or_default().limits = limits.clone();
-                self.touched.accounts.insert(user.clone());
-                self.room_appeared();
-            }
+            Entry::LimitsSet { user, limits, .. } => self.limit(user, limits),
             Entry::Registered { worker, boot, capacity } => self.registered(index, worker, boot, capacity),
             Entry::Expired { worker, boot } => self.expire(index, worker, boot),
             Entry::BackupRestored { .. } => self.begin_incarnation(index),
@@ -95,6 +92,12 @@ impl Fleet {
         if let (Some(cause), Some(key)) = (entry.cause(), entry.key()) {
             self.remember(index, cause, key, entry);
         }
+    }
+
+    fn limit(&mut self, user: &UserId, limits: &UserLimits) {
+        self.accounts.entry(user.clone()).or_default().limits = limits.clone();
+        self.touched.accounts.insert(user.clone());
+        self.room_appeared();
     }
 
     /// `call` where it is a scheduled one.
