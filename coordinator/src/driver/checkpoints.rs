@@ -42,6 +42,8 @@ pub(super) struct Checkpoints {
     /// What lies in the store is looked at once by each leader, whether a VM needs it or not.
     has_searched: bool,
     not_before: Option<Instant>,
+    /// The last that was looked for: the next search goes on behind it, so that none waits for those that find no room.
+    searched_to: Option<VmKey>,
     /// What was found and is not journaled yet.
     found: VecDeque<FoundVm>,
     /// Boots that have something in the store, and after which entry that may be cleared away.
@@ -186,7 +188,8 @@ impl Driver {
         if !is_due || !may {
             return;
         }
-        let wanted = self.fleet.searched(SEARCHED_AT_ONCE);
+        let wanted = self.fleet.searched(SEARCHED_AT_ONCE, of.searched_to.as_ref());
+        of.searched_to = wanted.last().map(|(key, _)| key.clone());
         if wanted.is_empty() && of.has_searched {
             return;
         }

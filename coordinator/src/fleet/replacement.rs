@@ -9,6 +9,8 @@
 //! again it holds what it held, also at the worker that it left: so there is always a way back. A VM of a lost worker
 //! stays with it until there is room elsewhere, for the worker may come back with the cell.
 
+use std::ops::Bound::{Excluded, Unbounded};
+
 use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
 use bioxen_protocol::state::VmState;
 
@@ -42,14 +44,14 @@ impl Vm {
 
 impl Fleet {
     /// VMs of which the newest packed checkpoint is to be looked for: those that were lost, and those of lost workers
-    /// that could go on elsewhere; at most `most`.
-    pub fn searched(&mut self, most: usize) -> Vec<(VmKey, Lost)> {
+    /// that could go on elsewhere, from the one behind `after` on and around; at most `most`.
+    pub fn searched(&mut self, most: usize, after: Option<&VmKey>) -> Vec<(VmKey, Lost)> {
         let lost: Vec<_> = self.lost().take(most).map(|(key, lost)| (key.clone(), lost.clone())).collect();
         if !self.unknown_may_have_room {
             return lost;
         }
         let unknown =
-            self.unknown_with_room().filter_map(|vm| Some((vm.key.clone(), vm.loss(self.time_ms)?)));
+            self.unknown_with_room(after).filter_map(|vm| Some((vm.key.clone(), vm.loss(self.time_ms)?)));
         let unknown: Vec<_> = unknown.take(most.saturating_sub(lost.len())).collect();
         self.unknown_may_have_room = !unknown.is_empty();
         lost.into_iter().chain(unknown).collect()
@@ -73,11 +75,13 @@ impl Fleet {
             let more = vm.held.lacks(most);
             self.check_limits(&vm.key.user, more).is_ok() && self.place(&vm.order, most.ribosomes).is_ok()
         };
-        self.unknown_with_room().find(fits).map(|vm| &vm.key)
+        self.unknown_with_room(None).find(fits).map(|vm| &vm.key)
     }
 
-    fn unknown_with_room(&self) -> impl Iterator<Item = &Vm> {
-        let displaced = self.displaced.iter().filter_map(|key| self.vm(key));
+    fn unknown_with_room(&self, after: Option<&VmKey>) -> impl Iterator<Item = &Vm> {
+        let behind = self.displaced.range((after.map_or(Unbounded, Excluded), Unbounded));
+        let before = after.into_iter().flat_map(|after| self.displaced.range(..=after));
+        let displaced = behind.chain(before).filter_map(|key| self.vm(key));
         let unknown = displaced.filter(|vm| {
             let at = vm.placement.as_ref();
             at.is_some_and(|at| vm.is_unknown_in(at.generation) && !self.stands(&at.worker, &at.boot))

@@ -30,6 +30,7 @@ pub(super) struct Leading {
     /// With everything decided, stored or not.
     pub(super) fleet: Fleet,
     pub(super) found: Found,
+    pub(super) searched_to: Option<VmKey>,
     filling: Filling,
     in_flight: Option<InFlight>,
     pub(super) leases: Leases,
@@ -61,6 +62,7 @@ impl Leading {
             base,
             fleet,
             found: Found::new(),
+            searched_to: None,
             filling: Filling::default(),
             in_flight: None,
             leases: Leases::default(),

@@ -26,8 +26,11 @@ impl Leading {
                 self.evolve(moment, entry);
             }
         }
-        let searched = self.fleet.searched(SEARCHED_AT_ONCE).into_iter();
+        let after = self.searched_to.take();
+        let searched = self.fleet.searched(SEARCHED_AT_ONCE, after.as_ref());
+        self.searched_to = searched.last().map(|(key, _)| key.clone());
         self.found = searched
+            .into_iter()
             .map(|(key, lost)| {
                 let taken = packed.newest(&key, lost.generation);
                 (key, lost, taken)

@@ -22,14 +22,15 @@ pub(super) type PackedOf = BTreeMap<VmKey, Taken>;
 impl Bench {
     /// As the driver does: what was lost is looked for, and what was found journaled.
     pub(super) fn recover(&mut self) {
-        let mut goes_on = true;
+        let (mut goes_on, mut after) = (true, None);
         while std::mem::take(&mut goes_on) {
-            for (key, lost) in self.fleet.searched(3) {
+            for (key, lost) in self.fleet.searched(3, after.as_ref()) {
                 let taken = self.packed.get(&key).cloned();
                 for entry in self.fleet.found(&key, lost.generation, taken, None).into_iter().flatten() {
                     self.fleet.evolve(self.now_ms, &entry);
                     goes_on = true;
                 }
+                after = Some(key);
             }
         }
     }

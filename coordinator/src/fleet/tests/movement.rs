@@ -117,6 +117,35 @@ fn a_paused_vm_of_a_lost_worker_stays_paused() {
 }
 
 #[test]
+fn vms_that_lack_room_to_begin_anew_are_searched_in_turn_for_a_checkpoint_that_needs_less() {
+    let mut bench = Bench::new();
+    bench.worker("w1", "b1");
+    let small = AllocationRequest { ribosomes: Some(1), ..AllocationRequest::default() };
+    for vm in ["c1", "c2", "c3"] {
+        bench.runs(vm);
+        bench.ask("alice", vm, Verb::Allocate, Ask::Allocate(small)).unwrap();
+        bench.observe_applied("alice", vm, ObservedState::Running, 1);
+    }
+    bench.cordon("w1", Cordon::Cordoned).unwrap();
+    bench.worker("w2", "b2");
+    for vm in ["d1", "d2", "d3", "d4", "d5", "d6"] {
+        bench.runs(vm);
+    }
+    bench.expire("w1");
+    let mut searched = |after: Option<&str>| {
+        let after = after.map(|vm| key("alice", vm));
+        let found = bench.fleet.searched(2, after.as_ref());
+        found.into_iter().map(|(key, _)| key.vm.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(searched(None), ["c1", "c2"]);
+    assert_eq!(searched(Some("c2")), ["c3", "c1"]);
+    bench.packed.insert(key("alice", "c3"), Taken::new(vec![9; 40].into(), 80, 1));
+    bench.go_on();
+    let states = ["c1", "c2", "c3"].map(|vm| bench.state("alice", vm));
+    assert_eq!(states, [VmState::Unknown, VmState::Unknown, VmState::Starting]);
+}
+
+#[test]
 fn where_there_is_no_room_a_lost_workers_vm_waits_for_it_or_for_its_worker() {
     let mut bench = Bench::new();
     bench.worker("w1", "b1");
