@@ -139,7 +139,7 @@ pub(crate) async fn stand(
     Ok(Candidature::Won(Box::new(Lead { forwarded, before })))
 }
 
-/// Appends until it is decided: behind the same fence no other batch of ours can land.
+/// Appends until it is decided; who waits for that is alive.
 async fn append(
     member: &Member,
     payload: &bytes::Bytes,
@@ -147,16 +147,7 @@ async fn append(
     fence: u64,
 ) -> Result<u64, AppendError> {
     let mut beats = tokio::time::interval(BEAT);
-    let deciding = async {
-        loop {
-            match member.journal.append(payload.clone(), hash, fence).await {
-                Err(AppendError::Unknown { waited_ms, last }) => {
-                    tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
-                }
-                decided => return decided,
-            }
-        }
-    };
+    let deciding = member.journal.append_until_decided(payload.clone(), hash, fence);
     tokio::pin!(deciding);
     loop {
         tokio::select! {

@@ -10,7 +10,7 @@ use crate::journal::{
 use crate::ledger::{Ledger, LedgerError, LedgerWrite, set_aside};
 use crate::peers::Peers;
 use crate::rows::{self, RowsError};
-use crate::snapshot::{self, Beginning, Shadow, SnapshotError, Which};
+use crate::snapshot::{self, Shadow, SnapshotError, Which};
 
 /// Batches written to the ledger at once while it is rebuilt.
 const REBUILD_STEP: usize = 512;
@@ -151,7 +151,7 @@ async fn from_ledger(journal: &Journal, ledger: Ledger, after: Position) -> Resu
 /// Fills an empty ledger: from the newest snapshot, where there is one, and the journal's tail.
 async fn from_journal(journal: &Journal, mut ledger: Ledger) -> Result<Recovered, RecoverError> {
     let begins = snapshot::beginning(journal, Which::Newest, |_| true).await?;
-    let begins = Shadow::new(begins.unwrap_or_else(Beginning::first));
+    let begins = begins.unwrap_or_else(Shadow::first);
     if begins.position.index > 0 {
         let rows = begins.snapshot()?.rows;
         ledger.restore(&begins.applied(), rows)?;

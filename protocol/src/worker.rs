@@ -114,6 +114,26 @@ pub struct Observation {
     pub call_due: Option<u64>,
 }
 
+impl Observation {
+    /// That its worker has nothing of this generation.
+    pub fn absent(key: VmKey, generation: Generation) -> Self {
+        Self {
+            key,
+            generation,
+            state: ObservedState::Absent,
+            tick: 0,
+            applied: 0,
+            applied_at: Vec::new(),
+            checkpoint: None,
+            reason: None,
+            process: None,
+            summary: None,
+            atp: AtpWatch::default(),
+            call_due: None,
+        }
+    }
+}
+
 /// Process code for one VM, told once by the leader and again until the worker says how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessOrder {

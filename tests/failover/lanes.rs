@@ -115,34 +115,6 @@ impl Load {
     }
 }
 
-/// When the first command is accepted of those that are sent from now on, one every 20 ms.
-pub(crate) async fn first_accepted(client: &Client) -> Instant {
-    static SENT: AtomicU64 = AtomicU64::new(0);
-    let mut ticks = tokio::time::interval(Duration::from_millis(20));
-    let mut probes = tokio::task::JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let number = SENT.fetch_add(1, Ordering::Relaxed);
-                let client = client.clone();
-                probes.spawn(async move {
-                    let subject = format!("bioxen.v1.cmd.prober.create.p{number}");
-                    let body = json!({ "biological_type": "syn3a" }).to_string();
-                    let request = Request::new().payload(body.into()).timeout(Some(PATIENCE));
-                    let answer = client.send_request(subject, request).await.ok()?;
-                    let answer: Value = serde_json::from_slice(&answer.payload).ok()?;
-                    (answer["status"] == "created").then(Instant::now)
-                });
-            }
-            Some(probed) = probes.join_next() => {
-                if let Some(at) = probed.unwrap() {
-                    return at;
-                }
-            }
-        }
-    }
-}
-
 /// Creates VMs, has some of them run, and destroys every other one.
 async fn run(client: Client, shared: Arc<Shared>, lane: usize) -> Tally {
     let user = format!("user{lane}");

@@ -14,9 +14,12 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_coordinator::fleet::entry::Entry;
-use bioxen_tests::{FIRST, Options, TestFleet, ask, ask_until, code, leader, peers, roomy_worker, verify};
+use bioxen_tests::{
+    FIRST, Options, TestFleet, ask, ask_until, assert_clean, code, first_accepted, leader, peers,
+    roomy_worker,
+};
 use journal::batches;
-use lanes::{Load, Tally, first_accepted};
+use lanes::{Load, Tally};
 use serde_json::{Value, json};
 
 const SECOND: &str = "coordinator-2";
@@ -33,11 +36,6 @@ fn two_coordinators() -> TestFleet {
 
 fn other(name: &str) -> &'static str {
     if name == FIRST { SECOND } else { FIRST }
-}
-
-async fn assert_clean(client: &Client) {
-    let verified = verify(client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
 }
 
 /// The coordinators that the journal says to have led, in order.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::{Client, Request};
 use bioxen_tests::{TestFleet, ask, code};
@@ -131,32 +131,6 @@ impl User {
                     self.answers.refused += 1;
                     *self.answers.codes.entry(other.to_owned()).or_default() += 1;
                     return false;
-                }
-            }
-        }
-    }
-}
-
-/// How long it takes from now until a command is accepted that is sent from now on, one every 20 ms.
-pub(crate) async fn until_accepted(client: &Client) -> Duration {
-    let begun = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_millis(20));
-    let mut probes = tokio::task::JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let client = client.clone();
-                probes.spawn(async move {
-                    let body = json!({ "max_vms": 10 }).to_string();
-                    let request = Request::new().payload(body.into()).timeout(Some(PATIENCE));
-                    let answer = client.send_request("bioxen.v1.ops.prober.quota.prober", request).await.ok()?;
-                    let answer: Value = serde_json::from_slice(&answer.payload).ok()?;
-                    code(&answer).is_empty().then(Instant::now)
-                });
-            }
-            Some(probed) = probes.join_next() => {
-                if let Some(at) = probed.unwrap() {
-                    return at.duration_since(begun);
                 }
             }
         }

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, jetstream};
 use bioxen_tests::Random;
-use bioxen_tests::{FIRST, Options, START_PATIENCE, TestFleet, ask, leader, signal, verify};
+use bioxen_tests::{
+    FIRST, Options, START_PATIENCE, TestFleet, ask, assert_clean, first_accepted, leader, signal,
+};
 use commits::now_ns;
 use futures::StreamExt as _;
-use load::{Answers, Load, until_accepted};
+use load::{Answers, Load};
 use serde_json::Value;
 
 /// Rounds; `make faults` asks for more by BIOXEN_FAULT_ROUNDS.
@@ -76,6 +78,12 @@ async fn settles(client: &Client) {
         assert!(started.elapsed() < START_PATIENCE, "VMs stay unknown: {fleet}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// How long it takes from now until a command is accepted.
+async fn until_accepted(client: &Client) -> Duration {
+    let begun = Instant::now();
+    first_accepted(client).await.duration_since(begun)
 }
 
 /// One fault, and recovery from it; how long it took until a command was accepted again.
@@ -206,8 +214,7 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_is_killed_or_stopped() 
         answers.unknown,
         answers.unanswered
     );
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
+    assert_clean(&client).await;
     assert_once_each(&client, &answers).await;
     let quanta = commits::of(&fleet, &WORKERS);
     let generations = commits::assert_no_overlap(&quanta);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use answers::{answers, assert_same, said_since};
 use async_nats::Client;
 use bioxen_coordinator::ledger::{Ledger, RowKey};
-use bioxen_tests::{Options, TestFleet, ask, ask_until, code, program, verify};
+use bioxen_tests::{Options, TestFleet, ask, ask_until, assert_clean, code, program};
 use serde_json::{Value, json};
 use store::{batches, copy_folder, delete_from_journal, populate, put_back};
 
@@ -25,11 +25,6 @@ async fn populated() -> (TestFleet, Client) {
     let client = fleet.connect().await;
     populate(&client).await;
     (fleet, client)
-}
-
-async fn assert_clean(client: &Client) {
-    let verified = verify(client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
 }
 
 /// The fleet takes commands: by request, durably, and again under the same request id.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_protocol::limits::{GRACE, LEASE};
-use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, program, verify};
+use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, program};
 use proxy::{Proxy, Way};
 use serde_json::{Value, json};
 
@@ -105,11 +105,6 @@ async fn run_a_vm(client: &Client) -> Value {
 
 async fn is_running(client: &Client) -> Value {
     ask_until(client, &command("status"), &Value::Null, |now| now["state"] == "running").await
-}
-
-async fn assert_clean(client: &Client) {
-    let verified = verify(client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
 }
 
 /// A worker that is cut off so freezes when its lease is over, and goes on by itself.

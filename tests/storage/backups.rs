@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_nats::Client;
 use bioxen_coordinator::journal::{Journal, Patience};
 use bioxen_coordinator::rows;
-use bioxen_coordinator::snapshot::{Beginning, Which, beginning};
+use bioxen_coordinator::snapshot::{Shadow, Which, beginning};
 use bioxen_protocol::client::PackageStore;
 use bioxen_protocol::id::Generation;
 use bioxen_protocol::worker::{Observation, ObservedState, WorkerReport};
@@ -36,7 +36,7 @@ fn taken(url: &str, file: &Path) -> Value {
 async fn rows_at(client: &Client, index: u64) -> Vec<rows::RowChange> {
     let journal = Journal::new(client.clone(), Patience::default());
     let begins = beginning(&journal, Which::Newest, |begins| begins.position.index <= index).await.unwrap();
-    let Beginning { mut fleet, position, .. } = begins.unwrap();
+    let Shadow { mut fleet, position, .. } = begins.unwrap();
     let visit = |batch: bioxen_coordinator::journal::JournalBatch| {
         if batch.batch.last_index() <= index {
             rows::fold(&mut fleet, &batch.batch);

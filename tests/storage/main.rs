@@ -12,14 +12,8 @@ mod snapshots;
 mod store;
 
 use async_nats::Client;
-use bioxen_tests::{ask, verify};
+use bioxen_tests::{ask, assert_clean};
 use serde_json::{Value, json};
-
-pub(crate) async fn assert_clean(client: &Client) -> Value {
-    let verified = verify(client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
-    verified
-}
 
 /// First and last sequence of a stream, and how many messages it holds.
 pub(crate) async fn stream(client: &Client, name: &str) -> (u64, u64, u64) {

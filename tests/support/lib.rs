@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot start its fleet fails there and then")]
 
+mod accepted;
 pub mod cells;
 mod cluster;
 mod coordinators;
@@ -14,6 +15,7 @@ mod random;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use accepted::first_accepted;
 use async_nats::Client;
 pub use cluster::Cluster;
 pub use coordinators::{FIRST, leader, peers};
@@ -274,6 +276,13 @@ impl Drop for TestFleet {
         self.nats = None;
         self.cluster = None;
     }
+}
+
+/// Has the fleet verified, and fails where something differs.
+pub async fn assert_clean(client: &Client) -> Value {
+    let verified = verify(client).await;
+    assert_eq!(verified["clean"], true, "{verified:#}");
+    verified
 }
 
 /// Asks with a JSON body, and reads the answer as JSON.

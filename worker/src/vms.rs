@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bioxen_mutants::{Mutant, is_on};
-use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{
     Desired, DesiredState, LiveVm, Observation, ObservedState, QueryExtra, VmQueryReply, inventory_digest,
@@ -83,7 +82,7 @@ impl Vms {
         let is_stale = highest.is_some_and(|highest| generation < highest);
         if is_stale && !is_on(Mutant::GenerationUnchecked) {
             tracing::warn!(vm.id = %key, vm.generation = %generation, "refused: a higher generation was seen");
-            return Some(absent(key, generation));
+            return Some(Observation::absent(key, generation));
         }
         if self.held.get(&key).is_some_and(|held| held.generation < generation) {
             self.forget(&key);
@@ -92,7 +91,7 @@ impl Vms {
             (_, DesiredState::Absent) => {
                 self.forget(&key);
                 self.remember(key.clone(), generation);
-                Some(absent(key, generation))
+                Some(Observation::absent(key, generation))
             }
             (Some(held), _) if held.is_live => {
                 held.is_confirmed = true;
@@ -109,7 +108,7 @@ impl Vms {
                 if !is_on(Mutant::LateOrderPlaced) {
                     self.remember(key.clone(), generation);
                 }
-                Some(absent(key, generation))
+                Some(Observation::absent(key, generation))
             }
         }
     }
@@ -117,7 +116,7 @@ impl Vms {
     fn place(&mut self, desired: Desired) -> Option<Observation> {
         let (key, generation) = (desired.key.clone(), desired.generation);
         if self.gone.get(&key) == Some(&generation) {
-            return Some(absent(key, generation));
+            return Some(Observation::absent(key, generation));
         }
         self.forget(&key);
         if self.live() >= self.max_vms {
@@ -126,7 +125,7 @@ impl Vms {
             let failed = Observation {
                 state: ObservedState::Failed,
                 reason: Some(reason),
-                ..absent(key.clone(), generation)
+                ..Observation::absent(key.clone(), generation)
             };
             self.held.insert(
                 key,
@@ -226,23 +225,6 @@ impl Vms {
         {
             self.gone.remove(&key);
         }
-    }
-}
-
-fn absent(key: VmKey, generation: Generation) -> Observation {
-    Observation {
-        key,
-        generation,
-        state: ObservedState::Absent,
-        tick: 0,
-        applied: 0,
-        applied_at: Vec::new(),
-        checkpoint: None,
-        reason: None,
-        process: None,
-        summary: None,
-        atp: AtpWatch::default(),
-        call_due: None,
     }
 }
 

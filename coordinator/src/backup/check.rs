@@ -9,7 +9,7 @@ use super::{Archive, BackupError, Part, PartKind};
 use crate::journal::api::Stored;
 use crate::journal::{JournalBatch, Position};
 use crate::projector::Chain;
-use crate::snapshot::{Beginning, Shadow, decode};
+use crate::snapshot::{Shadow, decode};
 
 /// Reads every part, and folds the fleet that the backup holds.
 ///
@@ -36,11 +36,10 @@ pub fn check(archive: &Archive) -> Result<Shadow, BackupError> {
 }
 
 fn fold(archive: &Archive) -> Result<Shadow, BackupError> {
-    let mut begins = Beginning::first();
+    let mut shadow = Shadow::first();
     for part in archive.parts(PartKind::Snapshot) {
-        begins = Beginning::at_its_own(&decode(&archive.read(part)?)?)?;
+        shadow = Shadow::at_its_own(&decode(&archive.read(part)?)?)?;
     }
-    let mut shadow = Shadow::new(begins);
     for part in archive.parts(PartKind::Journal) {
         for payload in batches(archive, part)? {
             let stored = Stored { sequence: shadow.position.sequence + 1, payload };

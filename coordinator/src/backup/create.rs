@@ -14,7 +14,7 @@ use super::{BackupError, Counts, Manifest, PartKind};
 use crate::driver::wall_ms;
 use crate::journal::{Journal, Patience, ReadError};
 use crate::projector::copies;
-use crate::snapshot::{Beginning, Shadow, SnapshotError, SnapshotStore, Which, beginning, encode};
+use crate::snapshot::{Shadow, SnapshotError, SnapshotStore, Which, beginning, encode};
 
 /// How often it begins again where the journal is compacted while it is read.
 const ATTEMPTS: u32 = 3;
@@ -63,12 +63,11 @@ async fn write(client: &Client, path: &Path) -> Result<Manifest, BackupError> {
     let mut writer = Writer::create(path)?;
     let [first, after @ ..] = BUCKETS;
     objects::save(client, first, &mut writer).await?;
-    let begins = beginning(&journal, Which::Oldest, |_| true).await?.unwrap_or_else(Beginning::first);
-    let snapshot_index = begins.position.index;
+    let mut shadow = beginning(&journal, Which::Oldest, |_| true).await?.unwrap_or_else(Shadow::first);
+    let snapshot_index = shadow.position.index;
     if snapshot_index > 0 {
         put_snapshot(&journal, snapshot_index, &mut writer).await?;
     }
-    let mut shadow = Shadow::new(begins);
     let mut counts = Counts::default();
     put_journal(&journal, &mut shadow, &mut writer, &mut counts).await?;
     counts.audit_records = put_audit(client, &shadow, &mut writer).await?;

@@ -61,9 +61,7 @@ impl Driver {
                 Some(fetched) = state.checkpoints.fetched() => self.take_fetched(state, fetched)?,
                 () = tokio::time::sleep(LOOK) => {
                     self.tick(state)?;
-                    let stats = self.stats.clone();
-                    let due = state.waiting.overdue(Instant::now(), &mut |waiter| stats.note(Some(waiter.verb), waiter.received, None));
-                    self.send(due);
+                    self.answer_overdue(state);
                 }
             }
         }

@@ -50,7 +50,7 @@ use crate::snapshot::keeper::Keeper;
 use batch::{Filling, Sealed};
 use refusals::Refusals;
 use stats::Stats;
-use waiting::Waiting;
+use waiting::{Waiter, Waiting};
 
 /// The ledger may lag by this much before admission waits.
 const LEDGER_LAG: Duration = Duration::from_secs(1);
@@ -192,9 +192,7 @@ impl Driver {
                     return self.end(state, append).await;
                 }
                 () = until(deadline) => {
-                    let stats = self.stats.clone();
-                    let due = state.waiting.overdue(Instant::now(), &mut |waiter| stats.note(Some(waiter.verb), waiter.received, None));
-                    self.send(due);
+                    self.answer_overdue(state);
                 }
                 _ = ticks.tick() => self.tick(state)?,
                 Some(format) = self.formats.recv() => self.evolve(state, Entry::Activate { format })?,
@@ -204,6 +202,13 @@ impl Driver {
                 () = commands.bell.notified(), if open => {}
             }
         }
+    }
+
+    /// Answers who has waited long enough with the state that was reached.
+    fn answer_overdue(&self, state: &mut State) {
+        let note = &mut |waiter: &Waiter| self.stats.note(Some(waiter.verb), waiter.received, None);
+        let due = state.waiting.overdue(Instant::now(), note);
+        self.send(due);
     }
 
     /// Whether more may be decided now.

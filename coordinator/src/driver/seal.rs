@@ -16,7 +16,7 @@ use crate::fleet::entry::Entry;
 use crate::fleet::{Forget, Touched};
 use crate::intake::ensemble::make_member;
 use crate::journal::batch::FORMAT;
-use crate::journal::{AppendError, Batch, JournalBatch, Position};
+use crate::journal::{Batch, JournalBatch, Position};
 use crate::rows;
 
 /// VMs in one message to a worker: bounds the message far below the bus's own limit.
@@ -41,17 +41,7 @@ impl Driver {
         let fence = self.position.sequence;
         state.in_flight = Some(sealed);
         state.sent = Instant::now();
-        Ok(Some(Box::pin(async move {
-            loop {
-                match journal.append(payload.clone(), &hash, fence).await {
-                    // Behind the same fence no other batch of ours can land, so the same bytes may be sent again.
-                    Err(AppendError::Unknown { waited_ms, last }) => {
-                        tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
-                    }
-                    decided => return decided,
-                }
-            }
-        })))
+        Ok(Some(Box::pin(async move { journal.append_until_decided(payload, &hash, fence).await })))
     }
 
     fn seal(&mut self, state: &mut State) -> Result<Sealed, DriverError> {

@@ -111,6 +111,27 @@ impl Journal {
         self.append_fenced(payload, Some(hash), expected_sequence).await
     }
 
+    /// Appends however long that takes. Behind the same fence no other batch of ours can land, so the same bytes may be
+    /// sent again.
+    ///
+    /// # Errors
+    /// As [`Journal::append`], but never that the outcome is unknown.
+    pub async fn append_until_decided(
+        &self,
+        payload: Bytes,
+        hash: &Hash,
+        expected_sequence: u64,
+    ) -> Result<u64, AppendError> {
+        loop {
+            match self.append(payload.clone(), hash, expected_sequence).await {
+                Err(AppendError::Unknown { waited_ms, last }) => {
+                    tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
+                }
+                decided => return decided,
+            }
+        }
+    }
+
     /// Appends a lost tail again, verbatim and in order, behind the stream's present end.
     ///
     /// Without message ids: the stream still remembers those of batches that it lost, and would

@@ -10,7 +10,7 @@ use super::{ProjectorError, Start};
 use crate::fleet::entry::Entry;
 use crate::journal::api::{self, ApiError};
 use crate::journal::{Batch, Journal, Patience, Position, ReadError, streams};
-use crate::snapshot::{self, Beginning, Which};
+use crate::snapshot::{self, Shadow, Which};
 
 /// How many batches are looked at to see that nothing but ticks was journaled since the streams' ends: 80 minutes of
 /// a fleet in which nothing happens.
@@ -48,12 +48,12 @@ pub(super) async fn fits(
 ///
 /// # Errors
 /// Where the journal was compacted beyond the audit stream's end.
-pub(super) async fn beginning(client: &Client, output: &Output) -> Result<Beginning, ProjectorError> {
+pub(super) async fn beginning(client: &Client, output: &Output) -> Result<Shadow, ProjectorError> {
     let journal = Journal::new(client.clone(), Patience::default());
     let (number, [events, _]) = (output.audit_number(), output.ends());
     let events_told = told(events.1);
-    let has_audit = |begins: &Beginning| begins.chain.number <= number;
-    let has_all = |begins: &Beginning| has_audit(begins) && begins.last_event_index <= events_told;
+    let has_audit = |begins: &Shadow| begins.chain.number <= number;
+    let has_all = |begins: &Shadow| has_audit(begins) && begins.last_event_index <= events_told;
     if let Some(begins) = snapshot::beginning(&journal, Which::Newest, has_all).await? {
         return Ok(begins);
     }

@@ -15,7 +15,7 @@ use super::pages::{journal_page, page};
 use crate::fleet::Fleet;
 use crate::journal::api::{ApiError, Stored};
 use crate::journal::{Batch, Journal, Patience, Position, ReadError, streams};
-use crate::snapshot::{self, Beginning, SnapshotError, Which};
+use crate::snapshot::{self, Shadow, SnapshotError, Which};
 
 /// Records read at once.
 const RECORDS_AT_ONCE: usize = 1_000;
@@ -58,7 +58,7 @@ pub async fn verify_audit(
 ) -> Result<AuditVerified, VerifyError> {
     let journal = Journal::new(client.clone(), Patience::default());
     let begins = snapshot::beginning(&journal, Which::Oldest, |_| true).await?;
-    let begins = begins.unwrap_or_else(Beginning::first);
+    let begins = begins.unwrap_or_else(Shadow::first);
     let mut position = begins.position;
     let mut check = AuditCheck::new(begins);
     let mut sequence = 1;
@@ -122,7 +122,7 @@ struct AuditCheck {
 }
 
 impl AuditCheck {
-    fn new(begins: Beginning) -> Self {
+    fn new(begins: Shadow) -> Self {
         Self {
             fleet: begins.fleet,
             chain: begins.chain.clone(),
@@ -272,13 +272,13 @@ mod tests {
 
     /// The records that a batch gives.
     fn records(batch: &Batch) -> Vec<AuditRecord> {
-        let mut check = AuditCheck::new(Beginning::first());
+        let mut check = AuditCheck::new(Shadow::first());
         check.fold(batch).unwrap();
         check.expected.into()
     }
 
     fn differences(batch: &Batch, found: &[AuditRecord]) -> Vec<Difference> {
-        let mut check = AuditCheck::new(Beginning::first());
+        let mut check = AuditCheck::new(Shadow::first());
         check.fold(batch).unwrap();
         found.iter().for_each(|record| check.record(record).unwrap());
         check.all_missing(u64::MAX);
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn records_that_are_not_published_yet_are_no_difference() {
         let batch = leaders(4);
-        let mut check = AuditCheck::new(Beginning::first());
+        let mut check = AuditCheck::new(Shadow::first());
         check.fold(&batch).unwrap();
         for record in &records(&batch)[..2] {
             check.record(record).unwrap();

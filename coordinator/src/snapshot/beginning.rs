@@ -1,22 +1,10 @@
 //! Where a fold of the journal can begin: at the first entry of all, or at a snapshot that joins what the journal holds.
 
 use super::store::SnapshotStore;
-use super::{Snapshot, SnapshotError};
+use super::{Shadow, Snapshot, SnapshotError};
 use crate::fleet::Fleet;
 use crate::journal::{Journal, Position};
 use crate::projector::Chain;
-
-/// The fleet at a position, and where the streams that are folded from the journal stand there.
-#[derive(Debug, Clone)]
-pub struct Beginning {
-    pub fleet: Fleet,
-    /// None before the first batch.
-    pub fleet_id: Option<String>,
-    /// In the stream as it is now.
-    pub position: Position,
-    pub chain: Chain,
-    pub last_event_index: u64,
-}
 
 /// Which of several is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +15,7 @@ pub enum Which {
     Oldest,
 }
 
-impl Beginning {
+impl Shadow {
     /// Before the first entry of a fleet.
     pub fn first() -> Self {
         let (fleet, position) = (Fleet::new(1), Position::START);
@@ -62,11 +50,11 @@ impl Beginning {
 pub async fn beginning(
     journal: &Journal,
     which: Which,
-    fits: impl Fn(&Beginning) -> bool,
-) -> Result<Option<Beginning>, SnapshotError> {
+    fits: impl Fn(&Shadow) -> bool,
+) -> Result<Option<Shadow>, SnapshotError> {
     let first_index = journal.before_first().await?.index;
     let is_whole = first_index == 0;
-    let first = is_whole.then(Beginning::first).filter(|first| fits(first));
+    let first = is_whole.then(Shadow::first).filter(|first| fits(first));
     if which == Which::Oldest && first.is_some() {
         return Ok(first);
     }
@@ -93,7 +81,7 @@ pub(super) async fn read(
     journal: &Journal,
     store: &SnapshotStore,
     index: u64,
-) -> Result<Option<Beginning>, SnapshotError> {
+) -> Result<Option<Shadow>, SnapshotError> {
     let snapshot = match store.get(index).await {
         Ok(Some(snapshot)) => snapshot,
         Ok(None) => return Ok(None),
@@ -107,7 +95,7 @@ pub(super) async fn read(
         tracing::warn!(snapshot = index, "a snapshot does not join the journal: it is passed over");
         return Ok(None);
     };
-    match Beginning::of(&snapshot, position) {
+    match Shadow::of(&snapshot, position) {
         Ok(beginning) => Ok(Some(beginning)),
         Err(error) => {
             tracing::warn!(snapshot = index, %error, "a snapshot is passed over");

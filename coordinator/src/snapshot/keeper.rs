@@ -141,7 +141,7 @@ impl Work {
         let store = store.ok_or_else(|| SnapshotError::Store("it is not there".into()))?;
         self.find_kept(&store).await?;
         let begins = beginning(&self.journal, Which::Newest, |_| true).await?;
-        let mut shadow = Shadow::new(begins.unwrap_or_else(super::Beginning::first));
+        let mut shadow = begins.unwrap_or_else(super::Shadow::first);
         let index = shadow.position.index;
         self.last = Some(Last { index, taken: Instant::now(), bytes: 0 });
         self.catch_up(&mut shadow).await?;

@@ -24,7 +24,7 @@ use crate::journal::{BatchError, Hash, Position, ReadError};
 use crate::ledger::{LedgerError, RowKey};
 use crate::rows::RowsError;
 
-pub use beginning::{Beginning, Which, beginning};
+pub use beginning::{Which, beginning};
 pub use file::{decode, encode};
 pub use shadow::Shadow;
 pub use store::{Listed, SNAPSHOTS_BUCKET, SnapshotStore};

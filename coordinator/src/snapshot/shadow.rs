@@ -7,26 +7,21 @@ use crate::ledger::{Applied, RowKey};
 use crate::projector::{Chain, shadowed};
 use crate::rows;
 
-use super::{Beginning, Head, Snapshot, SnapshotError};
+use super::{Head, Snapshot, SnapshotError};
 
-/// A fold of the journal up to a position.
+/// A fold of the journal up to a position, and where the streams that are folded from it stand there.
 #[derive(Debug, Clone)]
 pub struct Shadow {
     pub fleet: Fleet,
     /// None before the first batch of a fleet.
     pub fleet_id: Option<String>,
+    /// In the stream as it is now.
     pub position: Position,
     pub chain: Chain,
     pub last_event_index: u64,
 }
 
 impl Shadow {
-    /// Folds on from where a fold can begin.
-    pub fn new(beginning: Beginning) -> Self {
-        let Beginning { fleet, fleet_id, position, chain, last_event_index } = beginning;
-        Self { fleet, fleet_id, position, chain, last_event_index }
-    }
-
     /// Folds the next batch. False where batches are missing before it; one that was folded already changes nothing.
     ///
     /// # Errors

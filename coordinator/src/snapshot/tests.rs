@@ -6,7 +6,7 @@ use crate::fleet::entry::Entry;
 use crate::journal::{Batch, JournalBatch};
 
 fn shadow() -> Shadow {
-    let mut shadow = Shadow::new(Beginning::first());
+    let mut shadow = Shadow::first();
     for epoch in 1..=20 {
         let leader = Entry::Leader { epoch, coordinator: format!("c{epoch}") };
         let batch = Batch {

@@ -6,12 +6,12 @@ use async_nats::Client;
 use super::{COMPACTED, WAIT};
 use crate::journal::{Journal, ReadError};
 use crate::projector::verify::{AuditVerified, VerifyError, verify_audit};
-use crate::snapshot::{Beginning, Which, beginning};
+use crate::snapshot::{Shadow, Which, beginning};
 
 /// The longest stretch of the journal that can be folded.
-pub(super) async fn oldest(journal: &Journal) -> Result<Beginning, String> {
+pub(super) async fn oldest(journal: &Journal) -> Result<Shadow, String> {
     let begins = beginning(journal, Which::Oldest, |_| true).await;
-    Ok(begins.map_err(|error| error.to_string())?.unwrap_or_else(Beginning::first))
+    Ok(begins.map_err(|error| error.to_string())?.unwrap_or_else(Shadow::first))
 }
 
 pub(super) async fn audit(client: &Client, audited_index: u64) -> Result<AuditVerified, String> {

@@ -1,9 +1,8 @@
 //! What only a mutant of the model does.
 
 use bioxen_coordinator::fleet::command::Command;
-use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::id::{BootId, Generation, VmKey, WorkerId};
-use bioxen_protocol::worker::{Observation, ObservedState};
+use bioxen_protocol::id::{BootId, VmKey, WorkerId};
+use bioxen_protocol::worker::Observation;
 
 use super::Moment;
 use super::leading::Leading;
@@ -23,25 +22,8 @@ impl Leading {
         let missing: Vec<_> = placed.filter(|(key, _)| lacks(key)).collect();
         for (key, generation) in missing {
             let (worker, boot) = (worker.clone(), boot.clone());
-            let observation = Box::new(absent(key, generation));
+            let observation = Box::new(Observation::absent(key, generation));
             self.take(moment, &Command::Observe { worker, boot, observation });
         }
-    }
-}
-
-fn absent(key: VmKey, generation: Generation) -> Observation {
-    Observation {
-        key,
-        generation,
-        state: ObservedState::Absent,
-        tick: 0,
-        applied: 0,
-        applied_at: Vec::new(),
-        checkpoint: None,
-        reason: None,
-        process: None,
-        summary: None,
-        atp: AtpWatch::default(),
-        call_due: None,
     }
 }

@@ -119,7 +119,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
 
 fn observed(vm: &str, index: u64, state: ObservedState) -> Observation {
     let checkpoint = (state == ObservedState::Stopped).then(|| vec![1, 2, 3]);
-    Observation { state, tick: 40, checkpoint, ..absent(key(vm), generation(index)) }
+    Observation { state, tick: 40, checkpoint, ..Observation::absent(key(vm), generation(index)) }
 }
 
 fn vms(max_vms: u64) -> (Arc<Noting>, Vms) {
@@ -139,13 +139,13 @@ fn a_lower_generation_is_refused_also_after_the_vm_is_gone() {
     assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), None);
     assert_eq!(backend.asked(), ["place c1"]);
     for state in [DesiredState::Running, DesiredState::Stopped, DesiredState::Absent] {
-        assert_eq!(vms.desire(desired("c1", 4, state)), Some(absent(key("c1"), generation(4))));
+        assert_eq!(vms.desire(desired("c1", 4, state)), Some(Observation::absent(key("c1"), generation(4))));
     }
     vms.desire(desired("c1", 5, DesiredState::Absent));
     assert_eq!(backend.asked(), ["forget c1"]);
     for index in [4, 5] {
         let told = vms.desire(desired("c1", index, DesiredState::Running));
-        assert_eq!(told, Some(absent(key("c1"), generation(index))));
+        assert_eq!(told, Some(Observation::absent(key("c1"), generation(index))));
     }
     assert!(backend.asked().is_empty(), "a generation that is gone was placed again");
     vms.desire(desired("c1", 6, DesiredState::Running));
@@ -235,9 +235,15 @@ fn more_vms_than_the_worker_holds_fail_with_the_reason() {
 fn without_an_order_there_is_nothing_to_make() {
     let (backend, mut vms) = vms(1);
     let without = Desired { order: None, ..desired("c1", 5, DesiredState::Running) };
-    assert_eq!(vms.desire(without), Some(absent(key("c1"), generation(5))));
-    assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), Some(absent(key("c1"), generation(5))));
-    assert_eq!(vms.desire(desired("c1", 6, DesiredState::Stopped)), Some(absent(key("c1"), generation(6))));
+    assert_eq!(vms.desire(without), Some(Observation::absent(key("c1"), generation(5))));
+    assert_eq!(
+        vms.desire(desired("c1", 5, DesiredState::Running)),
+        Some(Observation::absent(key("c1"), generation(5)))
+    );
+    assert_eq!(
+        vms.desire(desired("c1", 6, DesiredState::Stopped)),
+        Some(Observation::absent(key("c1"), generation(6)))
+    );
     assert_eq!(vms.desire(desired("c1", 7, DesiredState::Running)), None);
     assert_eq!(backend.asked(), ["place c1"]);
 }
@@ -245,7 +251,7 @@ fn without_an_order_there_is_nothing_to_make() {
 #[test]
 fn an_order_that_comes_after_a_later_one_to_stop_brings_nothing() {
     let (backend, mut vms) = vms(1);
-    let gone = Some(absent(key("c1"), generation(5)));
+    let gone = Some(Observation::absent(key("c1"), generation(5)));
     assert_eq!(vms.desire(desired("c1", 5, DesiredState::Stopped)), gone);
     assert_eq!(vms.desire(desired("c1", 5, DesiredState::Running)), gone);
     assert!(backend.asked().is_empty(), "the leader has given its reservation back");
