@@ -5,6 +5,7 @@ use bioxen_telemetry::{Metric, MetricKind};
 pub(crate) const COMMANDS: &str = "bioxen_commands_total";
 pub(crate) const COMMAND_SECONDS: &str = "bioxen_command_seconds";
 pub(crate) const APPEND_SECONDS: &str = "bioxen_journal_append_seconds";
+pub(crate) const JOURNAL_SILENT: &str = "bioxen_journal_silent_seconds";
 pub(crate) const BATCH_ENTRIES: &str = "bioxen_journal_batch_entries";
 pub(crate) const BATCH_BYTES: &str = "bioxen_journal_batch_bytes";
 pub(crate) const LEDGER_LAG_BYTES: &str = "bioxen_ledger_lag_bytes";
@@ -39,6 +40,11 @@ pub(crate) const ALL: &[Metric] = &[
     ),
     metric(COMMAND_SECONDS, MetricKind::Histogram, "From intake to answer, by verb"),
     metric(APPEND_SECONDS, MetricKind::Histogram, "From sending a batch to the journal's acknowledgement"),
+    metric(
+        JOURNAL_SILENT,
+        MetricKind::Gauge,
+        "How long the append in flight has waited for its acknowledgement; 0 where none is",
+    ),
     metric(BATCH_ENTRIES, MetricKind::Histogram, "Entries of a batch"),
     metric(BATCH_BYTES, MetricKind::Histogram, "Bytes of a batch"),
     metric(LEDGER_LAG_BYTES, MetricKind::Gauge, "Bytes that wait for the ledger"),

@@ -22,6 +22,7 @@ mod readings;
 mod refusals;
 mod reports;
 mod seal;
+mod silence;
 pub(crate) mod stats;
 mod waiting;
 
@@ -213,7 +214,9 @@ impl Driver {
 
     /// Whether more may be decided now.
     fn may_take(&self, state: &State) -> bool {
-        !state.filling.is_full() && self.feed.committer.lag().age <= LEDGER_LAG
+        !state.filling.is_full()
+            && self.feed.committer.lag().age <= LEDGER_LAG
+            && !Self::is_journal_silent(state)
     }
 
     /// Takes what waits in the lanes; true where it stopped for its own bound.
@@ -273,12 +276,17 @@ impl Driver {
             self.expire_workers(state)?;
         }
         state.ticked = Instant::now();
+        if Self::is_journal_silent(state) {
+            self.answer_without_journal(state);
+        }
         if state.last_append.elapsed() >= TICK && state.in_flight.is_none() && !state.filling.needs_append() {
             self.evolve(state, Entry::Tick)?;
         }
         self.recover(state)?;
         self.clear_packed(state);
         self.show_figures();
+        let silent = state.in_flight.as_ref().map_or(Duration::ZERO, |_| state.sent.elapsed());
+        metrics::gauge!(crate::metrics::JOURNAL_SILENT).set(silent.as_secs_f64());
         Ok(())
     }
 

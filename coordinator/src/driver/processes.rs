@@ -133,6 +133,12 @@ pub(super) fn drain(processes: &mut Processes) -> Vec<ReplyTo> {
     running.flat_map(|running| running.waiters).map(|waiter| waiter.reply_to).collect()
 }
 
+/// Everybody that still waits; what runs goes on.
+pub(super) fn waiters(processes: &mut Processes) -> Vec<ReplyTo> {
+    let waiters = processes.values_mut().flat_map(|running| std::mem::take(&mut running.waiters));
+    waiters.map(|waiter| waiter.reply_to).collect()
+}
+
 const FORGOTTEN: &str = "the command took effect before, and another process has run in the VM since: its answer is no \
                          longer kept; look at the event `result` of its index";
 

@@ -41,6 +41,11 @@ pub enum ApiError {
     )]
     TimedOut { subject: String, waited_ms: u128 },
     #[error(
+        "nats-server answers, and has not stored {subject} within {waited_ms} ms: see its log; where its disk is full \
+         or has failed, make room and start nats-server again"
+    )]
+    NotStored { subject: String, waited_ms: u128 },
+    #[error(
         "nothing answers {subject}: JetStream is off or has no leader; start nats-server with `jetstream {{ }}`"
     )]
     NoResponders { subject: String },
@@ -64,9 +69,11 @@ impl ApiError {
     /// Whether asking again may help.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Disconnected | Self::TimedOut { .. } | Self::NoResponders { .. } | Self::Failed { .. } => {
-                true
-            }
+            Self::Disconnected
+            | Self::TimedOut { .. }
+            | Self::NotStored { .. }
+            | Self::NoResponders { .. }
+            | Self::Failed { .. } => true,
             // "JetStream system temporarily unavailable" and its like.
             Self::Refused { code, .. } => *code == 10008,
             Self::Unreadable { .. } => false,

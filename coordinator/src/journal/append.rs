@@ -165,7 +165,11 @@ impl Journal {
             };
             let last = match self.look(&payload, expected_sequence).await {
                 Ok(Some(outcome)) => return outcome,
-                Ok(None) => doubt,
+                // The stream's state was told, so the server is up.
+                Ok(None) => match doubt {
+                    ApiError::TimedOut { subject, waited_ms } => ApiError::NotStored { subject, waited_ms },
+                    doubt => doubt,
+                },
                 Err(error) => error,
             };
             if started.elapsed() >= self.patience.total {

@@ -29,10 +29,10 @@ pub enum LedgerError {
     )]
     Blobs { path: PathBuf },
     #[error(
-        "the disk under the ledger {} failed ({source}): the coordinator must stop, what it wrote last may be \
-         gone; look at the disk and its room, then start again", .path.display()
+        "the disk under the ledger {} failed while {doing} ({source}): the coordinator must stop, what it wrote last \
+         may be gone; look at the disk and its room, then start again", .path.display()
     )]
-    Disk { path: PathBuf, source: io::Error },
+    Disk { path: PathBuf, doing: &'static str, source: io::Error },
     #[error(
         "sled cannot go on with the ledger {} ({what}): the coordinator must stop; start it again, and if that \
          fails delete the directory, it is built again from the journal", .path.display()

@@ -42,7 +42,10 @@ pub(crate) struct Folder {
 impl Folder {
     /// The directory, created where there is none.
     pub(crate) fn create(path: &Path) -> Result<Self, LedgerError> {
-        let failed = |source| LedgerError::Disk { path: path.to_owned(), source };
+        let failed = |source| {
+            let (path, doing) = (path.to_owned(), "the directory was opened and locked");
+            LedgerError::Disk { path, doing, source }
+        };
         fs::create_dir_all(path).map_err(failed)?;
         let lock = OpenOptions::new()
             .create(true)
@@ -76,7 +79,7 @@ impl Folder {
 
     /// Before sled opens what is here: removes what was cut off, and marks a creation.
     pub(crate) fn begin(&self) -> Result<(), LedgerError> {
-        let failed = |source| self.disk(source);
+        let failed = |source| self.disk("a ledger was begun", source);
         let marker = self.path.join(UNFINISHED);
         let is_unfinished = marker.exists() && !is_on(Mutant::CreationUnmarked);
         self.remove_rests(is_unfinished).map_err(failed)?;
@@ -107,16 +110,18 @@ impl Folder {
     /// A new ledger is whole.
     pub(crate) fn finish(&self) -> Result<(), LedgerError> {
         match fs::remove_file(self.path.join(UNFINISHED)) {
-            Ok(()) => sync_directory(&self.path).map_err(|source| self.disk(source)),
+            Ok(()) => {
+                sync_directory(&self.path).map_err(|source| self.disk("a new ledger was finished", source))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(self.disk(source)),
+            Err(source) => Err(self.disk("a new ledger was finished", source)),
         }
     }
 
     /// Syncs every file and directory, so that a ledger just created or recovered is there after a
     /// power cut, and returns the handle that each commit syncs by.
     pub(crate) fn sync_all(&self) -> Result<File, LedgerError> {
-        let failed = |source| self.disk(source);
+        let failed = |source| self.disk("its files were synced at the start", source);
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             File::open(entry.map_err(failed)?.path()).and_then(|file| file.sync_all()).map_err(failed)?;
         }
@@ -132,12 +137,13 @@ impl Folder {
             Ok(false) => Ok(()),
             Ok(true) => Err(LedgerError::Blobs { path: self.path.clone() }),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(self.disk(source)),
+            Err(source) => Err(self.disk("blobs/ was looked at", source)),
         }
     }
 
-    pub(crate) fn disk(&self, source: io::Error) -> LedgerError {
-        LedgerError::Disk { path: self.path.clone(), source }
+    /// `doing` is what was done, in the past.
+    pub(crate) fn disk(&self, doing: &'static str, source: io::Error) -> LedgerError {
+        LedgerError::Disk { path: self.path.clone(), doing, source }
     }
 }
 
@@ -148,7 +154,7 @@ impl Folder {
 /// When another process has it, there is none, or the disk fails.
 pub fn set_aside(path: &Path) -> Result<PathBuf, LedgerError> {
     let folder = Folder::existing(path)?;
-    let failed = |source| folder.disk(source);
+    let failed = |source| folder.disk("it was set aside", source);
     let absolute = path.canonicalize().map_err(failed)?;
     let numbered = |number: u32| {
         let mut name = OsString::from(&absolute);

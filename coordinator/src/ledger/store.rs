@@ -68,7 +68,7 @@ impl Store {
         let damaged = |what: String| LedgerError::Damaged { path: folder.path().to_owned(), what };
         let db = match open_when_free(&config) {
             Ok(Ok(db)) => db,
-            Ok(Err(sled::Error::Io(source))) => return Err(folder.disk(source)),
+            Ok(Err(sled::Error::Io(source))) => return Err(folder.disk("sled opened it", source)),
             Ok(Err(error)) => return Err(damaged(error.to_string())),
             Err(_) => return Err(damaged("sled gave up on it".to_owned())),
         };
@@ -136,7 +136,7 @@ impl Store {
         self.db.apply_batch(changes.0).map_err(|error| self.error(error))?;
         self.db.flush().map_err(|error| self.error(error))?;
         if !is_on(Mutant::FlushWithoutSync) {
-            self.data.sync_data().map_err(|source| self.folder.disk(source))?;
+            self.data.sync_data().map_err(|source| self.folder.disk("a commit was synced", source))?;
         }
         self.folder.check_blobs()
     }
@@ -147,7 +147,7 @@ impl Store {
 
     fn error(&self, error: sled::Error) -> LedgerError {
         match error {
-            sled::Error::Io(source) => self.folder.disk(source),
+            sled::Error::Io(source) => self.folder.disk("sled read or wrote it", source),
             error @ sled::Error::Corruption { .. } => {
                 LedgerError::Damaged { path: self.path().to_owned(), what: error.to_string() }
             }
