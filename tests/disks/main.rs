@@ -6,6 +6,7 @@
 mod child;
 mod coordinators;
 mod failing;
+mod full;
 #[path = "../crash/lane.rs"]
 mod lane;
 #[path = "../crash/oracle.rs"]

@@ -11,6 +11,7 @@ mod cluster;
 mod coordinators;
 mod process;
 mod random;
+mod small_disk;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use process::Process;
 pub use process::{nats_server, program, python, signal};
 pub use random::Random;
 use serde_json::Value;
+pub use small_disk::SmallDisk;
 use tempfile::TempDir;
 
 /// How long a process may take to say that it is up: a loaded machine starts slowly.
@@ -58,6 +60,8 @@ pub struct TestFleet {
     folder: TempDir,
     pub port: u16,
     nats: Option<Process>,
+    /// Under nats-server's store, where that is to become full.
+    disk: Option<SmallDisk>,
     cluster: Option<Cluster>,
     coordinator: Option<Process>,
     /// Those beside the first, by name.
@@ -100,6 +104,28 @@ impl TestFleet {
         fleet
     }
 
+    /// A fleet whose nats-server has a disk of so many MiB; None, having said so, where this machine allows none.
+    pub fn on_small_disk(options: &Options, mebibytes: u32) -> Option<Self> {
+        let mut fleet = Self::without_bus(options);
+        fleet.disk = Some(SmallDisk::mount(&fleet.store(), mebibytes)?);
+        let config = fleet.folder().join("nats.conf");
+        let text = std::fs::read_to_string(&config).expect("the configuration is read");
+        // Of itself it takes no more than its disk has.
+        let text = text.replace("sync_interval", "max_file_store: 100G, sync_interval");
+        std::fs::write(config, text).expect("the configuration is written");
+        fleet.start_nats();
+        fleet.start_coordinator();
+        for (name, table) in &options.workers {
+            fleet.start_worker(name, table);
+        }
+        Some(fleet)
+    }
+
+    /// The disk under nats-server's store.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("nats-server has a disk of its own")
+    }
+
     fn without_bus(options: &Options) -> Self {
         let folder = tempfile::Builder::new().prefix("bioxen-test-").tempdir().expect("a temporary folder");
         let config = format!("[resources]\n{}", options.resources);
@@ -113,6 +139,7 @@ impl TestFleet {
             folder,
             port: 0,
             nats: None,
+            disk: None,
             cluster: None,
             coordinator: None,
             others: Vec::new(),
@@ -167,6 +194,9 @@ impl TestFleet {
             command.arg("--ports_file_dir").arg(&ports);
         } else {
             command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string()]);
+        }
+        if let Some(disk) = &self.disk {
+            command = disk.within(&command);
         }
         let process = Process::start("nats-server", command, self.folder());
         if self.port == 0 {
