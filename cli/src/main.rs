@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 mod dev;
 mod exit;
+mod files;
 mod plot;
 mod render;
 mod simulate;

@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::fleet::Fleet;
 use crate::fleet::format::Format;
 use crate::journal::{Journal, JournalBatch, Patience, Position, ReadError};
-use crate::ledger::{Committer, Ledger, LedgerError};
+use crate::ledger::{self, Committer, Ledger, LedgerError};
 use crate::recover::Recovered;
 use crate::{Member, RunError, rows};
 
@@ -161,7 +161,8 @@ impl Following {
         self.read_at = Some(batch.sequence);
         self.heard = Instant::now();
         self.may_lead_at_once = false;
-        self.feed.pass(&Arc::new(batch), changed).await.map_err(crate::DriverError::from)?;
+        let passed = self.feed.pass(&Arc::new(batch), changed).await;
+        passed.map_err(|error| crate::DriverError::from(ledger::reason(error, &mut self.ledger_fatal)))?;
         Ok(())
     }
 
@@ -221,8 +222,10 @@ impl Following {
     ///
     /// # Errors
     /// When it has failed.
-    pub(crate) async fn close(self) -> Result<Ledger, RunError> {
-        let closed = self.feed.close().await.map_err(crate::DriverError::from)?;
+    pub(crate) async fn close(mut self) -> Result<Ledger, RunError> {
+        let closed = self.feed.close().await;
+        let closed = closed
+            .map_err(|error| crate::DriverError::from(ledger::reason(error, &mut self.ledger_fatal)))?;
         closed.ok_or_else(|| RunError::Task("the ledger is still in use".to_owned()))
     }
 }

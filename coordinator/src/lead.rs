@@ -233,12 +233,14 @@ pub(crate) async fn lead(
     outbox_task.await.map_err(|error| RunError::Task(error.to_string()))?;
     client.flush().await.ok();
     let ledger = feed.close().await.map_err(DriverError::Ledger);
-    match (led, ledger?) {
-        (Ok(()), _) => Ok(Led::Stopped),
-        (Err(RunError::Driver(error)), Some(ledger)) if error.is_deposition() => {
-            Ok(Led::Deposed(Box::new(ledger)))
-        }
-        (Err(error), _) => Err(error),
+    match led {
+        Ok(()) => ledger.map(|_| Led::Stopped).map_err(RunError::from),
+        Err(RunError::Driver(error)) if error.is_deposition() => match ledger? {
+            Some(ledger) => Ok(Led::Deposed(Box::new(ledger))),
+            None => Err(error.into()),
+        },
+        // The first error is what matters: that the ledger's thread has ended may follow from it.
+        Err(error) => Err(error),
     }
 }
 

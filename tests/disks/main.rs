@@ -6,6 +6,7 @@
 mod child;
 mod coordinators;
 mod failing;
+mod files;
 mod full;
 #[path = "../crash/lane.rs"]
 mod lane;

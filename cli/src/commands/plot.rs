@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Session, results};
 use crate::exit::Failure;
+use crate::files;
 use crate::plot::Recordings;
 
 #[derive(Debug, Args)]
@@ -88,6 +89,5 @@ fn write(args: &PlotArgs, recordings: &Recordings) -> Result<(), Failure> {
         }
     };
     let picture = picture.map_err(|error| Failure::other(error.to_string()))?;
-    std::fs::write(path, picture)
-        .map_err(|error| Failure::other(format!("{} cannot be written: {error}", path.display())))
+    files::write_whole(path, &picture)
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Session;
 use crate::exit::Failure;
+use crate::files;
 
 #[derive(Debug, Args)]
 pub(crate) struct ResultsArgs {
@@ -31,12 +32,7 @@ pub(crate) async fn run(session: &Session, args: ResultsArgs) -> Result<(), Fail
     let bytes = fetch(session, &args.name, format).await?;
     match &args.output {
         None => std::io::stdout().write_all(&bytes)?,
-        Some(path) => {
-            let told = |error: std::io::Error| {
-                Failure::other(format!("{} cannot be written: {error}", path.display()))
-            };
-            std::fs::write(path, &bytes).map_err(told)?;
-        }
+        Some(path) => files::write_whole(path, &bytes)?,
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn create(path: &Path) -> Result<Self, BackupError> {
-        let file = File::create(path).map_err(|source| file_error(path, source))?;
+        let file = File::create(path).map_err(|source| unwritten(path, source))?;
         let tar = tar::Builder::new(BufWriter::new(file));
         Ok(Self { path: path.to_owned(), tar, parts: Vec::new() })
     }
@@ -62,7 +62,7 @@ impl Writer {
         let text = serde_json::to_vec_pretty(&manifest)?;
         self.append(MANIFEST, &text)?;
         self.append(MANIFEST_DIGEST, sha256_hex(&text).as_bytes())?;
-        let failed = |source| file_error(&self.path, source);
+        let failed = |source| unwritten(&self.path, source);
         let mut buffer = self.tar.into_inner().map_err(failed)?;
         buffer.flush().map_err(failed)?;
         buffer.get_ref().sync_all().map_err(failed)?;
@@ -74,7 +74,7 @@ impl Writer {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        self.tar.append_data(&mut header, name, bytes).map_err(|source| file_error(&self.path, source))
+        self.tar.append_data(&mut header, name, bytes).map_err(|source| unwritten(&self.path, source))
     }
 }
 
@@ -183,6 +183,10 @@ fn read_at(mut file: &File, at: u64, bytes: u64) -> std::io::Result<Vec<u8>> {
     Ok(found)
 }
 
-pub(super) fn file_error(path: &Path, source: std::io::Error) -> BackupError {
+pub(super) fn unwritten(path: &Path, source: std::io::Error) -> BackupError {
+    BackupError::Unwritten { path: path.to_owned(), source }
+}
+
+fn file_error(path: &Path, source: std::io::Error) -> BackupError {
     BackupError::File { path: path.to_owned(), source }
 }

@@ -7,7 +7,7 @@ use async_nats::Client;
 use bioxen_protocol::audit::AuditRecord;
 use bioxen_protocol::digest::sha256_hex;
 
-use super::archive::{PART_BYTES, Writer, file_error};
+use super::archive::{PART_BYTES, Writer, unwritten};
 use super::manifest::FORMAT;
 use super::objects::{self, BUCKETS};
 use super::{BackupError, Counts, Manifest, PartKind};
@@ -44,17 +44,18 @@ pub async fn create(client: &Client, path: &Path) -> Result<Manifest, BackupErro
             written => break written,
         }
     };
-    match written {
-        Ok(manifest) => {
-            std::fs::rename(unfinished, path).map_err(|source| file_error(path, source))?;
-            Ok(manifest)
+    let moved = |manifest| {
+        std::fs::rename(unfinished, path).map_err(|source| unwritten(path, source))?;
+        Ok(manifest)
+    };
+    written.and_then(moved).map_err(|error| {
+        // Why it failed is what matters.
+        let _ = std::fs::remove_file(unfinished);
+        match error {
+            BackupError::Unwritten { source, .. } => unwritten(path, source),
+            error => error,
         }
-        Err(error) => {
-            // Why it failed is what matters.
-            let _ = std::fs::remove_file(unfinished);
-            Err(error)
-        }
-    }
+    })
 }
 
 async fn write(client: &Client, path: &Path) -> Result<Manifest, BackupError> {

@@ -38,6 +38,11 @@ pub enum BackupError {
     Exists(PathBuf),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the backup {} cannot be written ({source}): no file is left of it; make room, or name a file on another disk",
+        path.display()
+    )]
+    Unwritten { path: PathBuf, source: std::io::Error },
     #[error("{} is no backup: {reason}", path.display())]
     NotABackup { path: PathBuf, reason: String },
     #[error("{} is a backup of format {found}, this program knows format {}: use a version that knows it", path.display(), manifest::FORMAT)]

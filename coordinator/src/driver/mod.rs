@@ -45,7 +45,7 @@ use crate::fleet::format::Format;
 use crate::intake::{Lanes, Report};
 use crate::journal::{AppendError, Batch, Journal, JournalBatch, Position};
 use crate::leases::Leases;
-use crate::ledger::LedgerError;
+use crate::ledger::{self, LedgerError};
 use crate::projector::Progress;
 use crate::snapshot::keeper::Keeper;
 use batch::{Filling, Sealed};
@@ -150,7 +150,10 @@ impl Driver {
         // What the leader before granted may still stand.
         self.count_leases_anew(&mut state);
         self.ask_for_heartbeats(&mut state);
-        let led = self.lead(&mut state, &mut stop).await;
+        let led = self.lead(&mut state, &mut stop).await.map_err(|error| match error {
+            DriverError::Ledger(error) => ledger::reason(error, &mut self.ledger_fatal).into(),
+            error => error,
+        });
         self.step_down(&mut state, &led).await;
         led
     }

@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Request};
 use bioxen_mutants::{Mutant, is_on};
+use bioxen_protocol::limits::HOLD;
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::api::{self, ApiError, code};
-use super::{Batch, Hash, Journal, streams};
+use super::{Batch, Hash, Journal, Patience, streams};
 use crate::ledger::StoredBatch;
 
 /// Between two attempts; short beside a lease, long beside a request.
@@ -111,7 +112,7 @@ impl Journal {
         self.append_fenced(payload, Some(hash), expected_sequence).await
     }
 
-    /// Appends however long that takes. Behind the same fence no other batch of ours can land, so the same bytes may be
+    /// Appends however long that takes, saying so as often as callers are told. Behind the same fence no other batch of ours can land, so the same bytes may be
     /// sent again.
     ///
     /// # Errors
@@ -122,8 +123,10 @@ impl Journal {
         hash: &Hash,
         expected_sequence: u64,
     ) -> Result<u64, AppendError> {
+        let patience = Patience { total: HOLD, ..self.patience };
+        let patient = Self { patience, ..self.clone() };
         loop {
-            match self.append(payload.clone(), hash, expected_sequence).await {
+            match patient.append(payload.clone(), hash, expected_sequence).await {
                 Err(AppendError::Unknown { waited_ms, last }) => {
                     tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
                 }

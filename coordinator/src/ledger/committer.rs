@@ -139,6 +139,14 @@ impl Committer {
     }
 }
 
+/// What ended the thread, where `error` says only that it has ended.
+pub(crate) fn reason(error: LedgerError, fatal: &mut oneshot::Receiver<LedgerError>) -> LedgerError {
+    match error {
+        LedgerError::Ended => fatal.try_recv().unwrap_or(LedgerError::Ended),
+        error => error,
+    }
+}
+
 struct Worker {
     ledger: Ledger,
     waiting: mpsc::Receiver<Work>,
@@ -157,9 +165,9 @@ impl Worker {
             Ok(Err(error)) => error,
             Err(_) => LedgerError::Broken,
         };
-        self.room.close();
         // Whoever dropped the receiver learns it from the next submit.
         let _ = fatal.send(error);
+        self.room.close();
         None
     }
 

@@ -27,6 +27,7 @@ use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 
 use crate::journal::{Batch, Hash};
+pub(crate) use committer::reason;
 pub use committer::{Committer, Lag};
 pub use error::LedgerError;
 pub use folder::set_aside;
