@@ -86,9 +86,9 @@ async fn a_full_disk_under_nats_server_is_said_and_the_fleet_goes_on_with_room()
     assert_eq!(after["generation"], before["generation"], "a verdict fell on its worker: {after}");
     let created = ask(&client, "bioxen.v1.cmd.bob.status.late", &Value::Null).await;
     assert_eq!(code(&created), "BX010", "what was said not to be done was done: {created}");
-    for user in ["alice", "bob"] {
-        ask(&client, &format!("bioxen.v1.cmd.{user}.destroy.runs"), &json!({ "request_id": "end" })).await;
-    }
+    ask(&client, "bioxen.v1.cmd.alice.destroy.runs", &Value::Null).await;
+    let destroyed = |vm: &Value| vm["state"] == "destroyed";
+    ask_until(&client, "bioxen.v1.cmd.alice.status.runs", &Value::Null, destroyed).await;
     assert_clean(&client).await;
     check(&client, &lanes).await;
     println!("{counts:#?}");

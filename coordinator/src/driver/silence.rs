@@ -10,6 +10,7 @@
 
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::limits::{HOLD, RETRY_AFTER_MS};
+use bioxen_protocol::worker::WorkerCommand;
 
 use super::{Driver, State, processes};
 use crate::answer::outbox::Outgoing;
@@ -26,8 +27,11 @@ impl Driver {
         state.in_flight.is_some() && state.sent.elapsed() >= HOLD
     }
 
-    /// Answers everybody who waits for the journal. Orders to workers stay with their batches.
+    /// Answers everybody who waits for the journal. Orders to workers stay with their batches, but for those that every
+    /// heartbeat brings anew: however long it lasts, memory stays bounded.
     pub(super) fn answer_without_journal(&mut self, state: &mut State) {
+        state.filling.grants.clear();
+        state.filling.effects.retain(|one| !comes_with_heartbeats(one));
         let mut waiters = std::mem::take(&mut state.filling.waiters);
         let mut effects = replies(&mut state.filling.effects);
         if let Some(sealed) = &mut state.in_flight {
@@ -49,6 +53,11 @@ impl Driver {
         }
         self.send(answers);
     }
+}
+
+fn comes_with_heartbeats(one: &Outgoing) -> bool {
+    use WorkerCommand::{RegisterAgain, SendInventory};
+    matches!(one, Outgoing::Worker { command: SendInventory { .. } | RegisterAgain { .. }, .. })
 }
 
 /// Takes out who waits for an answer.

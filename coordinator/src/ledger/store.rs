@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bioxen_mutants::{Mutant, is_on};
@@ -54,6 +55,8 @@ pub(crate) struct Store {
     /// Our own handle on sled's data file, to sync it by.
     data: File,
     folder: Folder,
+    /// A write was begun and did not succeed.
+    failed: AtomicBool,
 }
 
 impl Store {
@@ -72,8 +75,8 @@ impl Store {
             Ok(Err(error)) => return Err(damaged(error.to_string())),
             Err(_) => return Err(damaged("sled gave up on it".to_owned())),
         };
-        let data = folder.sync_all()?;
-        Ok(Self { db, data, folder })
+        let data = folder.sync_all().inspect_err(|_| leave_open(&db))?;
+        Ok(Self { db, data, folder, failed: AtomicBool::new(false) })
     }
 
     /// What it needs to begin with has been written.
@@ -133,12 +136,15 @@ impl Store {
 
     /// Makes changes true, all or none, and returns when they are on the disk.
     pub(crate) fn write(&self, changes: Changes) -> Result<(), LedgerError> {
+        self.failed.store(true, Ordering::Relaxed);
         self.db.apply_batch(changes.0).map_err(|error| self.error(error))?;
         self.db.flush().map_err(|error| self.error(error))?;
         if !is_on(Mutant::FlushWithoutSync) {
             self.data.sync_data().map_err(|source| self.folder.disk("a commit was synced", source))?;
         }
-        self.folder.check_blobs()
+        self.folder.check_blobs()?;
+        self.failed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn failed(&self, error: sled::Error) -> Fault {
@@ -154,6 +160,20 @@ impl Store {
             error => LedgerError::Store { path: self.path().to_owned(), what: error.to_string() },
         }
     }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if *self.failed.get_mut() {
+            leave_open(&self.db);
+        }
+    }
+}
+
+/// sled syncs once more when its last handle goes, and panics where it cannot: of a store that failed one is kept until
+/// the process has ended.
+fn leave_open(db: &sled::Db) {
+    std::mem::forget(db.clone());
 }
 
 /// Opens, waiting while a store that this process closed still has the file: sled's threads let it go
