@@ -231,24 +231,6 @@ fn a_decrease_is_given_back_when_the_worker_confirms_and_an_increase_is_taken_at
 }
 
 #[test]
-fn a_boot_that_comes_back_is_asked_for_its_vms_and_they_run_again() {
-    let mut bench = Bench::new();
-    bench.worker("w", "b");
-    bench.create("alice", "c", OnFull::Reject).unwrap();
-    bench.ask("alice", "c", Verb::Start, start()).unwrap();
-    bench.observe("alice", "c", ObservedState::Running);
-    let (worker, boot) = ("w".parse().unwrap(), "b".parse().unwrap());
-    let at_worker = bench.fleet.inventory_of(&worker, &boot);
-    bench.run(&Command::Expire { worker: worker.clone(), boot: boot.clone() }).unwrap();
-    bench.observe("alice", "c", ObservedState::Running);
-    assert_eq!(bench.state("alice", "c"), VmState::Unknown, "a boot without a lease was believed");
-    bench.worker("w", "b");
-    assert_ne!(bench.fleet.inventory_of(&worker, &boot), at_worker, "no inventory would be asked for");
-    bench.observe("alice", "c", ObservedState::Running);
-    assert_eq!(bench.state("alice", "c"), VmState::Running);
-}
-
-#[test]
 fn a_replayed_past_takes_nothing_that_the_start_did_not_take() {
     let mut bench = Bench::new();
     bench.worker("w", "b1");
@@ -368,33 +350,4 @@ fn a_repeated_request_is_answered_as_the_first_and_another_body_is_a_conflict() 
     assert_eq!(bench.fleet.accounts.values().map(|a| a.vms.len()).sum::<usize>(), 1);
     let conflict = bench.ask_as("alice", "c2", Verb::Create, ask(), Some(("r1", "b"))).unwrap_err();
     assert!(matches!(conflict, Rejection::RequestConflict { .. }));
-}
-
-#[test]
-fn when_a_boots_lease_is_over_its_vms_are_unknown_and_what_it_was_to_stop_is_stopped() {
-    let mut bench = Bench::new();
-    bench.worker("w", "b1");
-    for vm in ["runs", "stops", "goes"] {
-        bench.create("alice", vm, OnFull::Reject).unwrap();
-        bench.ask("alice", vm, Verb::Start, start()).unwrap();
-        bench.observe("alice", vm, ObservedState::Running);
-    }
-    bench.ask("alice", "stops", Verb::Stop, Ask::Stop).unwrap();
-    bench.ask("alice", "goes", Verb::Destroy, Ask::Destroy).unwrap();
-    bench.run(&Command::Expire { worker: "w".parse().unwrap(), boot: "b1".parse().unwrap() }).unwrap();
-    assert_eq!(bench.state("alice", "runs"), VmState::Unknown);
-    assert_eq!(bench.held("alice", "runs"), Amounts::of(SYN3A));
-    assert_eq!(
-        (bench.state("alice", "stops"), bench.held("alice", "stops")),
-        (VmState::Stopped, Amounts::SLOT)
-    );
-    assert_eq!(
-        (bench.state("alice", "goes"), bench.held("alice", "goes")),
-        (VmState::Destroyed, Amounts::NOTHING)
-    );
-    bench.ask("alice", "runs", Verb::Stop, Ask::Stop).unwrap();
-    assert_eq!(
-        (bench.state("alice", "runs"), bench.held("alice", "runs")),
-        (VmState::Stopped, Amounts::SLOT)
-    );
 }

@@ -5,9 +5,10 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{DesiredState, ObservedState};
 
 use super::movement::two_workers;
-use super::{Bench, key};
+use super::{Bench, SYN3A, key, start};
+use crate::fleet::amounts::Amounts;
 use crate::fleet::checkpoint::Taken;
-use crate::fleet::command::Ask;
+use crate::fleet::command::{Ask, Command};
 use crate::fleet::movement::Cordon;
 
 #[test]
@@ -108,4 +109,51 @@ fn process_code_of_a_lost_worker_is_not_run_again() {
     bench.expire("w1");
     assert_eq!(bench.worker_of("c1"), "w2");
     assert!(bench.vm("c1").running_process().is_none(), "its outcome is unknown at once");
+}
+
+#[test]
+fn a_boot_that_comes_back_is_asked_for_its_vms_and_they_run_again() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b");
+    bench.create("alice", "c", OnFull::Reject).unwrap();
+    bench.ask("alice", "c", Verb::Start, start()).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    let (worker, boot) = ("w".parse().unwrap(), "b".parse().unwrap());
+    let at_worker = bench.fleet.inventory_of(&worker, &boot);
+    bench.run(&Command::Expire { worker: worker.clone(), boot: boot.clone() }).unwrap();
+    bench.observe("alice", "c", ObservedState::Running);
+    assert_eq!(bench.state("alice", "c"), VmState::Unknown, "a boot without a lease was believed");
+    bench.worker("w", "b");
+    assert_ne!(bench.fleet.inventory_of(&worker, &boot), at_worker, "no inventory would be asked for");
+    bench.observe("alice", "c", ObservedState::Running);
+    assert_eq!(bench.state("alice", "c"), VmState::Running);
+}
+
+#[test]
+fn when_a_boots_lease_is_over_its_vms_are_unknown_and_what_it_was_to_stop_is_stopped() {
+    let mut bench = Bench::new();
+    bench.worker("w", "b1");
+    for vm in ["runs", "stops", "goes"] {
+        bench.create("alice", vm, OnFull::Reject).unwrap();
+        bench.ask("alice", vm, Verb::Start, start()).unwrap();
+        bench.observe("alice", vm, ObservedState::Running);
+    }
+    bench.ask("alice", "stops", Verb::Stop, Ask::Stop).unwrap();
+    bench.ask("alice", "goes", Verb::Destroy, Ask::Destroy).unwrap();
+    bench.run(&Command::Expire { worker: "w".parse().unwrap(), boot: "b1".parse().unwrap() }).unwrap();
+    assert_eq!(bench.state("alice", "runs"), VmState::Unknown);
+    assert_eq!(bench.held("alice", "runs"), Amounts::of(SYN3A));
+    assert_eq!(
+        (bench.state("alice", "stops"), bench.held("alice", "stops")),
+        (VmState::Stopped, Amounts::SLOT)
+    );
+    assert_eq!(
+        (bench.state("alice", "goes"), bench.held("alice", "goes")),
+        (VmState::Destroyed, Amounts::NOTHING)
+    );
+    bench.ask("alice", "runs", Verb::Stop, Ask::Stop).unwrap();
+    assert_eq!(
+        (bench.state("alice", "runs"), bench.held("alice", "runs")),
+        (VmState::Stopped, Amounts::SLOT)
+    );
 }
