@@ -2,11 +2,11 @@
 
 use async_nats::Client;
 use bioxen_tests::code;
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{completes, digest, done, events_with, is_at, names, reach, rows, status_until};
 use serde_json::{Value, json};
 
-use crate::support::{
-    completes, digest, done, events_with, fleet, is_at, is_clean, names, operate, reach, rows, status_until,
-};
+use crate::support::{fleet, operate};
 
 const MOVES: usize = 20;
 
@@ -71,7 +71,7 @@ async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved
         reason.contains("as operator root asked") && reason.ends_with("nothing is computed again"),
         "{reason}"
     );
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 /// Time stands but for what process code lets pass, so both take every command at the same minute.
@@ -105,7 +105,7 @@ async fn commands_that_come_while_a_vm_moves_take_effect_as_in_one_that_does_not
         reach(&client, "stop", vm, "stopped").await;
     }
     assert_eq!(digest(&client, "moves").await, digest(&client, "stays").await);
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,5 +129,5 @@ async fn moves_that_cannot_be_are_refused_in_words() {
             "{verb}: {answer}"
         );
     }
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }

@@ -12,7 +12,7 @@ use bioxen_protocol::worker::{Observation, ObservedState, WorkerReport};
 use bioxen_tests::{Options, TestFleet, ask, ask_until, program, roomy_worker};
 use serde_json::{Value, json};
 
-use crate::load::Load;
+use crate::load;
 use crate::store::populate;
 use crate::{assert_clean, assert_works, stream};
 
@@ -54,7 +54,7 @@ async fn loaded() -> (TestFleet, Client, PathBuf, Value) {
     let fleet = TestFleet::start(&options);
     let client = fleet.connect().await;
     with_objects(&client).await;
-    let load = Load::start(&client, 8);
+    let load = load::start(&fleet, 8).await;
     let first = async |than: u64| {
         while stream(&client, "BIOXEN_JOURNAL").await.0 <= than {
             tokio::task::yield_now().await;
@@ -64,8 +64,8 @@ async fn loaded() -> (TestFleet, Client, PathBuf, Value) {
     let (file, url) = (fleet.folder().join("fleet.backup"), fleet.url());
     let at = file.clone();
     let manifest = tokio::task::spawn_blocking(move || taken(&url, &at)).await.unwrap();
-    let standing = load.end().await;
-    println!("{} VMs stood when the load ended", standing.len());
+    let standing = load::end(load).await;
+    println!("{standing} VMs stood when the load ended");
     (fleet, client, file, manifest)
 }
 

@@ -1,9 +1,9 @@
 //! Alerts: one for each crossing, through the coordinator's restart too.
 
-use bioxen_tests::{Options, TestFleet, ask, verify};
+use bioxen_tests::{Options, TestFleet, ask, fold, metric, metrics, verify};
 use serde_json::{Value, json};
 
-use crate::{completes, create, events, fold, metric, metrics, subject};
+use crate::{completes, create, events, subject};
 
 /// Starved from minute 60 on, fed from 200 to 400, starved again.
 fn starving() -> Value {
