@@ -2,6 +2,7 @@
 
 use bioxen_tests::fold::assert_both_content;
 use bioxen_tests::vms::{completes, digest, done, events_with, is_at, names, reach, rows, status_until};
+use bioxen_tests::{metric, metrics};
 use serde_json::{Value, json};
 
 use crate::support::{fleet, start_worker};
@@ -45,6 +46,8 @@ async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
     for vm in ["runs", "records", "paused", "stands"] {
         is_at(&client, vm, "w2").await;
     }
+    let page = metrics(&fleet.coordinator_http());
+    assert_eq!(metric(&page, "bioxen_replacements_total"), 4.0, "{page}");
     println!("all of them were elsewhere {:.2} s after the kill", killed.elapsed().as_secs_f64());
     reach(&client, "resume", "paused", "running").await;
     for vm in ["runs", "records", "paused"] {
