@@ -1,6 +1,6 @@
 //! Alerts: one for each crossing, through the coordinator's restart too.
 
-use bioxen_tests::{Options, TestFleet, ask, fold, metric, metrics, verify};
+use bioxen_tests::{Options, TestFleet, ask, assert_clean, fold, metric, metrics};
 use serde_json::{Value, json};
 
 use crate::{completes, create, events, subject};
@@ -87,6 +87,5 @@ async fn units_near_a_limit_are_told_to_whom_the_limit_concerns() {
     for kind in ["user_ribosomes", "worker_ribosomes", "fleet_ribosomes"] {
         assert_eq!(metric(&page, &format!("bioxen_alerts_total{{kind=\"{kind}\"}}")), 1.0, "{kind}");
     }
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified}");
+    assert_clean(&client).await;
 }
