@@ -18,7 +18,6 @@ use super::amounts::Amounts;
 use super::command::{Answer, Ask, Command, NewVm};
 use super::entry::{Cause, Request};
 use super::rejection::{Rejection, Resource};
-use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{AllocationRequest, Engine, OnComplete, OnFull, Verb, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
@@ -172,20 +171,8 @@ fn new_vm(on_full: OnFull) -> NewVm {
 fn observation(key: VmKey, generation: Generation, state: ObservedState, applied: u64) -> Observation {
     let applied_at = (1..=applied).map(|ordinal| (ordinal, 10)).collect();
     let checkpoint = matches!(state, ObservedState::Stopped | ObservedState::Completed).then(|| vec![1]);
-    Observation {
-        key,
-        generation,
-        state,
-        tick: 10,
-        applied,
-        applied_at,
-        checkpoint,
-        reason: None,
-        process: None,
-        summary: None,
-        atp: AtpWatch::default(),
-        call_due: None,
-    }
+    let absent = Observation::absent(key, generation);
+    Observation { state, tick: 10, applied, applied_at, checkpoint, ..absent }
 }
 
 fn start() -> Ask {
