@@ -16,7 +16,7 @@ use bioxen_tests::fold::assert_all_agree;
 use bioxen_tests::load::Load;
 use bioxen_tests::trail::accepted_once;
 use bioxen_tests::vms::{WIDE, events_with, names, packing_worker, status_until};
-use bioxen_tests::{FIRST, Options, TestFleet, leader, metric, metrics};
+use bioxen_tests::{FIRST, Options, TestFleet, leader};
 use serde_json::json;
 
 const SECOND: &str = "coordinator-2";
@@ -142,10 +142,6 @@ async fn everything_is_restarted_under_load_and_nothing_is_refused_lost_or_done_
         moves += told.iter().filter(|name| **name == "moved").count();
     }
     println!("{moves} moves of {} VMs that ran", standing.len());
-    // Those of the leader since it led last.
-    let page = metrics(&fleet.coordinator_http());
-    assert!(metric(&page, "bioxen_moves_total{reason=\"drain\"}") > 0.0, "{page}");
-    assert_eq!(metric(&page, "bioxen_replacements_total"), 0.0, "{page}");
     assert!(moves >= STANDING, "each was on one of the workers");
     assert_all_agree("a rolling restart", &fleet, &client).await;
     let of_load = |(user, _): &(String, String)| user.starts_with("load");
