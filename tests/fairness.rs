@@ -4,20 +4,16 @@
 #![expect(clippy::expect_used, reason = "a test that is not answered as expected fails there and then")]
 #![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
 
-#[path = "quotas/fold.rs"]
-mod fold;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use async_nats::Client;
+use bioxen_tests::fold::assert_all_agree;
 use bioxen_tests::{ANSWER_PATIENCE, Options, START_PATIENCE, TestFleet, ask, code};
 use futures::StreamExt;
 use serde_json::{Value, json};
-
-use fold::assert_all_agree;
 
 const FLOOD: usize = 20_000;
 

@@ -23,6 +23,8 @@ pub(crate) const PROCESSES_ENDED: &str = "bioxen_processes_ended_total";
 pub(crate) const PROCESSES_RUNNING: &str = "bioxen_processes_running";
 pub(crate) const PROCESS_SECONDS: &str = "bioxen_process_seconds";
 pub(crate) const ALERTS: &str = "bioxen_alerts_total";
+pub(crate) const MOVES: &str = "bioxen_moves_total";
+pub(crate) const REPLACEMENTS: &str = "bioxen_replacements_total";
 pub(crate) const SNAPSHOT_INDEX: &str = "bioxen_snapshot_index";
 pub(crate) const SNAPSHOT_BYTES: &str = "bioxen_snapshot_bytes";
 pub(crate) const SNAPSHOT_SECONDS: &str = "bioxen_snapshot_seconds";
@@ -78,6 +80,16 @@ pub(crate) const ALL: &[Metric] = &[
     metric(PROCESSES_RUNNING, MetricKind::Gauge, "Process code whose end is not journaled yet"),
     metric(PROCESS_SECONDS, MetricKind::Histogram, "How long process code took at its worker"),
     metric(ALERTS, MetricKind::Counter, "Alerts raised, by kind"),
+    metric(
+        MOVES,
+        MetricKind::Counter,
+        "VMs that went from one worker to another, by reason (operator, drain, balance)",
+    ),
+    metric(
+        REPLACEMENTS,
+        MetricKind::Counter,
+        "VMs placed anew because their worker was lost, or ended without them",
+    ),
     metric(SNAPSHOT_INDEX, MetricKind::Gauge, "Index of the newest snapshot that was read back"),
     metric(SNAPSHOT_BYTES, MetricKind::Gauge, "Bytes of the newest snapshot"),
     metric(SNAPSHOT_SECONDS, MetricKind::Histogram, "To write a snapshot, read it back and verify it"),

@@ -18,7 +18,7 @@ mod submits;
 
 use std::collections::BTreeMap;
 
-use bioxen_tests::{ask, verify};
+use bioxen_tests::{ask, assert_clean};
 use fleet::{Fleet, Seen, audit_after, journaled_refusals};
 use serde_json::json;
 
@@ -72,8 +72,7 @@ async fn each_bad_message_gets_its_typed_error_and_changes_nothing() {
     assert_eq!(twelve["allocation"]["ribosomes"], 12, "{twelve}");
     let gone = ask(&client, "bioxen.v1.cmd.alice.destroy.new", &json!({})).await;
     assert_eq!(gone["state"], "destroyed", "{gone}");
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified}");
+    assert_clean(&client).await;
 
     let mut rows_after = fleet.rows_of_a_stopped_coordinator().await;
     let new = rows_after.remove("alice: VM new").expect("the row of the good command");
@@ -91,8 +90,7 @@ async fn a_bad_durable_command_is_told_as_an_event_and_changes_nothing() {
     println!("submit: {} cases, by code {:?}", codes.len(), count(codes.iter().copied()));
     assert_eq!(Seen::now(&client).await.state, before.state);
     submits::check_that_a_good_one_works(&client).await;
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified}");
+    assert_clean(&client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,6 +107,5 @@ async fn what_the_bus_refuses_never_arrives() {
     assert!(wrong.is_empty(), "{wrong:?}");
     let made = ask(&client, "bioxen.v1.cmd.alice.create.new", &json!({ "biological_type": "syn3a" })).await;
     assert_eq!(made["status"], "created", "{made}");
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified}");
+    assert_clean(&client).await;
 }

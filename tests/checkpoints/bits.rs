@@ -6,12 +6,12 @@
 use std::process::Command;
 
 use async_nats::Client;
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{USER, completes, digest, done, packing_worker, reach, rows, status_until};
 use bioxen_tests::{ask_until, program};
 use serde_json::{Value, json};
 
-use crate::support::{
-    USER, completes, digest, done, fleet, is_clean, packed_beyond, reach, rows, status_until, worker,
-};
+use crate::support::{fleet, packed_beyond};
 
 /// Hides what the C library would choose its functions by.
 const HIDDEN: (&str, &str) = ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-FMA");
@@ -90,7 +90,7 @@ async fn passes(client: &Client, vm: &str, minute: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cell_ends_with_the_same_bits_whatever_happened_to_it() {
-    let mut fleet = fleet(vec![worker("one", 1)]);
+    let mut fleet = fleet(vec![packing_worker("one", 1)]);
     let client = fleet.connect().await;
     let mut expected = Vec::new();
     for pair in create_all(&client, "straight", false).await.chunks(2) {
@@ -123,7 +123,7 @@ async fn a_cell_ends_with_the_same_bits_whatever_happened_to_it() {
         }
     }
     fleet.kill_worker("one");
-    let (name, table) = worker("four", 4);
+    let (name, table) = packing_worker("four", 4);
     fleet.start_worker_with(&name, &table, &[HIDDEN]);
     // From what was packed, those that recorded from the start; and, below, from the checkpoints that were taken.
     for (_, _, vm) in &lost {
@@ -146,7 +146,7 @@ async fn a_cell_ends_with_the_same_bits_whatever_happened_to_it() {
         reach(&client, "start", vm, "running").await;
         agrees(&client, vm, false, expected).await;
     }
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 /// Others on the same worker, of every kind, that run for ever.

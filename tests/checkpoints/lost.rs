@@ -1,10 +1,10 @@
 //! Workers that are killed or stopped: their VMs go on from what was packed, and end as if nothing had been.
 
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{completes, digest, done, packing_worker, reach, status_until};
 use serde_json::{Value, json};
 
-use crate::support::{
-    completes, digest, done, fleet, is_clean, last_event, packed, packed_beyond, reach, status_until, worker,
-};
+use crate::support::{fleet, last_event, packed, packed_beyond};
 
 const HORIZON: u64 = 120;
 
@@ -33,7 +33,7 @@ async fn goes_on_from(client: &async_nats::Client, vm: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vms_of_a_worker_that_was_killed_go_on_from_what_it_had_packed() {
-    let mut fleet = fleet(vec![worker("w1", 2)]);
+    let mut fleet = fleet(vec![packing_worker("w1", 2)]);
     let client = fleet.connect().await;
     done(&client, "create", "straight", body(json!({ "pace": "max" }))).await;
     completes(&client, "straight").await;
@@ -50,7 +50,7 @@ async fn vms_of_a_worker_that_was_killed_go_on_from_what_it_had_packed() {
     }
     reach(&client, "stop", "stopped", "stopped").await;
     reach(&client, "destroy", "destroyed", "destroyed").await;
-    let (name, table) = worker("w2", 1);
+    let (name, table) = packing_worker("w2", 1);
     fleet.start_worker(&name, &table);
     reach(&client, "start", "stopped", "running").await;
     let minute = goes_on_from(&client, "stopped").await;
@@ -60,7 +60,7 @@ async fn vms_of_a_worker_that_was_killed_go_on_from_what_it_had_packed() {
         completes(&client, vm).await;
         assert_eq!(digest(&client, vm).await, digest(&client, "straight").await, "{vm}");
     }
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
     is_cleared(&client, "destroyed").await;
 }
 
@@ -84,7 +84,7 @@ async fn a_worker_that_is_stopped_packs_what_its_cells_have_come_to() {
     reach(&client, "start", "c1", "running").await;
     let minute = goes_on_from(&client, "c1").await;
     assert_eq!(json!(minute), paused["simulated_minutes"]);
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 /// Once no VM needs it, what a lost worker packed is cleared away.

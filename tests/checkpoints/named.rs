@@ -1,13 +1,15 @@
 //! The verbs `checkpoint` and `restore`.
 
 use bioxen_tests::code;
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{completes, digest, done, packing_worker, reach, rows, status_until, tell};
 use serde_json::{Value, json};
 
-use crate::support::{completes, digest, done, fleet, is_clean, reach, rows, status_until, tell, worker};
+use crate::support::fleet;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_restored_to_a_checkpoint_goes_the_same_way_again() {
-    let mut fleet = fleet(vec![worker("w1", 2)]);
+    let mut fleet = fleet(vec![packing_worker("w1", 2)]);
     let client = fleet.connect().await;
     let body = json!({ "biological_type": "syn3a", "auto_start": true, "pace": 600, "request_id": "make" });
     done(&client, "create", "c1", body).await;
@@ -46,12 +48,12 @@ async fn a_vm_restored_to_a_checkpoint_goes_the_same_way_again() {
     completes(&client, "c1").await;
     completes(&client, "straight").await;
     assert_eq!(digest(&client, "c1").await, digest(&client, "straight").await);
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_recorded_after_a_checkpoint_is_gone_with_a_restore() {
-    let fleet = fleet(vec![worker("w1", 1)]);
+    let fleet = fleet(vec![packing_worker("w1", 1)]);
     let client = fleet.connect().await;
     let record = json!({ "variables": ["atp", "growth_rate_per_min"], "every_minutes": 1 });
     let body =
@@ -70,12 +72,12 @@ async fn what_was_recorded_after_a_checkpoint_is_gone_with_a_restore() {
     done(&client, "start", "c1", json!({ "horizon_minutes": 25 })).await;
     completes(&client, "c1").await;
     assert_eq!(rows(&client, "c1").await, whole);
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_keeps_its_newest_sixteen_and_says_what_it_cannot_do() {
-    let fleet = fleet(vec![worker("w1", 1)]);
+    let fleet = fleet(vec![packing_worker("w1", 1)]);
     let client = fleet.connect().await;
     done(&client, "create", "c1", json!({ "biological_type": "minimal_cell" })).await;
     let refused = tell(&client, "checkpoint", "c1", Value::Null).await;
@@ -100,5 +102,5 @@ async fn a_vm_keeps_its_newest_sixteen_and_says_what_it_cannot_do() {
     let none = tell(&client, "restore", "c1", json!({ "checkpoint_id": "first" })).await;
     assert_eq!(code(&none), "BX008", "{none}");
     reach(&client, "destroy", "c1", "destroyed").await;
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }

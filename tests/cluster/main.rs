@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use bioxen_tests::{Options, TestFleet, ask_until, code, verify};
+use bioxen_tests::{Options, TestFleet, ask_until, assert_clean, code};
 use serde_json::{Value, json};
 
 const RESOURCES: &str = "max_vms_per_user = 100000\nmax_concurrent_vms = 1000000\nglobal_atp_limit = 1000000000.0\nglobal_ribosome_limit = 100000000\n[streams]\nreplicas = 3\n";
@@ -107,8 +107,7 @@ async fn any_server_may_be_killed_under_load_and_nothing_accepted_is_lost() {
         killed.insert(victim);
     }
     ask_until(&client, "bioxen.v1.cmd.alice.status.runs", &Value::Null, |vm| vm["state"] == "running").await;
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
+    let verified = assert_clean(&client).await;
     println!("{} servers killed, {} entries, verified", killed.len(), verified["entries"]);
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_tests::Random;
-use bioxen_tests::{Options, TestFleet, roomy_worker, verify};
+use bioxen_tests::{Options, TestFleet, assert_clean, roomy_worker};
 use lane::{Counts, Lane, resolve, run_lanes};
 use oracle::{check_once_each, check_quotas, check_vms, events_told};
 
@@ -45,8 +45,7 @@ async fn check(client: &Client, lanes: &[Lane]) {
 
 async fn check_all(client: &Client, lanes: &[Lane], counts: &mut Counts) {
     check(client, lanes).await;
-    let verified = verify(client).await;
-    assert_eq!(verified["clean"], true, "{verified:#}");
+    assert_clean(client).await;
     counts.verified += 1;
 }
 

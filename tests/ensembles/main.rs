@@ -4,8 +4,6 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
 #![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
 
-#[path = "../quotas/fold.rs"]
-mod fold;
 mod recording;
 mod reference;
 mod stochastic;
@@ -14,7 +12,7 @@ mod whole_cell;
 use std::collections::BTreeMap;
 
 use async_nats::Client;
-use bioxen_tests::{Options, TestFleet, ask, ask_until, code, program};
+use bioxen_tests::{Options, TestFleet, ask, ask_until, code, fold, program};
 use serde_json::{Value, json};
 
 const USER: &str = "alice";

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use bioxen_tests::{Options, TestFleet, program, python, roomy_worker};
+use bioxen_tests::{Options, TestFleet, fold, program, python, roomy_worker};
 use serde_json::{Value, json};
 
 use super::whole_cell::{Ended, Model, Supply};
-use super::{fold, rows, run_again_alone};
+use super::{rows, run_again_alone};
 
 /// `make ensemble` runs the thousand.
 const MEMBERS: u32 = 40;

@@ -7,6 +7,7 @@
 
 mod formats;
 mod healing;
+#[path = "../store/journal.rs"]
 mod journal;
 mod lanes;
 
@@ -15,11 +16,11 @@ use std::time::{Duration, Instant};
 use async_nats::Client;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_tests::{
-    FIRST, Options, TestFleet, ask, ask_until, assert_clean, code, first_accepted, leader, peers,
-    roomy_worker,
+    FIRST, Options, TestFleet, ask, ask_until, assert_clean, code, first_accepted, leader, metric, metrics,
+    peers, roomy_worker,
 };
 use journal::batches;
-use lanes::{Load, Tally};
+use lanes::{check_kept, lanes};
 use serde_json::{Value, json};
 
 const SECOND: &str = "coordinator-2";
@@ -112,21 +113,20 @@ async fn forged_forwards_are_dropped_or_as_good_as_the_command_itself() {
 async fn a_rolling_restart_of_the_coordinators_under_load_refuses_and_loses_no_command() {
     let mut fleet = two_coordinators();
     let client = fleet.connect().await;
-    let load = Load::start(&fleet, 8).await;
+    let load = lanes(&fleet, 8).await;
     let mut epochs = 0;
     for name in [FIRST, SECOND, FIRST, SECOND] {
-        let before = load.answered();
-        load.until(before + 50).await;
+        load.until_more(50).await;
         fleet.stop_coordinator_as(name);
         let led_by = leader(&client).await;
         assert_eq!(led_by, other(name));
-        load.until(load.answered() + 50).await;
+        load.until_more(50).await;
         fleet.start_coordinator_as(name);
         epochs += 1;
     }
-    let tally = load.end().await;
-    println!("{epochs} restarts: {tally}");
-    assert_eq!(tally.refused + tally.unknown + tally.unanswered, 0, "{tally}\n{:#?}", tally.samples);
+    let (answers, _) = load.end().await;
+    println!("{epochs} restarts: {answers}");
+    answers.assert_all_accepted();
     assert_clean(&client).await;
     let log = fleet.log_of_coordinator(FIRST) + &fleet.log_of_coordinator(SECOND);
     assert!(log.contains("the lead is given up"), "no lead was given up");
@@ -138,11 +138,11 @@ async fn a_killed_leader_is_followed_by_the_other_and_nothing_accepted_is_lost()
     let rounds: usize = rounds.unwrap_or(ROUNDS);
     let mut fleet = two_coordinators();
     let client = fleet.connect().await;
-    let load = Load::start(&fleet, 8).await;
+    let load = lanes(&fleet, 8).await;
     let mut silences = Vec::new();
     let mut frozen = Vec::new();
     for _ in 0..rounds {
-        load.until(load.answered() + 30).await;
+        load.until_more(30).await;
         let name = leader(&client).await;
         let discarded = quanta_discarded(&mut fleet);
         fleet.kill_coordinator_as(&name);
@@ -152,36 +152,31 @@ async fn a_killed_leader_is_followed_by_the_other_and_nothing_accepted_is_lost()
         frozen.push(quanta_discarded(&mut fleet) - discarded);
         fleet.start_coordinator_as(&name);
     }
-    let tally = load.end().await;
+    let (answers, made) = load.end().await;
     silences.sort();
     println!(
-        "{rounds} kills: next accepted command after {:.2} s in the median, {:.2} s at worst; quanta discarded {frozen:?}\n{tally}",
+        "{rounds} kills: next accepted command after {:.2} s in the median, {:.2} s at worst; quanta discarded {frozen:?}\n{answers}",
         silences[rounds / 2].as_secs_f64(),
         silences[rounds - 1].as_secs_f64()
     );
-    assert_eq!(tally.refused, 0, "{tally}\n{:#?}", tally.samples);
-    tally.check_kept(&client).await;
+    assert!(answers.refused.is_empty(), "{answers}\n{:#?}", answers.samples);
+    check_kept(&client, &made).await;
     assert_clean(&client).await;
 }
 
 /// Quanta that the worker has discarded.
 fn quanta_discarded(fleet: &mut TestFleet) -> f64 {
     let address = fleet.worker_http("w1");
-    let page = bioxen_tests::http_get(&address, "/metrics");
-    let of = |name: &str| {
-        let line = page.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
-    };
-    of("bioxen_worker_quanta_discarded_total")
+    metric(&metrics(&address), "bioxen_worker_quanta_discarded_total")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_leader_that_wakes_changes_nothing_and_follows() {
     let fleet = two_coordinators();
     let client = fleet.connect().await;
-    let load = Load::start(&fleet, 8).await;
+    let load = lanes(&fleet, 8).await;
     for _ in 0..2 {
-        load.until(load.answered() + 30).await;
+        load.until_more(30).await;
         let name = leader(&client).await;
         fleet.pause_coordinator(&name);
         // It holds commands in its buffers; whoever sent them asks again.
@@ -195,13 +190,13 @@ async fn a_paused_leader_that_wakes_changes_nothing_and_follows() {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), stepped_down).await.unwrap();
-        load.until(load.answered() + 30).await;
+        load.until_more(30).await;
         assert_eq!(leader(&client).await, other(&name), "it took the lead back");
         assert_eq!(leaders(&client).await.len(), epochs, "somebody else led meanwhile");
     }
-    let tally: Tally = load.end().await;
-    println!("{tally}");
-    assert_eq!(tally.refused, 0, "{tally}\n{:#?}", tally.samples);
-    tally.check_kept(&client).await;
+    let (answers, made) = load.end().await;
+    println!("{answers}");
+    assert!(answers.refused.is_empty(), "{answers}\n{:#?}", answers.samples);
+    check_kept(&client, &made).await;
     assert_clean(&client).await;
 }

@@ -1,138 +1,52 @@
-//! Clients that go on sending whatever befalls the fleet, each command under its request id until it is answered for
-//! certain. What they were answered is all that is believed afterwards.
+//! Clients that each send so many commands a second to VMs of theirs, at random.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, Request};
-use bioxen_tests::{TestFleet, ask, code};
+use bioxen_tests::load::{Caller, Load};
+use bioxen_tests::{Random, TestFleet, ask};
 use serde_json::{Value, json};
 
-use bioxen_tests::Random;
-
 /// Users, VMs of each, and what one user sends in a second: 200 VMs and 200 commands a second in all.
-pub(crate) const USERS: usize = 20;
-pub(crate) const VMS: usize = 10;
+const USERS: usize = 20;
+const VMS: u64 = 10;
 const COMMANDS_PER_SECOND: u64 = 10;
-/// A fleet without a leader holds commands for 5 s; who hears nothing by then asks again.
-const PATIENCE: Duration = Duration::from_secs(6);
 
-/// What the clients were answered.
-#[derive(Debug, Default)]
-pub(crate) struct Answers {
-    /// Request ids of accepted commands, with the user.
-    pub(crate) accepted: Vec<(String, String)>,
-    pub(crate) refused: u64,
-    pub(crate) unknown: u64,
-    pub(crate) unanswered: u64,
-    /// How often what was refused: by code.
-    pub(crate) codes: std::collections::BTreeMap<String, u64>,
+/// Creates and starts every VM, then begins.
+pub(crate) async fn start(fleet: &TestFleet, random: &mut Random) -> Load<()> {
+    let mut load = Load::default();
+    for number in 0..USERS {
+        let user = format!("user{number}");
+        let client = fleet.connect().await;
+        for vm in 0..VMS {
+            let body = json!({ "biological_type": "syn3a", "seed": vm, "auto_start": true, "allocation": { "ribosomes": 5 } });
+            let created = ask(&client, &format!("bioxen.v1.cmd.{user}.create.vm{vm}"), &body).await;
+            assert_eq!(created["status"], "created", "{created}");
+        }
+        let random = random.fork();
+        load.add(fleet, user, |caller| run(caller, random)).await;
+    }
+    load
 }
 
-/// Clients at work.
-pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
-    accepted: Arc<AtomicU64>,
-    clients: Vec<tokio::task::JoinHandle<Answers>>,
+async fn run(mut caller: Caller, mut random: Random) -> (Caller, ()) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / COMMANDS_PER_SECOND));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while caller.goes_on() {
+        ticks.tick().await;
+        let vm = format!("vm{}", random.below(VMS));
+        let (verb, body) = draw(&mut random);
+        caller.send(verb, &vm, body).await;
+    }
+    (caller, ())
 }
 
-impl Load {
-    /// Creates and starts every VM, then begins.
-    pub(crate) async fn start(fleet: &TestFleet, random: &mut Random) -> Self {
-        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let mut clients = Vec::new();
-        for number in 0..USERS {
-            let client = fleet.connect().await;
-            let user = User { name: format!("user{number}"), client, sent: 0, answers: Answers::default() };
-            for vm in 0..VMS {
-                let body = json!({ "biological_type": "syn3a", "seed": vm, "auto_start": true, "allocation": { "ribosomes": 5 } });
-                let subject = format!("bioxen.v1.cmd.{}.create.vm{vm}", user.name);
-                let created = ask(&user.client, &subject, &body).await;
-                assert_eq!(created["status"], "created", "{created}");
-            }
-            let (stop, accepted, random) = (Arc::clone(&stop), Arc::clone(&accepted), random.fork());
-            clients.push(tokio::spawn(user.run(stop, accepted, random)));
-        }
-        Self { stop, accepted, clients }
-    }
-
-    pub(crate) fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
-    }
-
-    pub(crate) async fn end(self) -> Answers {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Answers::default();
-        for client in self.clients {
-            let answers = client.await.unwrap();
-            all.accepted.extend(answers.accepted);
-            all.refused += answers.refused;
-            all.unknown += answers.unknown;
-            all.unanswered += answers.unanswered;
-            for (code, count) in answers.codes {
-                *all.codes.entry(code).or_default() += count;
-            }
-        }
-        all
-    }
-}
-
-struct User {
-    name: String,
-    client: Client,
-    sent: u64,
-    answers: Answers,
-}
-
-impl User {
-    async fn run(mut self, stop: Arc<AtomicBool>, accepted: Arc<AtomicU64>, mut random: Random) -> Answers {
-        let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / COMMANDS_PER_SECOND));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !stop.load(Ordering::Relaxed) {
-            ticks.tick().await;
-            let vm = random.below(VMS as u64);
-            let (verb, body) = match random.below(20) {
-                0 => ("pause", json!({ "wait_ms": 0 })),
-                1..4 => ("resume", json!({ "wait_ms": 0 })),
-                4 => ("stop", json!({ "wait_ms": 0 })),
-                5..8 => ("start", json!({ "wait_ms": 0 })),
-                _ => ("allocate", json!({ "ribosomes": 1 + random.below(10) })),
-            };
-            if self.send(verb, vm, body).await {
-                accepted.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        self.answers
-    }
-
-    /// Sends one command until it is answered for certain; whether it was accepted.
-    async fn send(&mut self, verb: &str, vm: u64, mut body: Value) -> bool {
-        self.sent += 1;
-        let request_id = format!("{}-{}", self.name, self.sent);
-        body["request_id"] = request_id.clone().into();
-        let subject = format!("bioxen.v1.cmd.{}.{verb}.vm{vm}", self.name);
-        loop {
-            let request = Request::new().payload(body.to_string().into()).timeout(Some(PATIENCE));
-            let Ok(answer) = self.client.send_request(subject.clone(), request).await else {
-                self.answers.unanswered += 1;
-                // Without anybody there the answer comes at once.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
-            match code(&answer) {
-                "" => {
-                    self.answers.accepted.push((self.name.clone(), request_id));
-                    return true;
-                }
-                "BX014" => self.answers.unknown += 1,
-                other => {
-                    self.answers.refused += 1;
-                    *self.answers.codes.entry(other.to_owned()).or_default() += 1;
-                    return false;
-                }
-            }
-        }
+fn draw(random: &mut Random) -> (&'static str, Value) {
+    let at_once = json!({ "wait_ms": 0 });
+    match random.below(20) {
+        0 => ("pause", at_once),
+        1..4 => ("resume", at_once),
+        4 => ("stop", at_once),
+        5..8 => ("start", at_once),
+        _ => ("allocate", json!({ "ribosomes": 1 + random.below(10) })),
     }
 }

@@ -1,9 +1,11 @@
 //! Cordon and drain: placement passes such workers over, and their VMs leave while users see them run.
 
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{done, events_with, is_at, names, reach, tell};
 use bioxen_tests::{ask_until, code};
 use serde_json::{Value, json};
 
-use crate::support::{done, events_with, fleet, is_at, is_clean, names, operate, reach, start_worker, tell};
+use crate::support::{fleet, operate, start_worker};
 
 const VMS: usize = 12;
 
@@ -45,5 +47,5 @@ async fn a_drained_worker_is_emptied_and_stays_so_until_it_is_uncordoned() {
     operate(&client, "uncordon.w1", Value::Null).await;
     reach(&client, "start", "new", "running").await;
     is_at(&client, "new", "w1").await;
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }

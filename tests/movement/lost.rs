@@ -1,11 +1,11 @@
 //! Workers that are killed: others take over what they had, and it ends as if nothing had been.
 
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{completes, digest, done, events_with, is_at, names, reach, rows, status_until};
+use bioxen_tests::{metric, metrics};
 use serde_json::{Value, json};
 
-use crate::support::{
-    completes, digest, done, events_with, fleet, is_at, is_clean, names, reach, rows, start_worker,
-    status_until,
-};
+use crate::support::{fleet, start_worker};
 
 fn body(more: Value) -> Value {
     let mut body = json!({ "biological_type": "syn3a", "seed": 5, "auto_start": true, "pace": 600,
@@ -46,6 +46,8 @@ async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
     for vm in ["runs", "records", "paused", "stands"] {
         is_at(&client, vm, "w2").await;
     }
+    let page = metrics(&fleet.coordinator_http());
+    assert_eq!(metric(&page, "bioxen_replacements_total"), 4.0, "{page}");
     println!("all of them were elsewhere {:.2} s after the kill", killed.elapsed().as_secs_f64());
     reach(&client, "resume", "paused", "running").await;
     for vm in ["runs", "records", "paused"] {
@@ -60,7 +62,7 @@ async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
     let reason = events[at + 1]["reason"].as_str().expect("a reason");
     assert!(reason.starts_with("from worker w1, which is lost, to worker w2: "), "{reason}");
     assert!(reason.contains("computed again"), "{reason}");
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,5 +77,5 @@ async fn a_worker_that_starts_again_under_its_name_takes_its_vms_up() {
     done(&client, "create", "straight", body(json!({ "pace": "max" }))).await;
     completes(&client, "straight").await;
     assert_eq!(digest(&client, "c1").await, digest(&client, "straight").await);
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }

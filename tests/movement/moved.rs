@@ -1,12 +1,12 @@
 //! Live moves: nothing is computed again, nothing comes out different, and what is asked meanwhile takes effect in order.
 
 use async_nats::Client;
-use bioxen_tests::code;
+use bioxen_tests::fold::assert_both_content;
+use bioxen_tests::vms::{completes, digest, done, events_with, is_at, names, reach, rows, status_until};
+use bioxen_tests::{code, metric, metrics};
 use serde_json::{Value, json};
 
-use crate::support::{
-    completes, digest, done, events_with, fleet, is_at, is_clean, names, operate, reach, rows, status_until,
-};
+use crate::support::{fleet, operate};
 
 const MOVES: usize = 20;
 
@@ -30,7 +30,7 @@ async fn begins_at(client: &Client, vm: &str, worker: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved() {
-    let fleet = fleet(&["w1", "w2"]);
+    let mut fleet = fleet(&["w1", "w2"]);
     let client = fleet.connect().await;
     let body = |pace: Value| {
         json!({ "biological_type": "syn3a", "seed": 7, "auto_start": true, "horizon_minutes": 600, "pace": pace,
@@ -65,13 +65,16 @@ async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved
         !told.iter().any(|name| matches!(*name, "unknown" | "failed" | "stopped" | "stopping")),
         "{told:?}"
     );
+    let page = metrics(&fleet.coordinator_http());
+    let counted = metric(&page, "bioxen_moves_total{reason=\"operator\"}");
+    assert_eq!(counted, told.iter().filter(|name| **name == "moved").count() as f64, "{page}");
     let moved = events.iter().find(|event| event["event"] == "moved").expect("it moved");
     let reason = moved["reason"].as_str().expect("a reason");
     assert!(
         reason.contains("as operator root asked") && reason.ends_with("nothing is computed again"),
         "{reason}"
     );
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 /// Time stands but for what process code lets pass, so both take every command at the same minute.
@@ -105,7 +108,7 @@ async fn commands_that_come_while_a_vm_moves_take_effect_as_in_one_that_does_not
         reach(&client, "stop", vm, "stopped").await;
     }
     assert_eq!(digest(&client, "moves").await, digest(&client, "stays").await);
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,5 +132,5 @@ async fn moves_that_cannot_be_are_refused_in_words() {
             "{verb}: {answer}"
         );
     }
-    is_clean(&fleet, &client).await;
+    assert_both_content(&fleet, &client).await;
 }

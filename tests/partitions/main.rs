@@ -8,14 +8,13 @@
 
 mod proxy;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_protocol::limits::{GRACE, LEASE};
-use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, program};
+use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, metrics, program};
 use proxy::{Proxy, Way};
 use serde_json::{Value, json};
 
@@ -61,10 +60,7 @@ impl Behind {
 
     /// Quanta that were committed so far.
     fn quanta(&self) -> u64 {
-        let mut stream = TcpStream::connect(&self.address).expect("the worker's metrics");
-        write!(stream, "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
+        let text = metrics(&self.address);
         let line = text.lines().find_map(|line| line.strip_prefix("bioxen_worker_quanta_total"));
         let number = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
         number.unwrap_or_else(|| panic!("no count of quanta: {text}"))

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::process::{Child, Stdio};
 
 use async_nats::Client;
+use bioxen_tests::fold::assert_all_agree;
 use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, program};
 use serde_json::{Value, json};
 
-use crate::fold::assert_all_agree;
 use crate::{assert_nothing_held, command, destroy, reaches, status, workers};
 
 /// A worker that is not expected to be registered at once; it ends with the value.

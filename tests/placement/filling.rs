@@ -1,10 +1,10 @@
 //! Workers are filled to what is usable of them, never beyond; what finds no room is told why, or waits its turn.
 
 use async_nats::Client;
+use bioxen_tests::fold::assert_all_agree;
 use bioxen_tests::{Options, TestFleet, ask, code};
 use serde_json::{Value, json};
 
-use crate::fold::assert_all_agree;
 use crate::{USABLE, assert_nothing_held, command, destroy, filled, reaches, small_worker, status, workers};
 
 const ROOMY: &str = "global_atp_limit = 100000.0\nmax_vms_per_user = 100\n";

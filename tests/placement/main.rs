@@ -4,9 +4,6 @@
 #![expect(clippy::expect_used, reason = "a test that is not answered as expected fails there and then")]
 #![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
 
-#[path = "../quotas/fold.rs"]
-mod fold;
-
 mod boots;
 mod filling;
 

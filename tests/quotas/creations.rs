@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_nats::Client;
+use bioxen_tests::fold::assert_all_agree;
 use bioxen_tests::{Options, TestFleet, ask, code};
 use serde_json::{Value, json};
 
-use crate::fold::assert_all_agree;
 use crate::race::{
     Asked, assert_all_given_back, assert_figures, command, connections, destroy_all, race, shuffled,
 };

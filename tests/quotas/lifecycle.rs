@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_nats::Client;
+use bioxen_tests::fold::assert_all_agree;
 use bioxen_tests::{Options, TestFleet, ask, ask_until, code, roomy_worker};
 use serde_json::{Value, json};
 
-use crate::fold::assert_all_agree;
 use crate::race::{
     Asked, Numbers, assert_all_given_back, command, connections, destroy_all, race, settle, shuffled, vms_of,
 };

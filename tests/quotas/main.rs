@@ -6,6 +6,5 @@
 
 mod allocations;
 mod creations;
-mod fold;
 mod lifecycle;
 mod race;

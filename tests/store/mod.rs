@@ -1,11 +1,14 @@
 //! What tests do to a fleet's stores behind its back.
 
+mod journal;
+
 use std::path::Path;
 
 use async_nats::Client;
-use bioxen_coordinator::journal::{Journal, JournalBatch, Patience, Position};
 use bioxen_tests::{ask, ask_until, code};
 use serde_json::{Value, json};
+
+pub(crate) use journal::{batches, delete_from_journal};
 
 pub(crate) const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -26,19 +29,6 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 pub(crate) fn put_back(copy: &Path, folder: &Path) {
     std::fs::remove_dir_all(folder).unwrap();
     copy_folder(copy, folder);
-}
-
-/// Deletes a message of the journal, as anybody with rights on JetStream's API can.
-pub(crate) async fn delete_from_journal(client: &Client, sequence: u64) {
-    let subject = "$JS.API.STREAM.MSG.DELETE.BIOXEN_JOURNAL";
-    let answer = ask(client, subject, &json!({ "seq": sequence })).await;
-    assert_eq!(answer["success"], true, "{answer}");
-}
-
-/// Every batch of the journal, its chain proved.
-pub(crate) async fn batches(client: &Client) -> Vec<JournalBatch> {
-    let journal = Journal::new(client.clone(), Patience::default());
-    journal.read_from(Position::START).await.unwrap().0
 }
 
 /// VMs of three users in every state that lasts, with limits and remembered requests.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::{TestFleet, ask, ask_until, code, program, verify};
+use crate::{TestFleet, ask, ask_until, assert_clean, code, program};
 use async_nats::Client;
 use serde_json::{Value, json};
 
@@ -271,6 +271,5 @@ pub async fn crowd(client: &Client, draw: &Draw) {
 /// The fleet's verdict on itself after everything.
 pub async fn is_clean(fleet: &TestFleet) {
     let client = fleet.connect().await;
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified}");
+    assert_clean(&client).await;
 }

@@ -9,9 +9,14 @@ mod accepted;
 pub mod cells;
 mod cluster;
 mod coordinators;
+pub mod fold;
+mod http;
+pub mod load;
 mod process;
 mod random;
 mod small_disk;
+pub mod trail;
+pub mod vms;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +25,7 @@ pub use accepted::first_accepted;
 use async_nats::Client;
 pub use cluster::Cluster;
 pub use coordinators::{FIRST, leader, peers};
+pub use http::{http_get, metric, metrics};
 use process::Process;
 pub use process::{nats_server, program, python, signal};
 pub use random::Random;
@@ -343,16 +349,6 @@ pub async fn ask_until(
         assert!(started.elapsed() < START_PATIENCE, "{subject} never answered as expected; last: {answer}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// What an HTTP server on this machine shows, its headers included.
-pub fn http_get(address: &str, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).expect("somebody listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: bioxen\r\nConnection: close\r\n\r\n");
-    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("it reads");
-    let mut page = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut page).expect("it answers");
-    page
 }
 
 /// The code of an error answer, or "" where it is none.

@@ -1,9 +1,9 @@
 //! Alerts: one for each crossing, through the coordinator's restart too.
 
-use bioxen_tests::{Options, TestFleet, ask, verify};
+use bioxen_tests::{Options, TestFleet, ask, assert_clean, fold, metric, metrics};
 use serde_json::{Value, json};
 
-use crate::{completes, create, events, fold, metric, metrics, subject};
+use crate::{completes, create, events, subject};
 
 /// Starved from minute 60 on, fed from 200 to 400, starved again.
 fn starving() -> Value {
@@ -87,6 +87,5 @@ async fn units_near_a_limit_are_told_to_whom_the_limit_concerns() {
     for kind in ["user_ribosomes", "worker_ribosomes", "fleet_ribosomes"] {
         assert_eq!(metric(&page, &format!("bioxen_alerts_total{{kind=\"{kind}\"}}")), 1.0, "{kind}");
     }
-    let verified = verify(&client).await;
-    assert_eq!(verified["clean"], true, "{verified}");
+    assert_clean(&client).await;
 }

@@ -1,10 +1,10 @@
 //! Scheduled calls: at their minute to the bit, once each, whatever happens to the coordinator.
 
 use bioxen_tests::cells::{CHASSIS, Spec, USER, Vm};
-use bioxen_tests::{Options, TestFleet, ask, ask_until, code};
+use bioxen_tests::{Options, TestFleet, ask, ask_until, code, fold, metric, metrics};
 use serde_json::{Value, json};
 
-use crate::{completes, create, events, fold, metric, metrics, subject};
+use crate::{completes, create, events, subject};
 
 /// What three calls do to a cell, in the words of `bioxen simulate`.
 fn spec() -> Spec {

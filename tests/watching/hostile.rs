@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::Client;
 use bioxen_tests::cells::{CHASSIS, Draw, Spec, USER, Vm};
-use bioxen_tests::{Options, TestFleet, ask, code};
+use bioxen_tests::{Options, TestFleet, ask, code, metric, metrics};
 use serde_json::json;
 
-use crate::{completes, create, metric, metrics, subject};
+use crate::{completes, create, subject};
 
 const NEIGHBOURS: usize = 24;
 const MINUTES: f64 = 60.0;

@@ -6,13 +6,8 @@
 
 mod alerts;
 mod calls;
-#[path = "../quotas/fold.rs"]
-mod fold;
 mod hostile;
 mod recording;
-
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 use async_nats::Client;
 use bioxen_tests::{ask, ask_until};
@@ -43,20 +38,4 @@ async fn events(client: &Client, user: &str, kind: &str, count: usize) -> Vec<Va
 async fn create(client: &Client, user: &str, vm: &str, body: &Value) {
     let created = ask(client, &subject(user, "create", vm), body).await;
     assert_eq!(created["status"], "created", "{vm}: {created}");
-}
-
-/// The value of one line of Prometheus text, by the line's whole beginning; 0 where it is not there.
-fn metric(page: &str, line: &str) -> f64 {
-    let found = page.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(' '));
-    found.map_or(0.0, |value| value.parse().expect("a number"))
-}
-
-/// The page that a process serves at `/metrics`.
-fn metrics(address: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("metrics are served");
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
-        .expect("a request");
-    let mut page = String::new();
-    stream.read_to_string(&mut page).expect("an answer");
-    page
 }

@@ -1,10 +1,10 @@
 //! A VM that records goes on recording while process code lets time pass, without a hole, also where its worker is lost.
 
 use async_nats::Client;
-use bioxen_tests::{Options, TestFleet, ask, ask_until, roomy_worker};
+use bioxen_tests::{Options, TestFleet, ask, ask_until, metric, roomy_worker};
 use serde_json::{Value, json};
 
-use crate::{completes, create, events, metric, subject};
+use crate::{completes, create, events, subject};
 
 fn body(more: &Value) -> Value {
     let mut body = json!({

@@ -7,7 +7,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
@@ -44,21 +43,7 @@ fn desired(state: DesiredState) -> Desired {
         record: None,
         packages: Vec::new(),
     };
-    Desired {
-        key: key(),
-        generation: FIRST,
-        state,
-        order: Some(Arc::new(order)),
-        changes: Vec::new(),
-        checkpoint: None,
-        checkpoint_applied: 0,
-        horizon_tick: None,
-        reached_tick: 0,
-        process_confirmed: 0,
-        calls_done: 0,
-        atp: AtpWatch::default(),
-        monitor_seconds: 0,
-    }
+    Desired { state, order: Some(Arc::new(order)), ..Desired::absent(key(), FIRST) }
 }
 
 fn change(tick: Option<u64>) -> NumberedChange {

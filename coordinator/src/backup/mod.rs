@@ -3,7 +3,7 @@
 //! ```text
 //!   checkpoints, then  snapshot + journal to its end at index N, then  audit up to N, packages, results
 //!        `------------------------------ one tar, each part with its digest -----------------------'
-//!   restore: all digests, the fold, its rows, the audit chain are checked --> an empty bus --> incarnation + 1
+//!   restore: all digests, the fold, its rows, the audit chain are checked --> an empty bus --> a higher incarnation
 //! ```
 //!
 //! Checkpoints are read before the journal's end is, and what the journal refers to after it: so none is newer than the
@@ -82,6 +82,8 @@ pub enum BackupError {
     Stream(#[from] crate::journal::streams::StreamError),
     #[error("{0}")]
     Server(#[from] crate::journal::server::ServerError),
+    #[error("no randomness for the new incarnation, so nothing was restored: {0}; try again")]
+    Random(#[from] getrandom::Error),
     #[error("the manifest: {0}")]
     Json(#[from] serde_json::Error),
 }

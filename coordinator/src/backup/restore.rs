@@ -25,6 +25,10 @@ use crate::snapshot::{SNAPSHOTS_BUCKET, Shadow, SnapshotStore};
 /// How long one request may take.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// A new incarnation is the second of its beginning and so many bits drawn by chance: below 2^53 until the year 2106, so
+/// that every client reads it exactly.
+const INCARNATION_CHANCE_BITS: u32 = 20;
+
 /// What a restore is told.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -56,6 +60,9 @@ pub async fn restore(client: &Client, archive: &Archive, options: &Options) -> R
     server::check(client, WAIT).await?;
     refuse_unless_empty(client).await?;
     let shadow = check(archive)?;
+    let mut chance = [0; 4];
+    getrandom::fill(&mut chance)?;
+    let incarnation = incarnation_behind(shadow.fleet.incarnation, wall_ms(), u32::from_be_bytes(chance));
     make_streams(client, &options.streams).await?;
     let mut objects = 0;
     for part in archive.parts(PartKind::Object) {
@@ -67,7 +74,7 @@ pub async fn restore(client: &Client, archive: &Archive, options: &Options) -> R
     let audit_records = write_audit(client, archive, shadow.chain.number).await?;
     let journal = Journal::new(client.clone(), Patience::default());
     let (count, last_sequence) = write_journal(&journal, archive).await?;
-    let begun = new_incarnation(&shadow, &options.operator)?;
+    let begun = new_incarnation(&shadow, &options.operator, incarnation)?;
     journal.reappend(&begun, last_sequence).await?;
     // Last: without it a journal that does not begin with the first entry is of no use to a coordinator.
     let store = SnapshotStore::open(&journal).await?;
@@ -78,7 +85,7 @@ pub async fn restore(client: &Client, archive: &Archive, options: &Options) -> R
     }
     Ok(Restored {
         fleet: archive.manifest().fleet.clone(),
-        incarnation: shadow.fleet.incarnation + 1,
+        incarnation,
         index: shadow.position.index,
         batches: count + begun.len() as u64,
         audit_records,
@@ -149,8 +156,21 @@ fn stored(payload: Bytes) -> Result<StoredBatch, BackupError> {
     })
 }
 
+/// An incarnation above the one before, and above what any earlier restore of the same backup began, so that workers of
+/// none of them count here; two of one second differ by chance.
+fn incarnation_behind(before: u64, now_ms: u64, chance: u32) -> u64 {
+    let chance = u64::from(chance) % (1 << INCARNATION_CHANCE_BITS);
+    let of_now = ((now_ms / 1000) << INCARNATION_CHANCE_BITS) + chance;
+    // Where the clock was ahead once, chance alone tells them apart.
+    of_now.max(before + 1 + chance)
+}
+
 /// Batches of the incarnation that begins: what was to stop has stopped, and whatever was placed has ended.
-fn new_incarnation(shadow: &Shadow, operator: &OperatorId) -> Result<Vec<StoredBatch>, BackupError> {
+fn new_incarnation(
+    shadow: &Shadow,
+    operator: &OperatorId,
+    incarnation: u64,
+) -> Result<Vec<StoredBatch>, BackupError> {
     let taken_ms = shadow.fleet.time_ms;
     let begun = Entry::BackupRestored { operator: operator.clone(), taken_ms };
     let entries: Vec<Entry> = shadow.fleet.ends_of_all().into_iter().chain([begun]).collect();
@@ -160,7 +180,7 @@ fn new_incarnation(shadow: &Shadow, operator: &OperatorId) -> Result<Vec<StoredB
         let batch = Batch {
             format: FORMAT,
             fleet: shadow.fleet_id.clone().unwrap_or_default(),
-            incarnation: shadow.fleet.incarnation + 1,
+            incarnation,
             epoch: shadow.fleet.epoch,
             first_index: position.index + 1,
             time_ms: wall_ms().max(taken_ms),
@@ -175,4 +195,27 @@ fn new_incarnation(shadow: &Shadow, operator: &OperatorId) -> Result<Vec<StoredB
         batches.push(stored(payload)?);
     }
     Ok(batches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 1_795_333_229_123;
+
+    #[test]
+    fn a_later_restore_has_the_higher_incarnation_and_clients_read_it_exactly() {
+        let first = incarnation_behind(1, NOW_MS, u32::MAX);
+        let later = incarnation_behind(1, NOW_MS + 1000, 0);
+        assert!(later > first && first > 1, "{first}, {later}");
+        let in_2106 = incarnation_behind(first, u64::from(u32::MAX) * 1000, u32::MAX);
+        assert!(in_2106 < 1 << 53, "{in_2106}");
+        let next = incarnation_behind(later, NOW_MS - 60_000, 7);
+        assert_eq!(next, later + 8, "the clock was set back");
+    }
+
+    #[test]
+    fn two_restores_of_one_second_differ_by_what_was_drawn() {
+        assert_ne!(incarnation_behind(1, NOW_MS, 5), incarnation_behind(1, NOW_MS, 6));
+    }
 }

@@ -10,6 +10,7 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::ProcessEnd;
 use bytes::Bytes;
 
+use super::counted::PlacedAgain;
 use super::waiting::Waiter;
 use crate::answer::outbox::Outgoing;
 use crate::fleet::entry::Entry;
@@ -27,6 +28,7 @@ const FULL_EFFECTS: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Filling {
     pub(super) entries: Vec<Entry>,
+    pub(super) placed_again: Vec<PlacedAgain>,
     pub(super) bytes: usize,
     /// Set with the first entry.
     pub(super) time_ms: u64,
@@ -64,6 +66,7 @@ pub(super) struct Sealed {
     pub(super) payload: Bytes,
     pub(super) hash: Hash,
     pub(super) rows: Vec<RowChange>,
+    pub(super) placed_again: Vec<PlacedAgain>,
     pub(super) released: Released,
 }
 

@@ -1,15 +1,50 @@
-//! What acknowledged entries count for in Prometheus: processes and alerts. Each entry is counted by the leader that
+//! What acknowledged entries count for in Prometheus: processes, alerts, and VMs that are placed again. Each entry is counted by the leader that
 //! wrote it, once.
 
+use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::ProcessStatus;
 
 use super::seal::ended_processes;
+use crate::fleet::Fleet;
 use crate::fleet::alerts::{Measure, Whose};
 use crate::fleet::entry::Entry;
+use crate::fleet::movement::MovedBy;
 use crate::metrics as name;
 
+/// A placing that is not the first since its VM was started. The entry alone does not say so.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PlacedAgain {
+    /// It left its worker for this reason.
+    Moved(&'static str),
+    /// Its worker was lost.
+    Replaced,
+}
+
+impl PlacedAgain {
+    /// What an entry is, before it is evolved.
+    pub(super) fn of(fleet: &Fleet, entry: &Entry) -> Option<Self> {
+        let Entry::Placed { key, .. } = entry else { return None };
+        let vm = fleet.vm(key)?;
+        if vm.state == VmState::Unknown {
+            return Some(Self::Replaced);
+        }
+        let reason = match vm.moving.as_ref()?.by {
+            MovedBy::Operator(_) => "operator",
+            MovedBy::Drain => "drain",
+            MovedBy::Balance => "balance",
+        };
+        Some(Self::Moved(reason))
+    }
+}
+
 /// Counts a batch that the journal has.
-pub(super) fn count(entries: &[Entry]) {
+pub(super) fn count(entries: &[Entry], placed_again: &[PlacedAgain]) {
+    for placed in placed_again {
+        match placed {
+            PlacedAgain::Moved(reason) => metrics::counter!(name::MOVES, "reason" => *reason).increment(1),
+            PlacedAgain::Replaced => metrics::counter!(name::REPLACEMENTS).increment(1),
+        }
+    }
     for entry in entries {
         match entry {
             Entry::ProcessStarted { .. } => started("execute"),

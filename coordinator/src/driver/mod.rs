@@ -49,6 +49,7 @@ use crate::ledger::{self, LedgerError};
 use crate::projector::Progress;
 use crate::snapshot::keeper::Keeper;
 use batch::{Filling, Sealed};
+use counted::PlacedAgain;
 use refusals::Refusals;
 use stats::Stats;
 use waiting::{Waiter, Waiting};
@@ -240,6 +241,7 @@ impl Driver {
             state.filling.time_ms = self.now_ms();
         }
         state.filling.bytes += Batch::entry_bytes(&entry)?;
+        state.filling.placed_again.extend(PlacedAgain::of(&self.fleet, &entry));
         self.fleet.evolve(state.filling.time_ms, &entry);
         state.filling.entries.push(entry);
         Ok(())

@@ -103,7 +103,7 @@ impl Driver {
         let states = self.states(&touched, &filling.waiters);
         let ended = ended_processes(&batch.entries);
         let released = Released { effects, waiters: filling.waiters, states, ended };
-        Ok(Sealed { batch, payload, hash, rows, released })
+        Ok(Sealed { batch, payload, hash, rows, placed_again: filling.placed_again, released })
     }
 
     /// The effects of a batch without entries. It is called only while no append is in flight.
@@ -142,9 +142,9 @@ impl Driver {
         let Some(sealed) = state.in_flight.take() else { return Ok(()) };
         metrics::histogram!(crate::metrics::APPEND_SECONDS).record(state.sent.elapsed().as_secs_f64());
         state.last_append = Instant::now();
-        let Sealed { batch, payload, hash, rows, released } = sealed;
+        let Sealed { batch, payload, hash, rows, placed_again, released } = sealed;
         self.position = Position { sequence, index: batch.last_index(), hash };
-        super::counted::count(&batch.entries);
+        super::counted::count(&batch.entries, &placed_again);
         self.release(state, released);
         self.decided.send_replace(batch.submit_sequence);
         let batch = Arc::new(JournalBatch { sequence, hash, payload, batch });

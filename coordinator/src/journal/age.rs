@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::api::{self, ApiError};
 use super::{Journal, streams};
@@ -33,28 +35,11 @@ impl Journal {
     }
 }
 
-/// Nanoseconds since 1970 of a time as nats-server writes it, `2026-03-01T12:00:00.123456789Z`; `None` for any other form,
-/// and for the year 1, which stands for never.
+/// Nanoseconds since 1970 of a time as nats-server writes it, `2026-03-01T12:00:00.123456789Z`; `None` for any other form or
+/// zone, and for the year 1, which stands for never.
 fn nanos(time: &str) -> Option<i64> {
-    let (date, clock) = time.strip_suffix('Z')?.split_once('T')?;
-    let mut date = date.split('-').map(str::parse::<i64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let mut clock = clock.split(':').map(str::parse::<i64>);
-    let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
-    if !(1970..2200).contains(&year) || !(1..=12).contains(&month) || fraction.len() > 9 {
-        return None;
-    }
-    let fraction: i64 = format!("{fraction:0<9}").parse().ok()?;
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    seconds.checked_mul(1_000_000_000)?.checked_add(fraction)
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar, its years begun in March so that the leap day comes last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468
+    let time = time.strip_suffix('Z').and_then(|_| OffsetDateTime::parse(time, &Rfc3339).ok())?;
+    i64::try_from(time.unix_timestamp_nanos()).ok().filter(|nanos| *nanos >= 0)
 }
 
 #[cfg(test)]

@@ -232,20 +232,23 @@ impl Projector<'_> {
     async fn project(mut self, batches: &mut mpsc::Receiver<Arc<JournalBatch>>) -> Result<(), Stop> {
         // What the channel showed to be there, ahead of what was folded.
         let mut known_index = 0;
-        let mut closed = false;
+        // The epoch that was led, once the channel is closed.
+        let mut closed: Option<u64> = None;
         let mut missing = true;
         loop {
             if missing && self.output.has_room() {
                 let more = self.fold_page().await?;
-                missing = more || known_index > self.position.index;
+                // Whoever leads since projects the rest: under load nobody would come to its end.
+                let is_succeeded = closed.is_some_and(|epoch| self.fleet.epoch > epoch);
+                missing = !is_succeeded && (more || known_index > self.position.index);
                 if missing && !more {
                     // A replica that lags behind what the leader acknowledged.
                     tokio::time::sleep(PAUSE).await;
                 }
-            } else if closed && self.output.is_flushed() {
+            } else if closed.is_some() && self.output.is_flushed() {
                 return Ok(());
             }
-            if !missing && !closed {
+            if !missing && closed.is_none() {
                 let mut next = self.next(batches).await;
                 for _ in 0..MOST_AT_ONCE {
                     match next {
@@ -254,7 +257,7 @@ impl Projector<'_> {
                             missing |= !self.fold(&batch)?;
                         }
                         // What the channel did not take is in the journal.
-                        Next::Closed => (closed, missing) = (true, true),
+                        Next::Closed => (closed, missing) = (Some(self.fleet.epoch), true),
                         Next::Nothing => break,
                     }
                     if missing {
@@ -270,7 +273,7 @@ impl Projector<'_> {
                 Flushed::Later => self.progress.borrow().audit_full,
             };
             self.tell(known_index, audit_full);
-            if (missing || closed) && flushed != (Flushed::All, Flushed::All) {
+            if (missing || closed.is_some()) && flushed != (Flushed::All, Flushed::All) {
                 tokio::time::sleep(PAUSE).await;
             }
         }

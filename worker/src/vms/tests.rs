@@ -100,21 +100,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         record: None,
         packages: Vec::new(),
     };
-    Desired {
-        key: key(vm),
-        generation: generation(index),
-        state,
-        order: Some(Arc::new(order)),
-        changes: Vec::new(),
-        checkpoint: None,
-        checkpoint_applied: 0,
-        horizon_tick: None,
-        reached_tick: 0,
-        process_confirmed: 0,
-        calls_done: 0,
-        atp: AtpWatch::default(),
-        monitor_seconds: 0,
-    }
+    Desired { state, order: Some(Arc::new(order)), ..Desired::absent(key(vm), generation(index)) }
 }
 
 fn observed(vm: &str, index: u64, state: ObservedState) -> Observation {

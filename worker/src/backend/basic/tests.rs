@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_hypervisor::{Allocation, Cell, CellSpec, Change, ChassisName, RibosomeCap};
-use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::quantity::Pace;
@@ -52,19 +51,10 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         packages: Vec::new(),
     };
     Desired {
-        key: key(vm),
-        generation: Generation { incarnation: 1, index: 7 },
         state: DesiredState::Running,
         order: Some(Arc::new(order)),
-        changes: Vec::new(),
-        checkpoint: None,
-        checkpoint_applied: 0,
         horizon_tick,
-        reached_tick: 0,
-        process_confirmed: 0,
-        calls_done: 0,
-        atp: AtpWatch::default(),
-        monitor_seconds: 0,
+        ..Desired::absent(key(vm), Generation { incarnation: 1, index: 7 })
     }
 }
 

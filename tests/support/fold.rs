@@ -2,13 +2,14 @@
 //! nothing with it. Both must be content, and agree with what `quota` and `fleet` answer.
 
 use async_nats::Client;
-use bioxen_tests::{TestFleet, ask, python, verify};
 use serde_json::Value;
+
+use crate::{TestFleet, ask, assert_clean, python};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/second_fold.py");
 
 /// Folds the journal a second time; fails where a rule was broken anywhere in it.
-pub(crate) fn second_fold(fleet: &TestFleet) -> Value {
+pub fn second_fold(fleet: &TestFleet) -> Value {
     let ran = python().arg(SCRIPT).arg(fleet.url()).output().expect("Python starts");
     let found: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| {
         panic!("second_fold.py printed no JSON ({error}): {}", String::from_utf8_lossy(&ran.stderr))
@@ -18,11 +19,17 @@ pub(crate) fn second_fold(fleet: &TestFleet) -> Value {
     found
 }
 
+/// Both judges are content; commands may be under way.
+pub async fn assert_both_content(fleet: &TestFleet, client: &Client) {
+    assert_clean(client).await;
+    second_fold(fleet);
+}
+
 /// Holds the journal, the ledger, the audit trail, the second fold and the coordinator's answers against each other.
 /// Nothing may be under way meanwhile.
-pub(crate) async fn assert_all_agree(what: &str, fleet: &TestFleet, client: &Client) -> Value {
-    let verified = verify(client).await;
-    assert_eq!(verified["clean"], true, "ledger verify found differences: {verified}");
+#[expect(clippy::print_stdout, reason = "what was compared is shown by --nocapture")]
+pub async fn assert_all_agree(what: &str, fleet: &TestFleet, client: &Client) -> Value {
+    let verified = assert_clean(client).await;
     let folded = second_fold(fleet);
     for (user, total) in folded["users"].as_object().expect("totals for each user") {
         let quota = ask(client, &format!("bioxen.v1.cmd.{user}.quota"), &Value::Null).await;

@@ -11,7 +11,7 @@ pub(crate) async fn batches(client: &Client) -> Vec<JournalBatch> {
     journal.read_from(Position::START).await.unwrap().0
 }
 
-/// Deletes a message.
+/// Deletes a message, as anybody with rights on JetStream's API can.
 pub(crate) async fn delete_from_journal(client: &Client, sequence: u64) {
     let subject = "$JS.API.STREAM.MSG.DELETE.BIOXEN_JOURNAL";
     let answer = ask(client, subject, &json!({ "seq": sequence })).await;
