@@ -5,24 +5,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 
-mod commits;
-mod load;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, jetstream};
-use bioxen_tests::Random;
+use async_nats::Client;
+use bioxen_tests::commits::{self, now_ns};
+use bioxen_tests::load::{Load, assert_once_each};
 use bioxen_tests::{
-    FIRST, Options, START_PATIENCE, TestFleet, ask, assert_clean, first_accepted, leader, signal,
+    FIRST, Options, Random, START_PATIENCE, TestFleet, ask, assert_clean, first_accepted, leader, signal,
 };
-use commits::now_ns;
-use futures::StreamExt as _;
-use load::{Answers, Load};
 use serde_json::Value;
 
 /// Rounds; `make faults` asks for more by BIOXEN_FAULT_ROUNDS.
 const ROUNDS: usize = 5;
+/// Users, and VMs of each: 200 VMs and 200 commands a second in all.
+const USERS: usize = 20;
+const VMS: usize = 10;
 const SECOND: &str = "coordinator-2";
 const WORKERS: [&str; 3] = ["w1", "w2", "w3"];
 const WORKER: &str =
@@ -142,33 +140,6 @@ async fn befall(
     recovered
 }
 
-/// Every accepted command stands in the audit trail once, and none was accepted there twice.
-async fn assert_once_each(client: &Client, answers: &Answers) {
-    let context = jetstream::new(client.clone());
-    let stream = context.get_stream("BIOXEN_AUDIT").await.unwrap();
-    let last = stream.get_info().await.unwrap().state.last_sequence;
-    let config = jetstream::consumer::pull::OrderedConfig::default();
-    let mut records = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-    let mut accepted: BTreeMap<(String, String), u32> = BTreeMap::new();
-    loop {
-        let record = records.next().await.unwrap().unwrap();
-        let sequence = record.info().unwrap().stream_sequence;
-        let told: Value = serde_json::from_slice(&record.payload).unwrap();
-        if let (Some(user), Some(id), "accepted") =
-            (told["user"].as_str(), told["request_id"].as_str(), told["outcome"].as_str().unwrap_or_default())
-        {
-            *accepted.entry((user.to_owned(), id.to_owned())).or_default() += 1;
-        }
-        if sequence == last {
-            break;
-        }
-    }
-    let twice: Vec<_> = accepted.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "took effect twice: {twice:?}");
-    let lost: Vec<_> = answers.accepted.iter().filter(|id| !accepted.contains_key(id)).collect();
-    assert!(lost.is_empty(), "accepted and lost: {lost:?}");
-}
-
 fn median_and_worst(mut seconds: Vec<f64>) -> String {
     seconds.sort_by(f64::total_cmp);
     match seconds.last() {
@@ -189,7 +160,11 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_is_killed_or_stopped() 
     let mut fleet = fleet();
     assert_eq!(leader(&fleet.connect().await).await, FIRST);
     let client = fleet.connect().await;
-    let load = Load::start(&fleet, &mut random).await;
+    let mut users = Vec::new();
+    for number in 0..USERS {
+        users.push((format!("user{number}"), fleet.connect().await));
+    }
+    let load = Load::start(users, VMS, &mut random).await;
     let (begun, mut lost) = (Instant::now(), Vec::new());
     let mut recovered: BTreeMap<Fault, Vec<f64>> = BTreeMap::new();
     for round in 0..rounds {

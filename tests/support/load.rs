@@ -1,51 +1,50 @@
 //! Clients that go on sending whatever befalls the fleet, each command under its request id until it is answered for
 //! certain. What they were answered is all that is believed afterwards.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, Request};
-use bioxen_tests::{TestFleet, ask, code};
+use async_nats::{Client, Request, jetstream};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use bioxen_tests::Random;
+use crate::{Random, ask, code};
 
-/// Users, VMs of each, and what one user sends in a second: 200 VMs and 200 commands a second in all.
-pub(crate) const USERS: usize = 20;
-pub(crate) const VMS: usize = 10;
+/// What one user sends in a second.
 const COMMANDS_PER_SECOND: u64 = 10;
 /// A fleet without a leader holds commands for 5 s; who hears nothing by then asks again.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What the clients were answered.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
+pub struct Answers {
     /// Request ids of accepted commands, with the user.
-    pub(crate) accepted: Vec<(String, String)>,
-    pub(crate) refused: u64,
-    pub(crate) unknown: u64,
-    pub(crate) unanswered: u64,
+    pub accepted: Vec<(String, String)>,
+    pub refused: u64,
+    pub unknown: u64,
+    pub unanswered: u64,
     /// How often what was refused: by code.
-    pub(crate) codes: std::collections::BTreeMap<String, u64>,
+    pub codes: BTreeMap<String, u64>,
 }
 
 /// Clients at work.
-pub(crate) struct Load {
+#[derive(Debug)]
+pub struct Load {
     stop: Arc<AtomicBool>,
     accepted: Arc<AtomicU64>,
     clients: Vec<tokio::task::JoinHandle<Answers>>,
 }
 
 impl Load {
-    /// Creates and starts every VM, then begins.
-    pub(crate) async fn start(fleet: &TestFleet, random: &mut Random) -> Self {
+    /// Creates and starts so many VMs of each user, then begins: each sends by its own connection.
+    pub async fn start(users: Vec<(String, Client)>, vms: usize, random: &mut Random) -> Self {
         let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut clients = Vec::new();
-        for number in 0..USERS {
-            let client = fleet.connect().await;
-            let user = User { name: format!("user{number}"), client, sent: 0, answers: Answers::default() };
-            for vm in 0..VMS {
+        for (name, client) in users {
+            let user = User { name, client, vms, sent: 0, answers: Answers::default() };
+            for vm in 0..vms {
                 let body = json!({ "biological_type": "syn3a", "seed": vm, "auto_start": true, "allocation": { "ribosomes": 5 } });
                 let subject = format!("bioxen.v1.cmd.{}.create.vm{vm}", user.name);
                 let created = ask(&user.client, &subject, &body).await;
@@ -57,15 +56,15 @@ impl Load {
         Self { stop, accepted, clients }
     }
 
-    pub(crate) fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    pub(crate) async fn end(self) -> Answers {
+    pub async fn end(self) -> Answers {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Answers::default();
         for client in self.clients {
-            let answers = client.await.unwrap();
+            let answers = client.await.expect("a client does not panic");
             all.accepted.extend(answers.accepted);
             all.refused += answers.refused;
             all.unknown += answers.unknown;
@@ -78,9 +77,42 @@ impl Load {
     }
 }
 
+/// Every accepted command stands in the audit trail once, and none was accepted there twice.
+///
+/// # Panics
+/// Where one is missing or stands there twice.
+pub async fn assert_once_each(client: &Client, answers: &Answers) {
+    let context = jetstream::new(client.clone());
+    let stream = context.get_stream("BIOXEN_AUDIT").await.expect("the stream");
+    let last = stream.get_info().await.expect("what is said of it").state.last_sequence;
+    let config = jetstream::consumer::pull::OrderedConfig::default();
+    let mut records =
+        stream.create_consumer(config).await.expect("a consumer").messages().await.expect("its messages");
+    let mut accepted: BTreeMap<(String, String), u32> = BTreeMap::new();
+    loop {
+        let record = records.next().await.expect("a record").expect("that can be read");
+        let sequence = record.info().expect("where it stands").stream_sequence;
+        let told: Value = serde_json::from_slice(&record.payload).expect("a record in JSON");
+        if let (Some(user), Some(id), "accepted") =
+            (told["user"].as_str(), told["request_id"].as_str(), told["outcome"].as_str().unwrap_or_default())
+        {
+            *accepted.entry((user.to_owned(), id.to_owned())).or_default() += 1;
+        }
+        if sequence == last {
+            break;
+        }
+    }
+    let twice: Vec<_> = accepted.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "took effect twice: {twice:?}");
+    let lost: Vec<_> = answers.accepted.iter().filter(|id| !accepted.contains_key(id)).collect();
+    assert!(lost.is_empty(), "accepted and lost: {lost:?}");
+}
+
+#[derive(Debug)]
 struct User {
     name: String,
     client: Client,
+    vms: usize,
     sent: u64,
     answers: Answers,
 }
@@ -91,7 +123,7 @@ impl User {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.load(Ordering::Relaxed) {
             ticks.tick().await;
-            let vm = random.below(VMS as u64);
+            let vm = random.below(self.vms as u64);
             let (verb, body) = match random.below(20) {
                 0 => ("pause", json!({ "wait_ms": 0 })),
                 1..4 => ("resume", json!({ "wait_ms": 0 })),
@@ -120,7 +152,7 @@ impl User {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+            let answer: Value = serde_json::from_slice(&answer.payload).expect("an answer in JSON");
             match code(&answer) {
                 "" => {
                     self.answers.accepted.push((self.name.clone(), request_id));
