@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use bioxen_protocol::limits::{GRACE, LEASE};
+use bioxen_protocol::limits::LEASE;
 use bioxen_tests::commits::{self, Quantum, now_ns};
 use bioxen_tests::load::{Load, assert_once_each};
 use bioxen_tests::{
