@@ -23,6 +23,7 @@ mod refusals;
 mod reports;
 mod seal;
 pub(crate) mod stats;
+mod unheard;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -269,6 +270,7 @@ impl Driver {
         let is_cut_off = state.in_flight.is_some() && state.sent.elapsed() > LONGEST_AWAY;
         if is_cut_off || state.ticked.elapsed() > LONGEST_AWAY {
             self.count_leases_anew(state);
+            self.answer_unheard(state);
         } else {
             self.expire_workers(state)?;
         }
