@@ -172,9 +172,7 @@ impl Journal {
         let wait = self.patience.answer;
         match api::message_at(&self.client, streams::JOURNAL, position.sequence, wait).await? {
             Some(stored) if Hash::of(&stored.payload) == position.hash => {
-                let subject = streams::api_info(streams::JOURNAL);
-                let reason = format!("the stream's leader is behind a replica, at sequence {last_sequence}");
-                Err(ApiError::Failed { subject, reason })
+                Err(api::leader_is_behind(streams::JOURNAL, last_sequence))
             }
             _ => Ok(last_sequence),
         }
