@@ -277,10 +277,10 @@ impl Split {
         let mut replaced = commits::replaced_after_s(&self.quanta(), worker, cut_ns, until_ns);
         replaced.sort_by(f64::total_cmp);
         println!(
-            "  {worker}, alone for {:.1} s, committed last {after:.1} s after the cut; its VMs elsewhere first after {:.1?} s, last after {:.1?} s",
+            "  {worker}, alone for {:.1} s, committed last {after:.1} s after the cut; its VMs elsewhere first after {:.1} s, last after {:.1} s",
             seconds(cut_ns, until_ns),
-            replaced.first(),
-            replaced.last()
+            replaced.first().copied().unwrap_or_default(),
+            replaced.last().copied().unwrap_or_default()
         );
     }
 

@@ -61,16 +61,16 @@ pub fn assert_no_overlap(quanta: &[Quantum]) -> usize {
     generations
 }
 
-/// The furthest that a cell got by one quantum, in grid points of 0.1 simulated minutes, from where its VM stood before:
-/// what it did not compute it has not gone through.
+/// The furthest that a cell got by one quantum beyond all that was computed of its VM before, in grid points of 0.1
+/// simulated minutes. A cell that goes on from an older checkpoint hurries through what it went through before.
 pub fn furthest_step_ticks(quanta: &[Quantum]) -> u64 {
     let mut reached: BTreeMap<&str, u64> = BTreeMap::new();
     let mut furthest = 0;
     for quantum in quanta {
         let Some(tick) = quantum.tick else { continue };
-        // Where nothing was packed of it, a VM that is placed anew begins at minute 0.
-        let before = reached.insert(&quantum.vm, tick).unwrap_or_default();
-        furthest = furthest.max(tick.saturating_sub(before));
+        let reached = reached.entry(&quantum.vm).or_default();
+        furthest = furthest.max(tick.saturating_sub(*reached));
+        *reached = tick.max(*reached);
     }
     furthest
 }
