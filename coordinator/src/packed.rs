@@ -16,9 +16,6 @@ use crate::fleet::checkpoint::{Lost, Taken};
 
 /// How long one search may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the store may take to say that it is there: where the server that led it is cut off, nobody does, and another
-/// try finds the next one.
-const ANSWER: Duration = Duration::from_secs(2);
 /// Nothing larger is read: the pieces of many thousands of VMs fit.
 const OBJECT_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -49,8 +46,6 @@ pub(crate) enum SearchError {
     Store(Box<dyn std::error::Error + Send + Sync>),
     #[error("it took longer than {PATIENCE:?}")]
     Late,
-    #[error("bucket {CHECKPOINTS_BUCKET} did not answer within {ANSWER:?}: has its stream a leader?")]
-    Silent,
 }
 
 fn store_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SearchError {
@@ -109,9 +104,8 @@ pub(crate) async fn clear(client: &Client, boot: &Boot) -> Result<(), SearchErro
 }
 
 async fn bucket(client: &Client) -> Result<ObjectStore, SearchError> {
-    let context = jetstream::new(client.clone());
-    let opening = tokio::time::timeout(ANSWER, context.get_object_store(CHECKPOINTS_BUCKET));
-    opening.await.map_err(|_| SearchError::Silent)?.map_err(store_error)
+    let bucket = jetstream::new(client.clone()).get_object_store(CHECKPOINTS_BUCKET).await;
+    bucket.map_err(store_error)
 }
 
 async fn names(bucket: &ObjectStore) -> Result<Vec<String>, SearchError> {
