@@ -180,7 +180,7 @@ impl Split {
         let late = commits::committed(&quanta, worker, latest_ns, mended_ns);
         assert_eq!(late, 0, "{worker} committed quanta that no lease covered");
         let before = |quantum: &&Quantum| quantum.worker == worker && quantum.at_ns < mended_ns;
-        let last = quanta.iter().filter(before).filter(|quantum| quantum.is_committed).next_back();
+        let last = quanta.iter().filter(before).rfind(|quantum| quantum.is_committed);
         last.map_or(0.0, |quantum| quantum.at_ns.saturating_sub(cut_ns) as f64 / 1e9)
     }
 
