@@ -121,11 +121,13 @@ pub(crate) async fn recover(
 }
 
 impl RecoverError {
-    /// Whether nats-server did not answer, which may pass.
+    /// Whether nats-server did not answer, or its servers do not agree yet how much it holds, which may pass.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Join(JoinError::Journal(ReadError::Api { source, .. }))
             | Self::Read(ReadError::Api { source, .. }) => source.is_passing(),
+            Self::Join(JoinError::Journal(ReadError::Regressed { .. }))
+            | Self::Read(ReadError::Regressed { .. }) => true,
             Self::Append(error) => matches!(error, AppendError::Unknown { .. }),
             _ => false,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use bioxen_tests::{Options, TestFleet, ask_until, assert_clean, code};
+use bioxen_tests::{Options, TestFleet, ask_again, ask_until, assert_clean};
 use serde_json::{Value, json};
 
 const RESOURCES: &str = "max_vms_per_user = 100000\nmax_concurrent_vms = 1000000\nglobal_atp_limit = 1000000000.0\nglobal_ribosome_limit = 100000000\n[streams]\nreplicas = 3\n";
@@ -20,36 +20,13 @@ const KEPT: [&str; 8] = [
     "OBJ_BIOXEN_RESULTS",
 ];
 
-/// Asks once; None where no answer comes in time.
-async fn try_to_ask(client: &Client, subject: &str, body: &Value) -> Option<Value> {
-    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request = async_nats::Request::new().payload(bytes.into()).timeout(Some(Duration::from_secs(2)));
-    let message = client.send_request(subject.to_owned(), request).await.ok()?;
-    serde_json::from_slice(&message.payload).ok()
-}
-
-/// Asks until there is an answer, and it is none that says to ask again.
 async fn ask_on(client: &Client, subject: &str, body: &Value) -> Value {
-    let started = Instant::now();
-    loop {
-        match try_to_ask(client, subject, body).await {
-            Some(answer) if code(&answer) != "BX014" => return answer,
-            other => assert!(started.elapsed() < Duration::from_secs(60), "{subject}: {other:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    ask_again(client, subject, body, |_| true).await
 }
 
 async fn info(client: &Client, stream: &str) -> Value {
     let subject = format!("$JS.API.STREAM.INFO.{stream}");
-    let started = Instant::now();
-    loop {
-        match try_to_ask(client, &subject, &Value::Null).await {
-            Some(info) if info["cluster"]["leader"].is_string() => return info,
-            other => assert!(started.elapsed() < Duration::from_secs(60), "{subject}: {other:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    ask_again(client, &subject, &Value::Null, |info| info["cluster"]["leader"].is_string()).await
 }
 
 /// Creates VMs, each asked for until it is answered, so many in all; the longest that one took.

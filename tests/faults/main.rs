@@ -5,23 +5,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 
-mod commits;
-mod load;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use bioxen_tests::Random;
+use bioxen_tests::commits::{self, now_ns};
+use bioxen_tests::load::Load;
 use bioxen_tests::trail::assert_once_each;
 use bioxen_tests::{
-    FIRST, Options, START_PATIENCE, TestFleet, ask, assert_clean, first_accepted, leader, signal,
+    FIRST, Options, Random, START_PATIENCE, TestFleet, ask, assert_clean, control, first_accepted, leader,
+    signal,
 };
-use commits::now_ns;
 use serde_json::Value;
 
 /// Rounds; `make faults` asks for more by BIOXEN_FAULT_ROUNDS.
 const ROUNDS: usize = 5;
+/// Users, and VMs of each: 200 VMs and 200 commands a second in all.
+const USERS: usize = 20;
+const VMS: u64 = 10;
 const SECOND: &str = "coordinator-2";
 const WORKERS: [&str; 3] = ["w1", "w2", "w3"];
 const WORKER: &str =
@@ -161,7 +162,10 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_is_killed_or_stopped() 
     let mut fleet = fleet();
     assert_eq!(leader(&fleet.connect().await).await, FIRST);
     let client = fleet.connect().await;
-    let load = load::start(&fleet, &mut random).await;
+    let mut load = Load::default();
+    for number in 0..USERS {
+        control::add_user(&mut load, &fleet, format!("user{number}"), VMS, random.fork()).await;
+    }
     let (begun, mut lost) = (Instant::now(), Vec::new());
     let mut recovered: BTreeMap<Fault, Vec<f64>> = BTreeMap::new();
     for round in 0..rounds {

@@ -6,16 +6,14 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 #![expect(clippy::print_stdout, reason = "what was measured is shown by --nocapture")]
 
-mod proxy;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_protocol::limits::{GRACE, LEASE};
+use bioxen_tests::proxy::{Proxy, Way};
 use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, metrics, program};
-use proxy::{Proxy, Way};
 use serde_json::{Value, json};
 
 /// A process of ours behind a proxy of its own; killed when dropped.

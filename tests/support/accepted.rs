@@ -1,11 +1,11 @@
-//! How soon a fleet takes commands again.
+//! Asking a fleet that may be without a leader: until it answers, and how soon it takes commands again.
 
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Request};
 use serde_json::{Value, json};
 
-use crate::code;
+use crate::{START_PATIENCE, code};
 
 /// A fleet without a leader holds commands for 5 s; who hears nothing by then asks again.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -32,5 +32,30 @@ pub async fn first_accepted(client: &Client) -> Instant {
                 }
             }
         }
+    }
+}
+
+/// Asks once; None where no answer comes in time.
+pub async fn try_to_ask(client: &Client, subject: &str, body: &Value) -> Option<Value> {
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let request = Request::new().payload(bytes.into()).timeout(Some(Duration::from_secs(2)));
+    let message = client.send_request(subject.to_owned(), request).await.ok()?;
+    serde_json::from_slice(&message.payload).ok()
+}
+
+/// Asks until there is an answer that is none that says to ask again, and that is as expected.
+pub async fn ask_again(
+    client: &Client,
+    subject: &str,
+    body: &Value,
+    expected: impl Fn(&Value) -> bool,
+) -> Value {
+    let started = Instant::now();
+    loop {
+        match try_to_ask(client, subject, body).await {
+            Some(answer) if code(&answer) != "BX014" && expected(&answer) => return answer,
+            other => assert!(started.elapsed() < START_PATIENCE, "{subject}: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

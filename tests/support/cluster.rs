@@ -7,8 +7,12 @@ use std::time::Instant;
 
 use crate::START_PATIENCE;
 use crate::process::{Process, nats_server};
+use crate::routes::Routes;
 
 const SERVERS: usize = 3;
+/// Servers tell one another where they are found, and clients too: here, that is nowhere, and nothing. So nobody gets past
+/// the proxies on the routes, and who is connected to one server stays with it.
+const FOUND_NOWHERE: &str = "advertise: \"127.0.0.1:1\"\n  no_advertise: true";
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
@@ -23,20 +27,30 @@ pub struct Cluster {
     folder: PathBuf,
     ports: Vec<Ports>,
     servers: Vec<Option<Process>>,
+    /// Where the servers reach one another through proxies.
+    routes: Option<Routes>,
 }
 
 impl Cluster {
     /// Starts all, and waits until JetStream answers on each.
     pub(crate) fn start(folder: &Path) -> Self {
-        // All are held until all are known, so that none is given twice.
-        let held: Vec<TcpListener> =
-            (0..SERVERS * 3).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
-        let free: Vec<u16> = held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
+        let (held, ports) = free_ports();
         drop(held);
-        let ports =
-            free.chunks(3).map(|three| Ports { client: three[0], route: three[1], http: three[2] }).collect();
+        Self::start_on(folder, ports, None)
+    }
+
+    /// The same with proxies between the servers.
+    pub(crate) async fn start_with_routes(folder: &Path) -> Self {
+        let (held, ports) = free_ports();
+        let listening: Vec<u16> = ports.iter().map(|ports| ports.route).collect();
+        let routes = Routes::between(&listening).await;
+        drop(held);
+        Self::start_on(folder, ports, Some(routes))
+    }
+
+    fn start_on(folder: &Path, ports: Vec<Ports>, routes: Option<Routes>) -> Self {
         let servers = (0..SERVERS).map(|_| None).collect();
-        let mut cluster = Self { folder: folder.to_owned(), ports, servers };
+        let mut cluster = Self { folder: folder.to_owned(), ports, servers, routes };
         for number in 0..SERVERS {
             cluster.spawn(number);
         }
@@ -48,9 +62,18 @@ impl Cluster {
 
     /// All addresses, as one list.
     pub fn url(&self) -> String {
-        let urls: Vec<String> =
-            self.ports.iter().map(|ports| format!("nats://127.0.0.1:{}", ports.client)).collect();
+        let urls: Vec<String> = (0..SERVERS).map(|number| self.url_of(number)).collect();
         urls.join(",")
+    }
+
+    /// The address of one.
+    pub fn url_of(&self, number: usize) -> String {
+        format!("nats://127.0.0.1:{}", self.ports[number].client)
+    }
+
+    /// What stands between the servers.
+    pub fn routes(&self) -> &Routes {
+        self.routes.as_ref().expect("a cluster with proxies on its routes")
     }
 
     /// The number of the server of that name.
@@ -83,10 +106,18 @@ impl Cluster {
             assert!(config.contains(from), "{shipped} has no {from}");
             config = config.replace(from, &to);
         }
+        if self.routes.is_some() {
+            config =
+                config.replace("routes: $NATS_ROUTES", &format!("routes: $NATS_ROUTES\n  {FOUND_NOWHERE}"));
+        }
         let path = self.folder.join(format!("nats-{number}.conf"));
         std::fs::write(&path, config).expect("the configuration is written");
+        let routes: Vec<String> = match &self.routes {
+            Some(routes) => routes.of(number),
+            None => self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.route)).collect(),
+        };
         let routes: Vec<String> =
-            self.ports.iter().map(|ports| format!("\"nats-route://127.0.0.1:{}\"", ports.route)).collect();
+            routes.iter().map(|address| format!("\"nats-route://{address}\"")).collect();
         let mut command = nats_server();
         command.arg("--config").arg(path);
         command.env("NATS_NAME", name_of(number)).env("NATS_HOST", "127.0.0.1");
@@ -116,6 +147,17 @@ impl Cluster {
     }
 }
 
-fn name_of(number: usize) -> String {
+/// Ports for every server, each held until its listener is dropped, so that none is given twice.
+fn free_ports() -> (Vec<TcpListener>, Vec<Ports>) {
+    let held: Vec<TcpListener> =
+        (0..SERVERS * 3).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
+    let free: Vec<u16> = held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
+    let of_one = |three: &[u16]| Ports { client: three[0], route: three[1], http: three[2] };
+    let ports = free.chunks(3).map(of_one).collect();
+    (held, ports)
+}
+
+/// The name of a server in its cluster.
+pub fn name_of(number: usize) -> String {
     format!("bioxen-{}", number + 1)
 }

@@ -8,12 +8,16 @@
 mod accepted;
 pub mod cells;
 mod cluster;
+pub mod commits;
+pub mod control;
 mod coordinators;
 pub mod fold;
 mod http;
 pub mod load;
 mod process;
+pub mod proxy;
 mod random;
+mod routes;
 mod small_disk;
 pub mod trail;
 pub mod vms;
@@ -21,14 +25,15 @@ pub mod vms;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use accepted::first_accepted;
+pub use accepted::{ask_again, first_accepted, try_to_ask};
 use async_nats::Client;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, name_of};
 pub use coordinators::{FIRST, leader, peers};
 pub use http::{http_get, metric, metrics};
 use process::Process;
 pub use process::{nats_server, program, python, signal};
 pub use random::Random;
+pub use routes::Routes;
 use serde_json::Value;
 pub use small_disk::SmallDisk;
 use tempfile::TempDir;
@@ -69,6 +74,8 @@ pub struct TestFleet {
     /// Under nats-server's store, where that is to become full.
     disk: Option<SmallDisk>,
     cluster: Option<Cluster>,
+    /// The only server of the cluster that is told to whoever starts or connects, where it is only one.
+    server: Option<usize>,
     coordinator: Option<Process>,
     /// Those beside the first, by name.
     others: Vec<(String, Process)>,
@@ -132,6 +139,18 @@ impl TestFleet {
         self.disk.as_ref().expect("nats-server has a disk of its own")
     }
 
+    /// Three nats-servers with proxies between them, and nothing else yet.
+    pub async fn on_split_cluster(options: &Options) -> Self {
+        let mut fleet = Self::without_bus(options);
+        fleet.cluster = Some(Cluster::start_with_routes(fleet.folder()).await);
+        fleet
+    }
+
+    /// Who starts or connects from now on knows this server of the cluster alone.
+    pub fn at_server(&mut self, number: usize) {
+        self.server = Some(number);
+    }
+
     fn without_bus(options: &Options) -> Self {
         let folder = tempfile::Builder::new().prefix("bioxen-test-").tempdir().expect("a temporary folder");
         let config = format!("[resources]\n{}", options.resources);
@@ -147,6 +166,7 @@ impl TestFleet {
             nats: None,
             disk: None,
             cluster: None,
+            server: None,
             coordinator: None,
             others: Vec::new(),
             workers: Vec::new(),
@@ -160,7 +180,7 @@ impl TestFleet {
 
     pub fn url(&self) -> String {
         match &self.cluster {
-            Some(cluster) => cluster.url(),
+            Some(cluster) => self.server.map_or_else(|| cluster.url(), |number| cluster.url_of(number)),
             None => format!("nats://127.0.0.1:{}", self.port),
         }
     }

@@ -209,6 +209,12 @@ pub(crate) async fn leader_has(
     }
 }
 
+/// What a stream's leader said of it is not so any more, or not yet: asking again may help.
+pub(crate) fn leader_is_behind(stream: &str, last_sequence: u64) -> ApiError {
+    let reason = format!("the stream's leader is behind a replica, at sequence {last_sequence}");
+    ApiError::Failed { subject: streams::api_info(stream), reason }
+}
+
 /// Reads a direct get's message: its sequence is in a header.
 pub(crate) fn stored(subject: &str, message: Message) -> Result<Stored, ApiError> {
     let sequence = message

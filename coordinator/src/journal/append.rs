@@ -8,7 +8,7 @@
 //!        |   what stands at S+1?
 //!        +-- nothing ---+--- our bytes ----------------------------------> appended
 //!        (connection    +--- another's bytes ----------------------------> Superseded
-//!         healthy)      +--- a hole, or the stream is shorter than S ----> Lost
+//!         healthy)      +--- a hole, or nothing stands at S any more ----> Lost
 //! ```
 //!
 //! Every attempt carries the same fence, so however many copies are still under way, at most one
@@ -233,11 +233,15 @@ impl Journal {
             return Ok(None);
         }
         let lost = Ok(Some(Err(AppendError::Lost { expected_sequence, last_sequence })));
+        let wait = self.patience.answer;
         if last_sequence < expected_sequence {
-            return lost;
+            // On a cluster, whoever leads the stream may be behind a replica, or not know yet that another leads.
+            return match api::message_at(&self.client, streams::JOURNAL, expected_sequence, wait).await? {
+                Some(_) => Err(api::leader_is_behind(streams::JOURNAL, last_sequence)),
+                None => lost,
+            };
         }
         let sequence = expected_sequence + 1;
-        let wait = self.patience.answer;
         Ok(match api::message_at(&self.client, streams::JOURNAL, sequence, wait).await? {
             Some(stored) if stored.payload == *payload => Some(Ok(sequence)),
             Some(stored) => Some(Err(AppendError::Superseded { sequence, found: describe(&stored.payload) })),

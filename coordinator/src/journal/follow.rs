@@ -135,8 +135,8 @@ impl Journal {
         mut visit: impl FnMut(JournalBatch),
     ) -> Result<ReadEnd, ReadError> {
         let at = |sequence: u64| move |source: ApiError| ReadError::Api { sequence, source };
-        let state = self.patiently(|| self.state()).await.map_err(at(position.sequence))?;
-        let stream_last_sequence = state.last_sequence;
+        let last_sequence = self.patiently(|| self.last_sequence_behind(&position)).await;
+        let stream_last_sequence = last_sequence.map_err(at(position.sequence))?;
         if stream_last_sequence < position.sequence {
             return Err(ReadError::Regressed {
                 expected_sequence: position.sequence,
@@ -159,6 +159,23 @@ impl Journal {
             }
         }
         Ok(end)
+    }
+
+    /// The stream's last sequence as its leader has it. On a cluster that may be less than a replica has shown before: the
+    /// leader has not come so far yet, or another was elected and it has not heard of that. Where what was read last still
+    /// stands, nothing is lost, and the leader is asked again.
+    async fn last_sequence_behind(&self, position: &Position) -> Result<u64, ApiError> {
+        let last_sequence = self.state().await?.last_sequence;
+        if last_sequence >= position.sequence {
+            return Ok(last_sequence);
+        }
+        let wait = self.patience.answer;
+        match api::message_at(&self.client, streams::JOURNAL, position.sequence, wait).await? {
+            Some(stored) if Hash::of(&stored.payload) == position.hash => {
+                Err(api::leader_is_behind(streams::JOURNAL, last_sequence))
+            }
+            _ => Ok(last_sequence),
+        }
     }
 
     /// Reads as [`Journal::read_after`] and collects.

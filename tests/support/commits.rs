@@ -3,24 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use bioxen_tests::TestFleet;
+use crate::TestFleet;
 
 /// What a worker is told to write.
-pub(crate) const LOG: (&str, &str) = ("BIOXEN_LOG", "info,bioxen_worker::commits=trace");
+pub const LOG: (&str, &str) = ("BIOXEN_LOG", "info,bioxen_worker::commits=trace");
 
 /// A quantum that took effect, or did not.
 #[derive(Debug, Clone)]
-pub(crate) struct Quantum {
-    pub(crate) worker: String,
-    pub(crate) vm: String,
+pub struct Quantum {
+    pub worker: String,
+    pub vm: String,
     /// Incarnation and index.
-    pub(crate) generation: (u64, u64),
-    pub(crate) at_ns: u64,
-    pub(crate) is_committed: bool,
+    pub generation: (u64, u64),
+    pub at_ns: u64,
+    /// The grid point that the cell reached by it, where it was committed.
+    pub tick: Option<u64>,
+    pub is_committed: bool,
 }
 
 /// Everything that these workers computed, in the order of time.
-pub(crate) fn of(fleet: &TestFleet, workers: &[&str]) -> Vec<Quantum> {
+pub fn of(fleet: &TestFleet, workers: &[&str]) -> Vec<Quantum> {
     let mut all: Vec<Quantum> = Vec::new();
     for worker in workers {
         all.extend(fleet.log(worker).lines().filter_map(|line| quantum(worker, line)));
@@ -38,12 +40,13 @@ fn quantum(worker: &str, line: &str) -> Option<Quantum> {
         vm: field("vm.id")?.to_owned(),
         generation: (incarnation.parse().ok()?, index.parse().ok()?),
         at_ns: field("at_ns")?.parse().ok()?,
+        tick: field("tick").and_then(|tick| tick.parse().ok()),
         is_committed: line.starts_with("committed"),
     })
 }
 
 /// No VM commits in a lower generation once it has committed in a higher one, and none in one generation on two workers.
-pub(crate) fn assert_no_overlap(quanta: &[Quantum]) -> usize {
+pub fn assert_no_overlap(quanta: &[Quantum]) -> usize {
     let mut newest: BTreeMap<&str, &Quantum> = BTreeMap::new();
     let mut generations = 0;
     for quantum in quanta.iter().filter(|quantum| quantum.is_committed) {
@@ -58,15 +61,35 @@ pub(crate) fn assert_no_overlap(quanta: &[Quantum]) -> usize {
     generations
 }
 
+/// The furthest that a cell got by one quantum beyond all that was computed of its VM before, in grid points of 0.1
+/// simulated minutes. A cell that goes on from an older checkpoint hurries through what it went through before.
+pub fn furthest_step_ticks(quanta: &[Quantum]) -> u64 {
+    let mut reached: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut furthest = 0;
+    for quantum in quanta {
+        let Some(tick) = quantum.tick else { continue };
+        let reached = reached.entry(&quantum.vm).or_default();
+        furthest = furthest.max(tick.saturating_sub(*reached));
+        *reached = tick.max(*reached);
+    }
+    furthest
+}
+
+/// How many quanta this worker committed between these times.
+pub fn committed(quanta: &[Quantum], worker: &str, from_ns: u64, to_ns: u64) -> usize {
+    let of_it = quanta.iter().filter(|quantum| quantum.worker == worker && quantum.is_committed);
+    of_it.filter(|quantum| (from_ns..to_ns).contains(&quantum.at_ns)).count()
+}
+
 /// How many quanta this worker discarded between these times.
-pub(crate) fn discarded(quanta: &[Quantum], worker: &str, from_ns: u64, to_ns: u64) -> usize {
+pub fn discarded(quanta: &[Quantum], worker: &str, from_ns: u64, to_ns: u64) -> usize {
     let of_it = quanta.iter().filter(|quantum| quantum.worker == worker && !quantum.is_committed);
     of_it.filter(|quantum| (from_ns..to_ns).contains(&quantum.at_ns)).count()
 }
 
 /// Seconds from `lost_ns`, when `worker` ended or stood still, until each VM that it had run a moment before runs
 /// elsewhere.
-pub(crate) fn replaced_after_s(quanta: &[Quantum], worker: &str, lost_ns: u64, until_ns: u64) -> Vec<f64> {
+pub fn replaced_after_s(quanta: &[Quantum], worker: &str, lost_ns: u64, until_ns: u64) -> Vec<f64> {
     const MOMENT_NS: u64 = 1_000_000_000;
     let committed = || quanta.iter().filter(|quantum| quantum.is_committed);
     let mut last: BTreeMap<&str, &Quantum> = BTreeMap::new();
@@ -83,8 +106,8 @@ pub(crate) fn replaced_after_s(quanta: &[Quantum], worker: &str, lost_ns: u64, u
 }
 
 /// The machine's time since it started, to the hundredth of a second.
-pub(crate) fn now_ns() -> u64 {
-    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
-    let hundredths = uptime.split(' ').next().unwrap().replace('.', "");
-    hundredths.parse::<u64>().unwrap() * 10_000_000
+pub fn now_ns() -> u64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux tells it");
+    let hundredths = uptime.split(' ').next().unwrap_or_default().replace('.', "");
+    hundredths.parse::<u64>().expect("seconds with two digits behind the point") * 10_000_000
 }

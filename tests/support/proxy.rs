@@ -1,5 +1,5 @@
-//! Stands between one process and nats-server, and can keep what is said to itself: one way, or both. A cut closes no
-//! connection, and what was said while it lasted arrives when it is mended.
+//! Stands between one process and a nats-server, or between two of these, and can keep what is said to itself: one way, or
+//! both. A cut closes no connection, and what was said while it lasted arrives when it is mended.
 
 use std::sync::Arc;
 
@@ -9,20 +9,22 @@ use tokio::sync::watch;
 
 /// Which way nothing passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     ToServer,
     FromServer,
     Both,
 }
 
+/// What stands between.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     port: u16,
     cut: Arc<watch::Sender<Option<Way>>>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(server_port: u16) -> Self {
+    /// Passes on what comes to a port of its own.
+    pub async fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it has an address").port();
         let cut = Arc::new(watch::channel(None).0);
@@ -39,15 +41,19 @@ impl Proxy {
         Self { port, cut }
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address())
     }
 
-    pub(crate) fn cut(&self, way: Way) {
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn cut(&self, way: Way) {
         self.cut.send_replace(Some(way));
     }
 
-    pub(crate) fn mend(&self) {
+    pub fn mend(&self) {
         self.cut.send_replace(None);
     }
 }
