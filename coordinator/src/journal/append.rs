@@ -21,7 +21,7 @@ use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::api::{self, ApiError, code};
+use super::api::{self, ApiError, Stored, code};
 use super::{Batch, Hash, Journal, streams};
 use crate::ledger::StoredBatch;
 
@@ -222,20 +222,69 @@ impl Journal {
         expected_sequence: u64,
     ) -> Result<Option<Result<u64, AppendError>>, ApiError> {
         let last_sequence = self.state().await?.last_sequence;
-        if last_sequence == expected_sequence {
-            return Ok(None);
-        }
-        let lost = Ok(Some(Err(AppendError::Lost { expected_sequence, last_sequence })));
-        if last_sequence < expected_sequence {
-            return lost;
-        }
         let sequence = expected_sequence + 1;
-        let wait = self.patience.answer;
-        Ok(match api::message_at(&self.client, streams::JOURNAL, sequence, wait).await? {
-            Some(stored) if stored.payload == *payload => Some(Ok(sequence)),
-            Some(stored) => Some(Err(AppendError::Superseded { sequence, found: describe(&stored.payload) })),
-            None => return lost,
+        let at = |sequence| api::message_at(&self.client, streams::JOURNAL, sequence, self.patience.answer);
+        let before = if last_sequence == expected_sequence && expected_sequence > 0 {
+            at(expected_sequence).await?
+        } else {
+            None
+        };
+        let behind = if last_sequence > expected_sequence { at(sequence).await? } else { None };
+        let follows = |stored: Stored| {
+            Batch::decode(payload).is_ok_and(|ours| ours.previous_hash == Hash::of(&stored.payload))
+        };
+        let seen = Seen {
+            last_sequence,
+            is_before: before.map(follows),
+            is_ours: behind.as_ref().map(|stored| stored.payload == *payload),
+        };
+        Ok(match (Outcome::of(expected_sequence, seen), behind) {
+            (Outcome::Nothing, _) => None,
+            (Outcome::Ours, _) => Some(Ok(sequence)),
+            (Outcome::Anothers, Some(stored)) => {
+                Some(Err(AppendError::Superseded { sequence, found: describe(&stored.payload) }))
+            }
+            (Outcome::Anothers | Outcome::Lost, _) => {
+                Some(Err(AppendError::Lost { expected_sequence, last_sequence }))
+            }
         })
+    }
+}
+
+/// What a look at the stream shows of an append in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub last_sequence: u64,
+    /// Whether the stream's last batch is the one that ours follows; none where there is none, or it was not looked at.
+    pub is_before: Option<bool>,
+    /// Whether the batch behind the fence is ours; none where there is none.
+    pub is_ours: Option<bool>,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing stands behind the fence: the same bytes may be sent again.
+    Nothing,
+    Ours,
+    Anothers,
+    /// What stood before the fence, or behind it, is gone.
+    Lost,
+}
+
+impl Outcome {
+    /// Pure: the simulator asks it too. Sequences come again after a tail was lost, so that the stream may end at the
+    /// fence with another batch there.
+    pub fn of(expected_sequence: u64, Seen { last_sequence, is_before, is_ours }: Seen) -> Self {
+        if last_sequence == expected_sequence {
+            return if is_before == Some(false) { Self::Lost } else { Self::Nothing };
+        }
+        match is_ours {
+            _ if last_sequence < expected_sequence => Self::Lost,
+            None => Self::Lost,
+            Some(ours) if ours || is_on(Mutant::AnyBatchOurs) => Self::Ours,
+            Some(_) => Self::Anothers,
+        }
     }
 }
 

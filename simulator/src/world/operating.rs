@@ -13,7 +13,9 @@ impl World {
         }
         let mut out = Out::new();
         let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
-        self.users.ask(&mut self.random, sizes, self.now, &mut out);
+        for _ in 0..self.plan.commands_at_once() {
+            self.users.ask(&mut self.random, sizes, self.now, &mut out);
+        }
         if self.random.in_thousand(OPERATED) {
             self.operate(&mut out);
         }
