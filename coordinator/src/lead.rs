@@ -145,7 +145,7 @@ async fn append(
     fence: u64,
 ) -> Result<u64, AppendError> {
     let mut beats = tokio::time::interval(BEAT);
-    let deciding = member.journal.append_until_decided(payload.clone(), hash, fence);
+    let deciding = member.journal.append_until_decided(payload.clone(), hash, fence, false);
     tokio::pin!(deciding);
     loop {
         tokio::select! {

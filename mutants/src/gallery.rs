@@ -163,6 +163,9 @@ gallery! {
     AbsenceBelieved, "absence-believed",
         "What an inventory lacks is taken to be given up.",
         "simulator/src/coordinator/leading.rs", SEEDS;
+    NewConnectionTrusted, "new-connection-trusted",
+        "A leader that lost its connection goes on appending, without looking whether the journal lost its end meanwhile.",
+        "simulator/src/coordinator/mod.rs", SEEDS;
     LastNotLookedFor, "last-not-looked-for",
         "A candidate does not look whether what it read last still stands.",
         "simulator/src/coordinator/standing.rs", SEEDS;

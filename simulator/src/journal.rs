@@ -42,8 +42,9 @@ impl Journal {
                 out.push((Node::Coordinator(from), Message::Surveyed { number, last, batches }));
             }
             Message::Look { from, number, sequence } => {
-                let (before, found) = (self.at(sequence.saturating_sub(1)), self.at(sequence));
-                out.push((Node::Coordinator(from), Message::Looked { number, last, before, found }));
+                let ends_with = self.stored.last().map_or(Hash::ZERO, |(.., batch)| batch.hash());
+                let found = self.at(sequence);
+                out.push((Node::Coordinator(from), Message::Looked { number, last, ends_with, found }));
             }
             _ => {}
         }

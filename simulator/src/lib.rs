@@ -2,7 +2,7 @@
 //! bus, of the journal, of crashes, pauses and clocks, and an oracle that checks the invariants after every event.
 //!
 //! ```text
-//!   Plan (seed, sizes, kinds of faults) --> World --step--> Oracle: I1, I2, I3, I4, I7, I8 after every event
+//!   Plan (seed, sizes, kinds of faults) --> World --step--> Oracle: I1-I5, I7, I8 after every event
 //!                                             |
 //!                                             '--calm--> does the fleet settle?
 //! ```
@@ -66,6 +66,8 @@ pub struct Figures {
     /// Batches that the journal lost and got back, and fleets that lost some for good.
     pub healed: u64,
     pub torn: u64,
+    /// VMs of the largest fleet.
+    pub largest: u64,
 }
 
 impl Figures {
@@ -81,18 +83,20 @@ impl Figures {
             replaced: self.replaced + other.replaced,
             healed: self.healed + other.healed,
             torn: self.torn + other.torn,
+            largest: self.largest.max(other.largest),
         }
     }
 }
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { events, commits, accepted, refused, faults, moved, replaced, healed, torn } = self;
+        let Self { events, commits, accepted, refused, faults, moved, replaced, healed, torn, largest } =
+            self;
         write!(
             f,
             "{events} events, {faults} faults, {accepted} commands accepted and {refused} refused, {commits} quanta \
              committed, {moved} VMs moved and {replaced} placed anew, {healed} lost batches healed and {torn} fleets \
-             that lost some for good"
+             that lost some for good, {largest} VMs in the largest"
         )
     }
 }
@@ -135,6 +139,7 @@ pub fn run_traced(plan: &Plan, traces: bool) -> Result<Figures, String> {
         replaced: oracle.replaced,
         healed: oracle.healed,
         torn: u64::from(oracle.is_torn),
+        largest: oracle.fleet().vms().count() as u64,
     })
 }
 

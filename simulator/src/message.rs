@@ -115,11 +115,11 @@ pub(crate) enum Message {
         number: u64,
         sequence: u64,
     },
-    /// The batches that stand there and right before, by their hashes.
+    /// The last batch that stands, and the one that stands there, by their hashes.
     Looked {
         number: u64,
         last: u64,
-        before: Option<Hash>,
+        ends_with: Hash,
         found: Option<Hash>,
     },
     /// Between coordinators: how far are you?

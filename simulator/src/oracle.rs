@@ -124,6 +124,7 @@ impl Oracle {
         }
         let mut requests = BTreeSet::new();
         for entry in &batch.entries {
+            own(entry)?;
             if let Some((user, request)) = request_of(entry) {
                 requests.insert((user.clone(), request.clone()));
             }
@@ -240,6 +241,16 @@ impl Oracle {
             "I1: what a ledger had from index {from} on was set aside, and not named: {:?}",
             aside.differences
         ))
+    }
+}
+
+/// What a user asked for is on the user's own VM, unless an operator asked (I5).
+fn own(entry: &Entry) -> Result<(), Violation> {
+    match (entry.cause(), entry.key()) {
+        (Some(cause), Some(key)) if cause.user != key.user && cause.operator.is_none() => {
+            Err(format!("I5: {} acted on {key}", cause.user))
+        }
+        _ => Ok(()),
     }
 }
 

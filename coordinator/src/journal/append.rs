@@ -3,12 +3,13 @@
 //! ```text
 //!   publish, expecting sequence S ---- ack S+1 --------------------------> appended
 //!        ^        |
-//!        |        | no ack, an error, a conflict, "duplicate"
+//!        |        | no ack, an error, a conflict, "duplicate"; first of all where the connection is a new one
 //!        |        v
 //!        |   what stands at S+1?
 //!        +-- nothing ---+--- our bytes ----------------------------------> appended
 //!        (connection    +--- another's bytes ----------------------------> Superseded
-//!         healthy)      +--- a hole, or the stream is shorter than S ----> Lost
+//!         healthy)      +--- a hole, the stream is shorter than S, or ---> Lost
+//!                            what we follow is not its last batch
 //! ```
 //!
 //! Every attempt carries the same fence, so however many copies are still under way, at most one
@@ -21,7 +22,7 @@ use bioxen_mutants::{Mutant, is_on};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::api::{self, ApiError, Stored, code};
+use super::api::{self, ApiError, code};
 use super::{Batch, Hash, Journal, streams};
 use crate::ledger::StoredBatch;
 
@@ -108,11 +109,12 @@ impl Journal {
         hash: &Hash,
         expected_sequence: u64,
     ) -> Result<u64, AppendError> {
-        self.append_fenced(payload, Some(hash), expected_sequence).await
+        self.append_fenced(payload, Some(hash), expected_sequence, false).await
     }
 
     /// Appends however long that takes. Behind the same fence no other batch of ours can land, so the same bytes may be
-    /// sent again.
+    /// sent again. Where the connection is a new one it `looks_first`: the server may have lost its end meanwhile, and
+    /// neither a fence nor an acknowledgement shows that.
     ///
     /// # Errors
     /// As [`Journal::append`], but never that the outcome is unknown.
@@ -121,9 +123,11 @@ impl Journal {
         payload: Bytes,
         hash: &Hash,
         expected_sequence: u64,
+        looks_first: bool,
     ) -> Result<u64, AppendError> {
         loop {
-            match self.append(payload.clone(), hash, expected_sequence).await {
+            let appended = self.append_fenced(payload.clone(), Some(hash), expected_sequence, looks_first);
+            match appended.await {
                 Err(AppendError::Unknown { waited_ms, last }) => {
                     tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
                 }
@@ -146,7 +150,7 @@ impl Journal {
     ) -> Result<Reappended, AppendError> {
         let mut last_sequence = expected_sequence;
         for batch in missing {
-            last_sequence = self.append_fenced(batch.payload.clone(), None, last_sequence).await?;
+            last_sequence = self.append_fenced(batch.payload.clone(), None, last_sequence, false).await?;
         }
         Ok(Reappended { batches: missing.len(), last_sequence })
     }
@@ -156,12 +160,17 @@ impl Journal {
         payload: Bytes,
         message_id: Option<&Hash>,
         expected_sequence: u64,
+        looks_first: bool,
     ) -> Result<u64, AppendError> {
         let started = Instant::now();
+        let mut doubtful = looks_first.then_some(ApiError::Disconnected);
         loop {
-            let doubt = match self.attempt(&payload, message_id, expected_sequence).await? {
-                Attempt::Appended(sequence) => return Ok(sequence),
-                Attempt::Doubtful(doubt) => doubt,
+            let doubt = match doubtful.take() {
+                Some(doubt) => doubt,
+                None => match self.attempt(&payload, message_id, expected_sequence).await? {
+                    Attempt::Appended(sequence) => return Ok(sequence),
+                    Attempt::Doubtful(doubt) => doubt,
+                },
             };
             let last = match self.look(&payload, expected_sequence).await {
                 Ok(Some(outcome)) => return outcome,
@@ -223,19 +232,18 @@ impl Journal {
     ) -> Result<Option<Result<u64, AppendError>>, ApiError> {
         let last_sequence = self.state().await?.last_sequence;
         let sequence = expected_sequence + 1;
-        let at = |sequence| api::message_at(&self.client, streams::JOURNAL, sequence, self.patience.answer);
-        let before = if last_sequence == expected_sequence && expected_sequence > 0 {
-            at(expected_sequence).await?
-        } else {
-            None
+        let ends_with = match last_sequence == expected_sequence {
+            true => self.last_hash().await?,
+            false => None,
         };
-        let behind = if last_sequence > expected_sequence { at(sequence).await? } else { None };
-        let follows = |stored: Stored| {
-            Batch::decode(payload).is_ok_and(|ours| ours.previous_hash == Hash::of(&stored.payload))
+        let behind = match last_sequence > expected_sequence {
+            true => api::message_at(&self.client, streams::JOURNAL, sequence, self.patience.answer).await?,
+            false => None,
         };
+        let ours = Batch::decode(payload).ok();
         let seen = Seen {
             last_sequence,
-            is_before: before.map(follows),
+            is_before: ends_with.zip(ours).map(|(last, ours)| ours.previous_hash == last),
             is_ours: behind.as_ref().map(|stored| stored.payload == *payload),
         };
         Ok(match (Outcome::of(expected_sequence, seen), behind) {
@@ -251,11 +259,22 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// The hash of the last batch that stands; zeroes where none does.
+    async fn last_hash(&self) -> Result<Option<Hash>, ApiError> {
+        let wait = self.patience.answer;
+        let sequence = api::last_of_subject(&self.client, streams::JOURNAL, streams::JOURNAL_SUBJECT, wait);
+        let Some(sequence) = sequence.await? else { return Ok(Some(Hash::ZERO)) };
+        let stored = api::message_at(&self.client, streams::JOURNAL, sequence, wait).await?;
+        Ok(stored.map(|stored| Hash::of(&stored.payload)))
+    }
+}
+
 /// What a look at the stream shows of an append in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     pub last_sequence: u64,
-    /// Whether the stream's last batch is the one that ours follows; none where there is none, or it was not looked at.
+    /// Whether the stream's last batch is the one that ours follows; none where it was not looked at.
     pub is_before: Option<bool>,
     /// Whether the batch behind the fence is ours; none where there is none.
     pub is_ours: Option<bool>,
@@ -326,5 +345,21 @@ fn describe(payload: &[u8]) -> Found {
             Found::Batch { fleet, incarnation, epoch, first_index }
         }
         Err(error) => Found::Unreadable { reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_at_the_fence_with_another_batch_has_lost_ours() {
+        let seen = |last_sequence, is_before, is_ours| Seen { last_sequence, is_before, is_ours };
+        assert_eq!(Outcome::of(7, seen(7, Some(true), None)), Outcome::Nothing);
+        assert_eq!(Outcome::of(7, seen(7, Some(false), None)), Outcome::Lost);
+        assert_eq!(Outcome::of(7, seen(6, None, None)), Outcome::Lost);
+        assert_eq!(Outcome::of(7, seen(9, None, None)), Outcome::Lost);
+        assert_eq!(Outcome::of(7, seen(9, None, Some(true))), Outcome::Ours);
+        assert_eq!(Outcome::of(7, seen(9, None, Some(false))), Outcome::Anothers);
     }
 }

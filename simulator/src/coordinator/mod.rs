@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_coordinator::journal::{Hash, Outcome, Position, Seen};
+use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::config::ResourceConfig;
 
 use crate::message::{Batch, Message, Node, Out, READ_AT_ONCE};
@@ -66,6 +67,8 @@ pub(crate) struct Coordinator {
     /// The number of the last question: answers to others come too late.
     asked: u64,
     ledger: Ledger,
+    /// The connection that the last append was sent on, by when it came to stand.
+    appended_on: Option<Duration>,
     /// Ledgers that were set aside, which was said.
     pub(crate) set_aside: Vec<SetAside>,
     /// The journal cannot be read any more, by anybody.
@@ -121,6 +124,7 @@ impl Coordinator {
             heard: Duration::ZERO,
             role: Role::Follower,
             asked: 0,
+            appended_on: None,
             set_aside: Vec::new(),
             broken: None,
         }
@@ -196,8 +200,8 @@ impl Coordinator {
             Message::Surveyed { number, last, batches } if number == self.asked => {
                 self.join(moment, last, &batches, out);
             }
-            Message::Looked { number, last, before, found } if number == self.asked => {
-                self.looked(moment, (last, before, found), out);
+            Message::Looked { number, last, ends_with, found } if number == self.asked => {
+                self.looked(moment, (last, ends_with, found), out);
             }
             Message::SoFar { number, index } if number == self.asked => self.told_of(index),
             _ => {}
@@ -266,7 +270,7 @@ impl Coordinator {
     fn looked(
         &mut self,
         moment: Moment,
-        (last_sequence, before, found): (u64, Option<Hash>, Option<Hash>),
+        (last_sequence, ends_with, found): (u64, Hash, Option<Hash>),
         out: &mut Out,
     ) {
         let Some((batch, fence)) = self.in_doubt() else {
@@ -274,7 +278,7 @@ impl Coordinator {
         };
         let seen = Seen {
             last_sequence,
-            is_before: before.map(|before| before == batch.previous),
+            is_before: Some(ends_with == batch.previous),
             is_ours: found.map(|found| found == batch.hash()),
         };
         match Outcome::of(fence, seen) {
@@ -312,7 +316,15 @@ impl Coordinator {
         if let Role::Leader(leading) = &mut self.role {
             leading.sent(Arc::clone(&batch), moment.now, out);
         }
-        self.append(batch, self.fence, out);
+        // Over a new connection the journal may be another than it was.
+        let connected_since = moment.connected_since;
+        let looks_first = connected_since.is_none() || connected_since != self.appended_on;
+        self.appended_on = connected_since;
+        if looks_first && !is_on(Mutant::NewConnectionTrusted) {
+            self.look(self.fence + 1, out);
+        } else {
+            self.append(batch, self.fence, out);
+        }
     }
 
     fn batch(&mut self, epoch: u64, time_ms: u64, entries: Vec<Entry>) -> Arc<Batch> {

@@ -82,7 +82,11 @@ impl Coordinator {
         if !matches!(self.role, Role::Standing(_)) {
             return;
         }
-        if found == Some(self.position.hash) { self.campaign(moment, out) } else { self.step_down(moment, out) }
+        if found == Some(self.position.hash) {
+            self.campaign(moment, out)
+        } else {
+            self.step_down(moment, out)
+        }
     }
 
     fn campaign(&mut self, moment: Moment, out: &mut Out) {
