@@ -80,9 +80,9 @@ pub struct Plan {
 }
 
 /// One of so many seeds is of a huge fleet.
-const HUGE_EVERY: u64 = 200;
+const HUGE_EVERY: u64 = 400;
 /// Its many processes share a run's events.
-const HUGE_EVENTS: usize = 15;
+const HUGE_EVENTS: usize = 10;
 
 impl Plan {
     /// The plan of a seed: most are small, so that their events fall on the same few VMs; some are large, and a few huge.
@@ -150,7 +150,7 @@ impl Plan {
 
     /// Commands of users that come together.
     pub fn commands_at_once(&self) -> usize {
-        if self.huge { 50 } else { 1 }
+        if self.huge { 75 } else { 1 }
     }
 }
 

@@ -240,6 +240,8 @@ impl Journal {
             true => api::message_at(&self.client, streams::JOURNAL, sequence, self.patience.answer).await?,
             false => None,
         };
+        // An earlier attempt of ours may have landed since.
+        let ends_with = ends_with.filter(|last| *last != Hash::of(payload));
         let ours = Batch::decode(payload).ok();
         let seen = Seen {
             last_sequence,
