@@ -284,8 +284,11 @@ impl Coordinator {
         match Outcome::of(fence, seen) {
             Outcome::Nothing => self.append(batch, fence, out),
             Outcome::Ours => self.stored(moment, fence + 1, out),
-            // Another was quicker: it goes on following.
-            Outcome::Anothers if matches!(self.role, Role::Candidate { .. }) => self.role = Role::Follower,
+            // Another was quicker: it goes on following, and reads what that one wrote.
+            Outcome::Anothers if matches!(self.role, Role::Candidate { .. }) => {
+                self.role = Role::Follower;
+                self.read(out);
+            }
             Outcome::Anothers | Outcome::Lost => self.step_down(moment, out),
         }
     }
