@@ -35,7 +35,7 @@ impl Ledger {
     }
 }
 
-/// A ledger that was set aside: what it held, and what was said of it.
+/// A ledger that was given up: what it held, and what was said of it.
 #[derive(Debug)]
 pub(crate) struct SetAside {
     pub(crate) kept: Vec<Arc<Batch>>,
@@ -163,6 +163,9 @@ impl Coordinator {
                 }
             }
             Ok(Decision::LedgerBehindOrGone { .. }) => {
+                // Nothing is said of it, so it must hold nothing that the journal lacks.
+                let kept = std::mem::take(&mut self.kept);
+                self.set_aside.push(SetAside { kept, differences: Vec::new() });
                 self.forget_all();
                 self.go_on(now, last, batches);
             }
