@@ -71,7 +71,7 @@ impl Following {
         recovered: Recovered,
         is_first: bool,
     ) -> Result<Self, RunError> {
-        let Recovered { fleet, fleet_id, position, ledger } = recovered;
+        let Recovered { fleet, fleet_id, position, read_at, ledger } = recovered;
         let (committer, ledger_fatal) = Committer::start(ledger)?;
         let feed = Feed::new(committer, member.standing.clone());
         member.standing.send_modify(|standing| standing.index = position.index);
@@ -82,7 +82,6 @@ impl Following {
         let is_old = is_first && silent.is_some_and(|silent| silent >= LEADER_SILENCE);
         let journal = Journal::new(member.client.clone(), PATIENCE);
         let may_lead_at_once = was_ours || is_old;
-        let (read_at, told) = (None, None);
         Ok(Self {
             fleet,
             fleet_id,
@@ -93,7 +92,7 @@ impl Following {
             read_at,
             heard,
             may_lead_at_once,
-            told,
+            told: None,
         })
     }
 

@@ -18,8 +18,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::driver::{Driver, DriverError, wall_ms};
-use crate::fleet::Fleet;
-use crate::fleet::entry::Entry;
 use crate::fleet::format::Format;
 use crate::follow::Following;
 use crate::journal::batch::FORMAT;
@@ -115,7 +113,7 @@ pub(crate) async fn stand(
         time_ms: wall_ms().max(fleet.time_ms),
         previous_hash: following.position.hash,
         submit_sequence,
-        entries: first_entries(fleet, &member.config),
+        entries: fleet.first_of_leader(&member.config.name, &member.config.resources),
     };
     let (payload, hash) = batch.encode().map_err(DriverError::from)?;
     let appending = append(member, &payload, &hash, following.position.sequence);
@@ -147,7 +145,7 @@ async fn append(
     fence: u64,
 ) -> Result<u64, AppendError> {
     let mut beats = tokio::time::interval(BEAT);
-    let deciding = member.journal.append_until_decided(payload.clone(), hash, fence);
+    let deciding = member.journal.append_until_decided(payload.clone(), hash, fence, false);
     tokio::pin!(deciding);
     loop {
         tokio::select! {
@@ -155,14 +153,6 @@ async fn append(
             _ = beats.tick() => member.health.beat(),
         }
     }
-}
-
-/// What a new leader journals first: that it leads, and the limits where they are others than before.
-fn first_entries(fleet: &Fleet, config: &crate::Config) -> Vec<Entry> {
-    let leader = Entry::Leader { epoch: fleet.epoch + 1, coordinator: config.name.clone() };
-    let configured = Entry::Configured { config: config.resources.clone() };
-    let is_new = fleet.next_index == 1 || fleet.config != config.resources;
-    std::iter::once(leader).chain(is_new.then_some(configured)).collect()
 }
 
 /// Leads until told to stop, or until another does.

@@ -25,6 +25,8 @@ pub(crate) struct Recovered {
     pub(crate) fleet_id: Option<String>,
     /// The fold's position; its sequence is the fence of the next append.
     pub(crate) position: Position,
+    /// The sequence of the batch that the fold ends with, where it was seen to stand.
+    pub(crate) read_at: Option<u64>,
     pub(crate) ledger: Ledger,
 }
 
@@ -139,6 +141,8 @@ async fn from_ledger(journal: &Journal, ledger: Ledger, after: Position) -> Resu
     let fleet = rows::load(ledger.rows(), index)?;
     let fleet_id = ledger.applied().map(|applied| applied.fleet.clone());
     let recovered = continue_from(journal, ledger, fleet, fleet_id, after).await?;
+    // The ledger's last batch stands there, or it would not have joined.
+    let recovered = Recovered { read_at: recovered.read_at.or(Some(after.sequence)), ..recovered };
     let entries = recovered.position.index.saturating_sub(index);
     if entries > 0 {
         tracing::info!(
@@ -208,5 +212,6 @@ async fn continue_from(
     }
     ledger.commit(&writes)?;
     let position = Position { sequence: end.fence(), ..end.position };
-    Ok(Recovered { fleet, fleet_id, position, ledger })
+    let read_at = (end.batches > 0).then_some(end.position.sequence);
+    Ok(Recovered { fleet, fleet_id, position, read_at, ledger })
 }

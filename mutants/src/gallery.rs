@@ -144,6 +144,12 @@ gallery! {
     PublishedTwice, "published-twice",
         "An event is published without its place in the stream and without an id.",
         "coordinator/src/projector/sink.rs", projection("two_projectors_at_once_tell_everything_once");
+    AnyBatchOurs, "any-batch-ours",
+        "Whatever stands where an append was to stand is taken for it.",
+        "coordinator/src/journal/append.rs", SEEDS;
+    TailGivenUp, "tail-given-up",
+        "A journal that lost its end is believed, and the ledger that has it set aside.",
+        "coordinator/src/journal/heal.rs", SEEDS;
     // The driver's protocol; the simulator has a model of it, which is mutated alike.
     ActBeforeAck, "act-before-ack",
         "Answers and orders leave before the journal has acknowledged what they say.",
@@ -157,4 +163,10 @@ gallery! {
     AbsenceBelieved, "absence-believed",
         "What an inventory lacks is taken to be given up.",
         "simulator/src/coordinator/leading.rs", SEEDS;
+    NewConnectionTrusted, "new-connection-trusted",
+        "A leader that lost its connection goes on appending, without looking whether the journal lost its end meanwhile.",
+        "simulator/src/coordinator/mod.rs", SEEDS;
+    LastNotLookedFor, "last-not-looked-for",
+        "A candidate does not look whether what it read last still stands.",
+        "simulator/src/coordinator/standing.rs", SEEDS;
 }

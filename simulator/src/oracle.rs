@@ -1,94 +1,167 @@
-//! What must hold after every event, judged from outside: by the journal's own bytes, by what hypervisors committed, and
-//! by what users were told.
+//! What must hold after every event, judged from outside: by what the journal has stored, by what hypervisors committed,
+//! and by what users were told.
+//!
+//! It follows the chain of batches. What the journal loses stays in it until it stands again, or another batch stands in
+//! its place: then it is gone, and whatever rests on it cannot be judged any more.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::ops::Bound;
+mod lives;
+mod sums;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bioxen_coordinator::fleet::Fleet;
 use bioxen_coordinator::fleet::amounts::Amounts;
 use bioxen_coordinator::fleet::entry::Entry;
+use bioxen_coordinator::journal::{Difference, Position};
 use bioxen_protocol::id::{Generation, RequestId, UserId, VmKey};
 use bioxen_protocol::state::VmState;
-use bioxen_protocol::worker::CellAllocation;
 
-use crate::cells::{Commit, Point};
+use crate::cells::Commit;
+use crate::coordinator::SetAside;
 use crate::message::{Asked, Batch};
+use lives::Lives;
+use sums::Sums;
 
 /// Something that must never happen, in words.
 pub(crate) type Violation = String;
 
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    /// The fold of what is stored.
+    /// The fold of the chain.
     fleet: Fleet,
-    /// The batch in which each request took effect.
+    /// Every batch that was stored, less what is gone.
+    chain: Vec<Arc<Batch>>,
+    /// How many of them stand in the journal.
+    stands: usize,
+    /// The index of the batch in which each request took effect.
     effects: BTreeMap<(UserId, RequestId), u64>,
+    /// Requests that took effect in what is gone.
+    gone: BTreeSet<(UserId, RequestId)>,
+    /// Something is gone on which others had acted: of cells nothing can be said any more.
+    pub(crate) is_torn: bool,
     /// The generation that committed last for each VM.
     committed: BTreeMap<VmKey, Generation>,
-    lives: BTreeMap<VmKey, Life>,
+    lives: Lives,
+    sums: Sums,
     pub(crate) commits: u64,
     /// VMs that were placed again, while they ran and after their worker was lost.
     pub(crate) moved: u64,
     pub(crate) replaced: u64,
-}
-
-/// What a VM went through since it was created, from which its trajectory follows.
-#[derive(Debug)]
-struct Life {
-    /// Where it is followed from: minute 0, or a checkpoint with changes that nobody else knows the ticks of.
-    base: Point,
-    changes: BTreeMap<u64, CellAllocation>,
-    ticks: BTreeMap<u64, u64>,
-}
-
-impl Default for Oracle {
-    fn default() -> Self {
-        Self {
-            fleet: Fleet::new(1),
-            effects: BTreeMap::new(),
-            committed: BTreeMap::new(),
-            lives: BTreeMap::new(),
-            commits: 0,
-            moved: 0,
-            replaced: 0,
-        }
-    }
+    /// Batches that the journal lost and that stand in it again.
+    pub(crate) healed: u64,
 }
 
 impl Oracle {
+    /// Of a large fleet, sums are added up whole only now and then.
+    pub(crate) fn new(is_large: bool) -> Self {
+        Self {
+            fleet: Fleet::new(1),
+            chain: Vec::new(),
+            stands: 0,
+            effects: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            is_torn: false,
+            committed: BTreeMap::new(),
+            lives: Lives::default(),
+            sums: Sums::new(is_large),
+            commits: 0,
+            moved: 0,
+            replaced: 0,
+            healed: 0,
+        }
+    }
+
     pub(crate) fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// A batch was stored.
+    /// The journal lost its end, and has so many batches left.
+    pub(crate) fn lost(&mut self, left: usize) {
+        self.stands = self.stands.min(left);
+    }
+
+    /// Whether everything that was stored and is not gone stands.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.stands == self.chain.len()
+    }
+
+    /// Whether a coordinator that ends here follows the journal as it is.
+    pub(crate) fn follows(&self, at: Position) -> bool {
+        let found = self.chain.binary_search_by_key(&at.index, |batch| batch.last_index());
+        at.index == 0 || found.is_ok_and(|found| self.chain[found].hash() == at.hash)
+    }
+
+    /// A batch was stored. What is gone with that, of what others had acted on.
     ///
     /// # Errors
-    /// Time that goes back, a request that takes effect twice (I2), sums or limits that do not hold (I3), a checkpoint that is not what the
-    /// journal says it must be (I8).
-    pub(crate) fn stored(&mut self, batch: &Batch) -> Result<(), Violation> {
+    /// A batch that does not join the one before it (I1), time that goes back, a request that takes effect twice (I2), sums or limits that
+    /// do not hold (I3), a checkpoint that is not what the journal says it must be (I8).
+    pub(crate) fn stored(&mut self, batch: &Arc<Batch>) -> Result<Vec<Arc<Batch>>, Violation> {
+        if self.chain.get(self.stands).is_some_and(|lost| lost.id == batch.id) {
+            self.stands += 1;
+            self.healed += 1;
+            return Ok(Vec::new());
+        }
+        let gone = self.chain.split_off(self.stands);
+        if !gone.is_empty() {
+            self.fold_again(&gone)?;
+        }
+        let end = self.chain.last().map_or(Position::START, |last| last.position(0));
+        let joined = end.joins(self.stands as u64 + 1, batch.first_index, batch.previous);
+        joined.map_err(|error| format!("I1: nobody can read the journal any more: {error}"))?;
+        self.chain.push(Arc::clone(batch));
+        self.stands += 1;
+        self.fold(batch)?;
+        Ok(gone.into_iter().filter(|batch| batch.released.load(Ordering::Relaxed)).collect())
+    }
+
+    fn fold(&mut self, batch: &Batch) -> Result<(), Violation> {
+        let index = batch.first_index;
         if batch.time_ms < self.fleet.time_ms {
-            return Err(format!("batch {} is earlier than the one before", batch.sequence));
+            return Err(format!("the batch from index {index} is earlier than the one before"));
         }
         let mut requests = BTreeSet::new();
         for entry in &batch.entries {
+            own(entry)?;
             if let Some((user, request)) = request_of(entry) {
                 requests.insert((user.clone(), request.clone()));
             }
             self.count(entry);
             self.fleet.evolve(batch.time_ms, entry);
-            self.follow(entry)?;
+            if !self.is_torn {
+                self.lives.follow(entry)?;
+            }
         }
         for request in requests {
-            if let Some(before) = self.effects.insert(request.clone(), batch.sequence) {
+            if let Some(before) = self.effects.insert(request.clone(), index) {
                 let (user, id) = request;
-                let now = batch.sequence;
                 return Err(format!(
-                    "I2: request {id} of {user} took effect in batch {before} and again in {now}"
+                    "I2: request {id} of {user} took effect in the batch from index {before} and again in that from {index}"
                 ));
             }
         }
-        self.fleet.take_touched();
-        self.check_sums()
+        let touched = self.fleet.take_touched();
+        self.sums.check(&self.fleet, &touched)
+    }
+
+    /// Follows the chain from its beginning: its end is gone.
+    fn fold_again(&mut self, gone: &[Arc<Batch>]) -> Result<(), Violation> {
+        self.is_torn |= gone.iter().any(|batch| batch.released.load(Ordering::Relaxed));
+        let entries = gone.iter().flat_map(|batch| &batch.entries);
+        let requests = entries.filter_map(request_of);
+        self.gone.extend(requests.map(|(user, request)| (user.clone(), request.clone())));
+        self.fleet = Fleet::new(1);
+        self.effects.clear();
+        self.lives = Lives::default();
+        self.sums = self.sums.anew();
+        let (moved, replaced) = (self.moved, self.replaced);
+        let chain = std::mem::take(&mut self.chain);
+        chain.iter().try_for_each(|batch| self.fold(batch))?;
+        self.chain = chain;
+        (self.moved, self.replaced) = (moved, replaced);
+        Ok(())
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -100,78 +173,15 @@ impl Oracle {
         }
     }
 
-    fn follow(&mut self, entry: &Entry) -> Result<(), Violation> {
-        match entry {
-            Entry::Created(created) => {
-                let (allocation, seed) = (created.order.allocation, created.order.seed);
-                let base = Point::start(allocation, seed);
-                let life = Life { base, changes: BTreeMap::new(), ticks: BTreeMap::new() };
-                self.lives.insert(created.key.clone(), life);
-            }
-            Entry::Allocated { key, ordinal, allocation, .. } => {
-                if let Some(life) = self.lives.get_mut(key) {
-                    match ordinal {
-                        0 => life.base.allocation = *allocation,
-                        _ => drop(life.changes.insert(*ordinal, *allocation)),
-                    }
-                }
-            }
-            Entry::Observed(seen) => {
-                let Some(life) = self.lives.get_mut(&seen.key) else { return Ok(()) };
-                for (ordinal, tick) in &seen.applied_at {
-                    life.ticks.entry(*ordinal).or_insert(*tick);
-                }
-                if let Some(bytes) = &seen.checkpoint {
-                    life.check(&seen.key, bytes)?;
-                }
-            }
-            Entry::Recovered(found) => {
-                let Some(life) = self.lives.get_mut(&found.key) else { return Ok(()) };
-                if let Some(taken) = &found.taken {
-                    life.check(&found.key, &taken.bytes)?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn check_sums(&self) -> Result<(), Violation> {
-        let sum = |held: &mut dyn Iterator<Item = Amounts>| held.fold(Amounts::NOTHING, Amounts::plus);
-        let (fleet, config) = (&self.fleet, &self.fleet.config);
-        if fleet.held != sum(&mut fleet.vms().map(|vm| vm.held)) {
-            return Err("I3: the fleet's sum is not what its VMs hold".to_owned());
-        }
-        for (user, account) in &fleet.accounts {
-            if account.held != sum(&mut account.vms.values().map(|vm| vm.held)) {
-                return Err(format!("I3: the sum of {user} is not what its VMs hold"));
-            }
-            let most = account.limits.in_force(config).max_vms;
-            if account.held.slots > most {
-                return Err(format!("I3: {user} holds {} VMs of {most}", account.held.slots));
-            }
-        }
-        for (id, worker) in &fleet.workers {
-            let used = sum(&mut fleet.placed_on(id, &worker.boot).map(|vm| vm.held));
-            let usable = worker.capacity.usable_ribosomes;
-            if worker.used != used || used.ribosomes > usable || used.slots > worker.capacity.max_vms {
-                return Err(format!("I3: worker {id} is counted with {:?} and holds {used:?}", worker.used));
-            }
-        }
-        let Amounts { slots, atp_millipercent, ribosomes, .. } = fleet.held;
-        let limits = (config.max_concurrent_vms, config.global_atp_limit.0, config.global_ribosome_limit);
-        if slots > limits.0 || atp_millipercent > limits.1 || ribosomes > limits.2 {
-            return Err(format!("I3: the fleet holds {:?} of {limits:?}", fleet.held));
-        }
-        Ok(())
-    }
-
     /// A hypervisor committed a quantum.
     ///
     /// # Errors
     /// A VM that commits in two generations at a time (I4), or with more than it holds (I3, I7).
     pub(crate) fn committed(&mut self, commit: &Commit) -> Result<(), Violation> {
         self.commits += 1;
+        if self.is_torn {
+            return Ok(());
+        }
         let Commit { key, generation, in_effect, .. } = commit;
         let highest = self.committed.entry(key.clone()).or_insert(*generation);
         if generation < highest {
@@ -196,7 +206,8 @@ impl Oracle {
     /// The journal does not have it (I1).
     pub(crate) fn answered(&self, asked: &Asked, accepted: bool) -> Result<(), Violation> {
         let Some(request) = asked.cause.request.as_ref().filter(|_| accepted) else { return Ok(()) };
-        if self.effects.contains_key(&(asked.cause.user.clone(), request.id.clone())) {
+        let request_of = (asked.cause.user.clone(), request.id.clone());
+        if self.effects.contains_key(&request_of) || self.gone.contains(&request_of) {
             return Ok(());
         }
         Err(format!(
@@ -204,48 +215,42 @@ impl Oracle {
             request.id, asked.cause.user
         ))
     }
-}
 
-impl Life {
-    /// Whether a checkpoint is what follows; where it has changes of which only its lost worker knew when, it is believed.
-    fn check(&mut self, key: &VmKey, bytes: &[u8]) -> Result<(), Violation> {
-        let found = Point::decode(bytes).ok_or("a checkpoint cannot be read")?;
-        if self.contained(found.applied).any(|(ordinal, _)| !self.ticks.contains_key(ordinal)) {
-            self.base = found;
+    /// A coordinator set its ledger aside, and said in what it differs.
+    ///
+    /// # Errors
+    /// What is gone with it was not named (I1).
+    pub(crate) fn said(&self, aside: &SetAside) -> Result<(), Violation> {
+        let stands = &self.chain[..self.stands];
+        let stands = |batch: &Batch| {
+            let at = stands.binary_search_by_key(&batch.first_index, |known| known.first_index);
+            at.is_ok_and(|at| stands[at].id == batch.id)
+        };
+        let Some(first) = aside.kept.iter().find(|batch| !stands(batch)) else { return Ok(()) };
+        let named = |difference: &Difference| match difference {
+            Difference::Batch { last_index, ledger, .. } => {
+                *last_index == first.last_index() && *ledger == Some(first.hash())
+            }
+            Difference::Fleet { .. } | Difference::Between { .. } => false,
+        };
+        if aside.differences.iter().any(named) {
             return Ok(());
         }
-        let expected = self.at(found.tick, found.applied);
-        if expected != found {
-            return Err(format!("I8: {key} stands at {found:?}, and follows {expected:?}"));
-        }
-        Ok(())
+        let from = first.first_index;
+        Err(format!(
+            "I1: what a ledger had from index {from} on was set aside, and not named: {:?}",
+            aside.differences
+        ))
     }
+}
 
-    /// Changes that a checkpoint contains beyond where the VM is followed from.
-    fn contained(&self, applied: u64) -> btree_map::Range<'_, u64, CellAllocation> {
-        let from = self.base.applied;
-        self.changes.range((Bound::Excluded(from), Bound::Included(applied.max(from))))
-    }
-
-    /// Where the cell stands at `tick`, from what the journal has.
-    fn at(&self, tick: u64, applied: u64) -> Point {
-        let mut at = self.base;
-        let known = self.contained(applied);
-        let mut due: Vec<(u64, u64, CellAllocation)> = known
-            .filter_map(|(ordinal, allocation)| Some((*self.ticks.get(ordinal)?, *ordinal, *allocation)))
-            .collect();
-        due.sort_by_key(|(tick, ordinal, _)| (*tick, *ordinal));
-        let mut due = due.into_iter().peekable();
-        loop {
-            while let Some((_, ordinal, allocation)) = due.next_if(|(when, ..)| *when <= at.tick) {
-                at.allocation = allocation;
-                at.applied = ordinal;
-            }
-            if at.tick >= tick {
-                return at;
-            }
-            at.step();
+/// What a user asked for is on the user's own VM, unless an operator asked (I5).
+fn own(entry: &Entry) -> Result<(), Violation> {
+    match (entry.cause(), entry.key()) {
+        (Some(cause), Some(key)) if cause.user != key.user && cause.operator.is_none() => {
+            Err(format!("I5: {} acted on {key}", cause.user))
         }
+        _ => Ok(()),
     }
 }
 

@@ -27,17 +27,18 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    /// One more command of one of `users`, on one of its `vms`.
+    /// One more command of one of `users`, on one of its `vms`; where users mostly `create`, every other does.
     pub(crate) fn ask(
         &mut self,
         random: &mut Random,
         (users, vms, coordinators): (usize, usize, usize),
+        creates: bool,
         now: Duration,
         out: &mut Out,
     ) -> Option<()> {
         let user: UserId = format!("u{}", random.below(users)).parse().ok()?;
         let vm: VmId = format!("v{}", random.below(vms)).parse().ok()?;
-        let (verb, ask) = draw(random);
+        let (verb, ask) = draw(random, creates);
         let coordinator = random.below(coordinators);
         self.ask_for(VmKey { user, vm }, verb, ask, coordinator, now, out)
     }
@@ -81,9 +82,9 @@ impl Users {
     }
 }
 
-fn draw(random: &mut Random) -> (Verb, Ask) {
+fn draw(random: &mut Random, creates: bool) -> (Verb, Ask) {
     let on_full = if random.in_thousand(300) { OnFull::Queue } else { OnFull::Reject };
-    match random.below(16) {
+    match if creates && random.in_thousand(500) { 0 } else { random.below(16) } {
         0..=4 => {
             let auto_start = on_full == OnFull::Queue || random.in_thousand(600);
             (Verb::Create, Ask::Create(Box::new(new_vm(random, auto_start, on_full))))

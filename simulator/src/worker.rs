@@ -19,9 +19,6 @@ use crate::cells::{Cells, Commit};
 use crate::message::{Message, Node, Out};
 use crate::packed::Packed;
 
-pub(crate) const MAX_VMS: u64 = 8;
-pub(crate) const USABLE_RIBOSOMES: u64 = 68;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Registering,
@@ -35,6 +32,8 @@ pub(crate) struct Worker {
     number: usize,
     pub(crate) boot: BootId,
     coordinators: usize,
+    /// VMs and ribosomes.
+    size: (u64, u64),
     lease: Lease,
     phase: Phase,
     heartbeat: u64,
@@ -44,18 +43,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(number: usize, boot: u64, coordinators: usize) -> Option<Self> {
+    pub(crate) fn new(number: usize, boot: u64, coordinators: usize, size: (u64, u64)) -> Option<Self> {
         let cells = Arc::new(Cells::default());
         let backend: Arc<Cells> = Arc::clone(&cells);
         Some(Self {
             number,
             boot: format!("b{boot}").parse().ok()?,
             coordinators,
+            size,
             lease: Lease::default(),
             phase: Phase::Registering,
             heartbeat: 0,
             cells,
-            vms: Vms::new(backend, MAX_VMS),
+            vms: Vms::new(backend, size.0),
             leaving: leaving::Leaving::default(),
         })
     }
@@ -75,7 +75,10 @@ impl Worker {
                 let (epoch, inventory) = (self.lease.epoch(), self.vms.digest());
                 WorkerReport::Heartbeat(Heartbeat { number, epoch, inventory })
             }
-            _ => WorkerReport::Register(Register { capacity: capacity(), version: String::new(), number }),
+            _ => {
+                let capacity = capacity(self.size);
+                WorkerReport::Register(Register { capacity, version: String::new(), number })
+            }
         };
         self.lease.sent(number, now);
         self.report(report, out);
@@ -176,12 +179,12 @@ fn epoch_of(command: &WorkerCommand) -> Option<u64> {
     }
 }
 
-fn capacity() -> Capacity {
+fn capacity((max_vms, usable_ribosomes): (u64, u64)) -> Capacity {
     let vm_types = vec![VmType::Basic];
     Capacity {
-        max_vms: MAX_VMS,
-        total_ribosomes: 80,
-        usable_ribosomes: USABLE_RIBOSOMES,
+        max_vms,
+        total_ribosomes: usable_ribosomes + 12,
+        usable_ribosomes,
         warning_permille: 850,
         vm_types,
         packs: BTreeMap::new(),

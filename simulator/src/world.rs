@@ -1,9 +1,9 @@
 //! The world of a run: the clock, the events to come, and the processes. What befalls them is in `faults`.
 
 mod faults;
-mod trial;
-
 mod operating;
+mod tail;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     down: BTreeSet<Node>,
     paused: BTreeMap<Node, Duration>,
+    /// Since when each coordinator runs.
+    up_since: Vec<Duration>,
     /// By how much each coordinator's wall clock is ahead of the earliest.
     wall_ms: Vec<u64>,
     /// No more faults, no more commands: the fleet settles.
@@ -92,19 +94,20 @@ impl World {
             bus: Bus::default(),
             journal: Journal::default(),
             coordinators: (0..coordinators)
-                .map(|number| Coordinator::new(number, base, packed.clone()))
+                .map(|number| Coordinator::new(number, coordinators, base, packed.clone(), plan.resources()))
                 .collect(),
             workers: (0..workers)
-                .map(|number| Worker::new(number, number as u64, coordinators))
+                .map(|number| Worker::new(number, number as u64, coordinators, plan.worker_size()))
                 .collect::<Option<_>>()?,
             twins: BTreeMap::new(),
             deaf: BTreeSet::new(),
             boots: workers as u64,
             users: Users::default(),
             packed,
-            oracle: Oracle::default(),
+            oracle: Oracle::new(plan.huge),
             down: BTreeSet::new(),
             paused: BTreeMap::new(),
+            up_since: vec![Duration::ZERO; coordinators],
             wall_ms: vec![CLOCK_JUMP_MS as u64; coordinators],
             calm: false,
             faults: 0,
@@ -186,14 +189,16 @@ impl World {
         let mut out = Out::new();
         match event {
             Event::Deliver(Node::Journal, message) => {
-                if let Some(batch) = self.journal.receive(message, &mut out) {
-                    self.oracle.stored(&batch)?;
+                if let Some(batch) = self.journal.receive(self.now, message, &mut out) {
+                    let gone = self.oracle.stored(&batch)?;
+                    self.judge_loss(&gone)?;
                 }
                 self.send(Node::Journal, out);
             }
             Event::Deliver(Node::Coordinator(number), message) => {
                 let moment = self.moment(number);
                 self.coordinators[number].receive(moment, message, &mut out);
+                self.heed(number)?;
                 self.send(Node::Coordinator(number), out);
             }
             Event::Deliver(Node::Worker(number), message) => {
@@ -299,6 +304,17 @@ impl World {
         let leaders = self.coordinators.iter().filter(|coordinator| coordinator.leads()).count();
         if leaders != 1 {
             return Some(format!("{leaders} coordinators lead"));
+        }
+        if !self.oracle.is_whole() {
+            return Some("the journal is not healed".to_owned());
+        }
+        let astray = |coordinator: &&Coordinator| !self.oracle.follows(coordinator.position());
+        if let Some(astray) = self.coordinators.iter().find(astray) {
+            return Some(format!("a coordinator at {:?} does not follow the journal", astray.position()));
+        }
+        // Workers may still have what is gone.
+        if self.oracle.is_torn {
+            return None;
         }
         crate::settled::unsettled(self.oracle.fleet())
     }

@@ -18,6 +18,7 @@ fn no_seed_breaks_an_invariant_and_every_fleet_settles() {
     }
     println!("{SEEDS} seeds: {total}");
     assert!(total.moved > SEEDS && total.replaced > SEEDS / 2, "{total}");
+    assert!(total.healed > SEEDS / 10 && total.largest > 1_000, "{total}");
     assert!(total.commits > SEEDS && total.accepted > SEEDS && total.faults > SEEDS, "{total}");
 }
 

@@ -118,6 +118,8 @@ struct State {
     ticked: Instant,
     sent: Instant,
     last_append: Instant,
+    /// The connection that the last append was sent on, by when it came to stand.
+    appended_on: Option<Instant>,
     epoch: u64,
     /// When this one began to lead.
     began: Instant,
@@ -144,6 +146,7 @@ impl Driver {
             ticked: now,
             sent: now,
             last_append: now,
+            appended_on: None,
             epoch: self.fleet.epoch,
             began: now,
             resigns: false,

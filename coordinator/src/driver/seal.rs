@@ -41,7 +41,12 @@ impl Driver {
         let fence = self.position.sequence;
         state.in_flight = Some(sealed);
         state.sent = Instant::now();
-        Ok(Some(Box::pin(async move { journal.append_until_decided(payload, &hash, fence).await })))
+        let connected_since = self.connection.healthy_since();
+        let looks_first = connected_since.is_none() || connected_since != state.appended_on;
+        state.appended_on = connected_since;
+        Ok(Some(Box::pin(
+            async move { journal.append_until_decided(payload, &hash, fence, looks_first).await },
+        )))
     }
 
     fn seal(&mut self, state: &mut State) -> Result<Sealed, DriverError> {

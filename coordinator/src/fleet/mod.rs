@@ -50,6 +50,7 @@ pub use process::{code_digest, lost as lost_process};
 use account::Account;
 use alerts::Measure;
 use amounts::Amounts;
+use entry::Entry;
 use format::Format;
 use vm::Vm;
 use worker::Worker;
@@ -159,6 +160,14 @@ impl Fleet {
 
     pub fn queued(&self) -> u64 {
         self.queued_by_priority.values().sum()
+    }
+
+    /// What a new leader journals first: that it leads, and the limits where they are others than before.
+    pub fn first_of_leader(&self, coordinator: &str, config: &ResourceConfig) -> Vec<Entry> {
+        let leader = Entry::Leader { epoch: self.epoch + 1, coordinator: coordinator.to_owned() };
+        let is_new = self.next_index == 1 || self.config != *config;
+        let configured = is_new.then(|| Entry::Configured { config: config.clone() });
+        std::iter::once(leader).chain(configured).collect()
     }
 
     /// The VMs placed on one boot.

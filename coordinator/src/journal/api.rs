@@ -215,6 +215,29 @@ pub(crate) fn leader_is_behind(stream: &str, last_sequence: u64) -> ApiError {
     ApiError::Failed { subject: streams::api_info(stream), reason }
 }
 
+/// The sequence of a subject's last message, asked of the stream's leader; `None` where there is none.
+pub(crate) async fn last_of_subject(
+    client: &Client,
+    stream: &str,
+    subject: &str,
+    wait: Duration,
+) -> Result<Option<u64>, ApiError> {
+    #[derive(Deserialize)]
+    struct Got {
+        message: Last,
+    }
+    #[derive(Deserialize)]
+    struct Last {
+        seq: u64,
+    }
+    let which = json!({ "last_by_subj": subject });
+    match call::<Got>(client, &streams::api_message_get(stream), &which, wait).await {
+        Ok(got) => Ok(Some(got.message.seq)),
+        Err(error) if error.code() == Some(code::NO_MESSAGE_FOUND) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a direct get's message: its sequence is in a header.
 pub(crate) fn stored(subject: &str, message: Message) -> Result<Stored, ApiError> {
     let sequence = message

@@ -3,12 +3,13 @@
 //! ```text
 //!   publish, expecting sequence S ---- ack S+1 --------------------------> appended
 //!        ^        |
-//!        |        | no ack, an error, a conflict, "duplicate"
+//!        |        | no ack, an error, a conflict, "duplicate"; first of all where the connection is a new one
 //!        |        v
 //!        |   what stands at S+1?
 //!        +-- nothing ---+--- our bytes ----------------------------------> appended
 //!        (connection    +--- another's bytes ----------------------------> Superseded
-//!         healthy)      +--- a hole, or nothing stands at S any more ----> Lost
+//!         healthy)      +--- a hole, nothing stands at S any more, or ---> Lost
+//!                            what we follow is not the stream's last batch
 //! ```
 //!
 //! Every attempt carries the same fence, so however many copies are still under way, at most one
@@ -109,11 +110,12 @@ impl Journal {
         hash: &Hash,
         expected_sequence: u64,
     ) -> Result<u64, AppendError> {
-        self.append_fenced(payload, Some(hash), expected_sequence).await
+        self.append_fenced(payload, Some(hash), expected_sequence, false).await
     }
 
-    /// Appends however long that takes, saying so as often as callers are told. Behind the same fence no other batch of ours can land, so the same bytes may be
-    /// sent again.
+    /// Appends however long that takes, saying so as often as callers are told. Behind the same fence no other batch of
+    /// ours can land, so the same bytes may be sent again. Where the connection is a new one it `looks_first`: the server
+    /// may have lost its end meanwhile, and neither a fence nor an acknowledgement shows that.
     ///
     /// # Errors
     /// As [`Journal::append`], but never that the outcome is unknown.
@@ -122,11 +124,13 @@ impl Journal {
         payload: Bytes,
         hash: &Hash,
         expected_sequence: u64,
+        looks_first: bool,
     ) -> Result<u64, AppendError> {
         let patience = Patience { total: HOLD, ..self.patience };
         let patient = Self { patience, ..self.clone() };
         loop {
-            match patient.append(payload.clone(), hash, expected_sequence).await {
+            let appended = patient.append_fenced(payload.clone(), Some(hash), expected_sequence, looks_first);
+            match appended.await {
                 Err(AppendError::Unknown { waited_ms, last }) => {
                     tracing::warn!(waited_ms, error = %last, "the journal does not answer; trying on");
                 }
@@ -149,7 +153,7 @@ impl Journal {
     ) -> Result<Reappended, AppendError> {
         let mut last_sequence = expected_sequence;
         for batch in missing {
-            last_sequence = self.append_fenced(batch.payload.clone(), None, last_sequence).await?;
+            last_sequence = self.append_fenced(batch.payload.clone(), None, last_sequence, false).await?;
         }
         Ok(Reappended { batches: missing.len(), last_sequence })
     }
@@ -159,12 +163,17 @@ impl Journal {
         payload: Bytes,
         message_id: Option<&Hash>,
         expected_sequence: u64,
+        looks_first: bool,
     ) -> Result<u64, AppendError> {
         let started = Instant::now();
+        let mut doubtful = looks_first.then_some(ApiError::Disconnected);
         loop {
-            let doubt = match self.attempt(&payload, message_id, expected_sequence).await? {
-                Attempt::Appended(sequence) => return Ok(sequence),
-                Attempt::Doubtful(doubt) => doubt,
+            let doubt = match doubtful.take() {
+                Some(doubt) => doubt,
+                None => match self.attempt(&payload, message_id, expected_sequence).await? {
+                    Attempt::Appended(sequence) => return Ok(sequence),
+                    Attempt::Doubtful(doubt) => doubt,
+                },
             };
             let last = match self.look(&payload, expected_sequence).await {
                 Ok(Some(outcome)) => return outcome,
@@ -229,24 +238,94 @@ impl Journal {
         expected_sequence: u64,
     ) -> Result<Option<Result<u64, AppendError>>, ApiError> {
         let last_sequence = self.state().await?.last_sequence;
-        if last_sequence == expected_sequence {
-            return Ok(None);
-        }
-        let lost = Ok(Some(Err(AppendError::Lost { expected_sequence, last_sequence })));
-        let wait = self.patience.answer;
-        if last_sequence < expected_sequence {
-            // On a cluster, whoever leads the stream may be behind a replica, or not know yet that another leads.
-            return match api::message_at(&self.client, streams::JOURNAL, expected_sequence, wait).await? {
-                Some(_) => Err(api::leader_is_behind(streams::JOURNAL, last_sequence)),
-                None => lost,
-            };
-        }
+        self.unless_behind(last_sequence, expected_sequence).await?;
         let sequence = expected_sequence + 1;
-        Ok(match api::message_at(&self.client, streams::JOURNAL, sequence, wait).await? {
-            Some(stored) if stored.payload == *payload => Some(Ok(sequence)),
-            Some(stored) => Some(Err(AppendError::Superseded { sequence, found: describe(&stored.payload) })),
-            None => return lost,
+        let ends_with = match last_sequence == expected_sequence {
+            true => self.last_hash(expected_sequence).await?,
+            false => None,
+        };
+        let behind = match last_sequence > expected_sequence {
+            true => api::message_at(&self.client, streams::JOURNAL, sequence, self.patience.answer).await?,
+            false => None,
+        };
+        // An earlier attempt of ours may have landed since.
+        let ends_with = ends_with.filter(|last| *last != Hash::of(payload));
+        let ours = Batch::decode(payload).ok();
+        let seen = Seen {
+            last_sequence,
+            is_before: ends_with.zip(ours).map(|(last, ours)| ours.previous_hash == last),
+            is_ours: behind.as_ref().map(|stored| stored.payload == *payload),
+        };
+        Ok(match (Outcome::of(expected_sequence, seen), behind) {
+            (Outcome::Nothing, _) => None,
+            (Outcome::Ours, _) => Some(Ok(sequence)),
+            (Outcome::Anothers, Some(stored)) => {
+                Some(Err(AppendError::Superseded { sequence, found: describe(&stored.payload) }))
+            }
+            (Outcome::Anothers | Outcome::Lost, _) => {
+                Some(Err(AppendError::Lost { expected_sequence, last_sequence }))
+            }
         })
+    }
+}
+
+impl Journal {
+    /// The hash of the last batch that stands, which should stand at this sequence; zeroes where none does.
+    async fn last_hash(&self, expected_sequence: u64) -> Result<Option<Hash>, ApiError> {
+        let wait = self.patience.answer;
+        let last =
+            api::last_of_subject(&self.client, streams::JOURNAL, streams::JOURNAL_SUBJECT, wait).await?;
+        self.unless_behind(last.unwrap_or(0), expected_sequence).await?;
+        let Some(sequence) = last else { return Ok(Some(Hash::ZERO)) };
+        let stored = api::message_at(&self.client, streams::JOURNAL, sequence, wait).await?;
+        Ok(stored.map(|stored| Hash::of(&stored.payload)))
+    }
+
+    /// On a cluster, whoever leads the stream may be behind a replica, or not know yet that another leads: an error where
+    /// he tells an end before this sequence although a replica has what stands there.
+    async fn unless_behind(&self, told: u64, expected_sequence: u64) -> Result<(), ApiError> {
+        let is_behind = told < expected_sequence
+            && api::message_at(&self.client, streams::JOURNAL, expected_sequence, self.patience.answer)
+                .await?
+                .is_some();
+        if is_behind { Err(api::leader_is_behind(streams::JOURNAL, told)) } else { Ok(()) }
+    }
+}
+
+/// What a look at the stream shows of an append in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub last_sequence: u64,
+    /// Whether the stream's last batch is the one that ours follows; none where it was not looked at.
+    pub is_before: Option<bool>,
+    /// Whether the batch behind the fence is ours; none where there is none.
+    pub is_ours: Option<bool>,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing stands behind the fence: the same bytes may be sent again.
+    Nothing,
+    Ours,
+    Anothers,
+    /// What stood before the fence, or behind it, is gone.
+    Lost,
+}
+
+impl Outcome {
+    /// Pure: the simulator asks it too. Sequences come again after a tail was lost, so that the stream may end at the
+    /// fence with another batch there.
+    pub fn of(expected_sequence: u64, Seen { last_sequence, is_before, is_ours }: Seen) -> Self {
+        if last_sequence == expected_sequence {
+            return if is_before == Some(false) { Self::Lost } else { Self::Nothing };
+        }
+        match is_ours {
+            _ if last_sequence < expected_sequence => Self::Lost,
+            None => Self::Lost,
+            Some(ours) if ours || is_on(Mutant::AnyBatchOurs) => Self::Ours,
+            Some(_) => Self::Anothers,
+        }
     }
 }
 
@@ -288,5 +367,21 @@ fn describe(payload: &[u8]) -> Found {
             Found::Batch { fleet, incarnation, epoch, first_index }
         }
         Err(error) => Found::Unreadable { reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_at_the_fence_with_another_batch_has_lost_ours() {
+        let seen = |last_sequence, is_before, is_ours| Seen { last_sequence, is_before, is_ours };
+        assert_eq!(Outcome::of(7, seen(7, Some(true), None)), Outcome::Nothing);
+        assert_eq!(Outcome::of(7, seen(7, Some(false), None)), Outcome::Lost);
+        assert_eq!(Outcome::of(7, seen(6, None, None)), Outcome::Lost);
+        assert_eq!(Outcome::of(7, seen(9, None, None)), Outcome::Lost);
+        assert_eq!(Outcome::of(7, seen(9, None, Some(true))), Outcome::Ours);
+        assert_eq!(Outcome::of(7, seen(9, None, Some(false))), Outcome::Anothers);
     }
 }

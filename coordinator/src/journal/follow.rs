@@ -98,21 +98,7 @@ impl JournalBatch {
             expected_index,
             source,
         })?;
-        let found_index = batch.first_index;
-        if found_index > expected_index {
-            return Err(ReadError::Gap { sequence, expected_index, found_index });
-        }
-        if found_index < expected_index {
-            return Err(ReadError::Repeated { sequence, expected_index, found_index });
-        }
-        if batch.previous_hash != position.hash {
-            return Err(ReadError::ChainBroken {
-                sequence,
-                index: found_index,
-                expected: position.hash,
-                found: batch.previous_hash,
-            });
-        }
+        position.joins(sequence, batch.first_index, batch.previous_hash)?;
         Ok(Self { sequence, hash: Hash::of(&payload), payload, batch })
     }
 

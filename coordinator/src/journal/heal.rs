@@ -9,6 +9,8 @@
 //!
 //! This file only finds out. What is done about it, and said in the log, is the caller's.
 
+use bioxen_mutants::{Mutant, is_on};
+
 use super::api::{self, Stored};
 use super::{Hash, Journal, JournalBatch, Position, ReadError, streams};
 use crate::ledger::{Applied, Ledger, LedgerError, StoredBatch};
@@ -92,10 +94,10 @@ pub enum JoinError {
 
 /// A batch of the journal's, without its entries.
 #[derive(Debug, Clone)]
-struct Mark {
-    position: Position,
-    first_index: u64,
-    fleet: String,
+pub struct Mark {
+    pub position: Position,
+    pub first_index: u64,
+    pub fleet: String,
 }
 
 impl Journal {
@@ -175,8 +177,9 @@ impl Journal {
     }
 }
 
-/// The decision, from what both hold.
-fn decide(applied: &Applied, recent: &[StoredBatch], marks: &[Mark], expected_sequence: u64) -> Joining {
+/// The decision, from what both hold: the ledger's last batch and those that it keeps, the journal's and its last
+/// sequence. Pure: the simulator asks it too.
+pub fn decide(applied: &Applied, recent: &[StoredBatch], marks: &[Mark], expected_sequence: u64) -> Joining {
     if let Some(mark) = marks.iter().rev().find(|mark| mark.position.hash == applied.hash) {
         return Joining::Joined { after: mark.position };
     }
@@ -194,6 +197,9 @@ fn decide(applied: &Applied, recent: &[StoredBatch], marks: &[Mark], expected_se
     if let Some(first_missing) = recent.iter().position(joins)
         && is_chain(&recent[first_missing..], applied)
     {
+        if is_on(Mutant::TailGivenUp) {
+            return Joining::LedgerBehindOrGone { reason: Refold::LedgerEmpty };
+        }
         let missing = recent[first_missing..].to_vec();
         return Joining::JournalLost { missing, journal_end, expected_sequence };
     }

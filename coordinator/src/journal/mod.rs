@@ -30,10 +30,10 @@ use std::time::Duration;
 use async_nats::Client;
 
 pub use api::{ApiError, StreamState};
-pub use append::AppendError;
+pub use append::{AppendError, Outcome, Seen};
 pub use batch::{Batch, BatchError, Hash};
 pub use follow::{Follower, JournalBatch, ReadEnd, ReadError};
-pub use heal::{Difference, JoinError, Joining, Refold};
+pub use heal::{Difference, JoinError, Joining, Mark, Refold};
 
 /// Where a fold of the journal stands: after this batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,26 @@ pub struct Position {
 impl Position {
     /// Before the first batch of a fleet.
     pub const START: Self = Self { sequence: 0, index: 0, hash: Hash::ZERO };
+
+    /// Proves that a batch, which stands at `sequence`, continues the chain here.
+    ///
+    /// # Errors
+    /// What does not join; names its sequence and the index expected.
+    pub fn joins(&self, sequence: u64, first_index: u64, previous_hash: Hash) -> Result<(), ReadError> {
+        let expected_index = self.index + 1;
+        let found_index = first_index;
+        if found_index > expected_index {
+            return Err(ReadError::Gap { sequence, expected_index, found_index });
+        }
+        if found_index < expected_index {
+            return Err(ReadError::Repeated { sequence, expected_index, found_index });
+        }
+        if previous_hash != self.hash {
+            let (index, expected, found) = (found_index, self.hash, previous_hash);
+            return Err(ReadError::ChainBroken { sequence, index, expected, found });
+        }
+        Ok(())
+    }
 }
 
 /// How long the journal tries before it says that it cannot.

@@ -219,6 +219,21 @@ async fn a_tail_lost_under_a_leader_stops_it() {
 }
 
 #[tokio::test]
+async fn a_leader_looks_over_a_new_connection_and_finds_the_tail_lost() {
+    let server = NatsServer::start();
+    let (journal, client) = journal_on(&server).await;
+    let first = append(&journal, &Position::START, &["first"]).await;
+    let second = append(&journal, &first.position(), &["second"]).await;
+    let (payload, hash) = batch_after(&second.position(), &["third"]).encode().unwrap();
+    delete(&client, 2).await;
+    let error = journal.append_until_decided(payload, &hash, 2, true).await.unwrap_err();
+    assert!(matches!(error, AppendError::Lost { expected_sequence: 2, last_sequence: 2 }), "{error}");
+    assert_eq!(journal.state().await.unwrap().messages, 1);
+    let (other, hash) = batch_after(&first.position(), &["other"]).encode().unwrap();
+    assert_eq!(journal.append_until_decided(other, &hash, 2, true).await.unwrap(), 3);
+}
+
+#[tokio::test]
 async fn a_batch_missing_in_the_middle_is_named() {
     let server = NatsServer::start();
     let (journal, client) = journal_on(&server).await;

@@ -78,15 +78,10 @@ impl Leading {
         self.in_flight.as_ref().map(|in_flight| Arc::clone(&in_flight.batch))
     }
 
-    pub(super) fn in_flight_id(&self) -> Option<u64> {
-        self.in_flight.as_ref().map(|in_flight| in_flight.batch.id)
-    }
-
-    /// The batch in flight, where it was not answered in time.
-    pub(super) fn overdue(&mut self, now: Duration, patience: Duration) -> Option<Arc<Batch>> {
-        let in_flight = self.in_flight.as_mut().filter(|in_flight| now >= in_flight.sent + patience)?;
-        in_flight.sent = now;
-        Some(Arc::clone(&in_flight.batch))
+    /// Whether the batch in flight was not answered in time; asked again only after as long.
+    pub(super) fn is_overdue(&mut self, now: Duration, patience: Duration) -> bool {
+        let in_flight = self.in_flight.as_mut().filter(|in_flight| now >= in_flight.sent + patience);
+        in_flight.map(|in_flight| in_flight.sent = now).is_some()
     }
 
     pub(super) fn acknowledged(&mut self, out: &mut Out) {

@@ -95,6 +95,7 @@ impl World {
                     self.send(Node::Coordinator(number), out);
                 }
             }
+            Fault::TailLost => self.lose_tail(lasts),
             Fault::ClockJump => {
                 let number = self.random.below(self.coordinators.len());
                 self.wall_ms[number] = self.random.below(2 * CLOCK_JUMP_MS) as u64;
@@ -118,7 +119,10 @@ impl World {
             Mend::Restart(node) => {
                 self.down.remove(&node);
                 match node {
-                    Node::Coordinator(number) => self.coordinators[number].restart(self.now)?,
+                    Node::Coordinator(number) => {
+                        self.up_since[number] = self.now;
+                        self.coordinators[number].restart(self.now)?;
+                    }
                     Node::Worker(number) => drop(self.boot(number)),
                     Node::Journal | Node::Users => {}
                 }
@@ -130,7 +134,7 @@ impl World {
     /// A new boot of a worker's name; the one before it.
     fn boot(&mut self, number: usize) -> Option<Worker> {
         self.boots += 1;
-        let boot = Worker::new(number, self.boots, self.coordinators.len())?;
+        let boot = Worker::new(number, self.boots, self.coordinators.len(), self.plan.worker_size())?;
         Some(std::mem::replace(self.workers.get_mut(number)?, boot))
     }
 }

@@ -12,8 +12,11 @@ impl World {
             return;
         }
         let mut out = Out::new();
+        let creates = self.plan.huge;
         let sizes = (self.plan.users, self.plan.vms_per_user, self.plan.coordinators);
-        self.users.ask(&mut self.random, sizes, self.now, &mut out);
+        for _ in 0..self.plan.commands_at_once() {
+            self.users.ask(&mut self.random, sizes, creates, self.now, &mut out);
+        }
         if self.random.in_thousand(OPERATED) {
             self.operate(&mut out);
         }
