@@ -10,7 +10,8 @@ use super::Boot;
 use super::cloud::Seed;
 use crate::options::Options;
 
-/// Mounts the disk (`$1`) over the host's files, with `$2` for the file system's work, at `$3`, and becomes sshd.
+/// Mounts the disk (`$1`) over the host's files, with `$2` for the file system's work, at `$3`, moves there for good (in
+/// a chroot a guest could make no namespaces of its own), and becomes sshd.
 const BOOT: &str = r#"set -e
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1,workdir=$2" "$3"
 mount -t proc proc "$3/proc"
@@ -19,7 +20,11 @@ mount -t tmpfs -o mode=1777 tmpfs "$3/tmp"
 mount -t tmpfs -o mode=755 tmpfs "$3/run"
 mkdir "$3/run/sshd"
 cd "$3"
-exec chroot "$3" $4"#;
+mkdir -p .before
+pivot_root . .before
+umount -l /.before
+rmdir /.before
+exec $4"#;
 
 const SSHD: &str = "/usr/sbin/sshd";
 const FIRST_USER: u32 = 60_001;

@@ -30,6 +30,9 @@ use keeper::Command;
 const FIRST_GUEST: u8 = 10;
 const LAST_GUEST: u8 = 250;
 
+/// The port by which a pool holds its subnet.
+const MARK_PORT: u16 = 40_004;
+
 /// How a guest comes up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Manner {
@@ -70,10 +73,8 @@ impl Subnet {
         for offset in 0..1000 {
             let number = start.wrapping_add(offset).wrapping_mul(2_654_435_761) >> 16;
             let prefix = format!("127.{}.{}", 1 + (number >> 8) % 250, number & 0xff);
-            // A port that nobody else takes there marks it.
-            match TcpListener::bind(format!("{prefix}.254:4"))
-                .or_else(|_| TcpListener::bind(format!("{prefix}.254:40004")))
-            {
+            // It marks the subnet as taken, whoever asks.
+            match TcpListener::bind(format!("{prefix}.254:{MARK_PORT}")) {
                 Ok(taken) => return Ok(Self { prefix, _taken: taken }),
                 Err(error) => last = error,
             }
