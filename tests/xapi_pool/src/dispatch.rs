@@ -70,10 +70,10 @@ fn before(shared: &Shared, host: usize, method: &str) -> Option<Outcome> {
         Some(_) => return Some(Outcome::Dropped),
         None => {}
     }
-    if host == 0 {
+    if host == state.master {
         return None;
     }
-    let master = state.hosts.first().map_or("", |(_, address)| address.as_str());
+    let master = state.hosts.get(state.master).map_or("", |(_, address)| address.as_str());
     let answer = Err(Failure::new("HOST_IS_SLAVE", &[master]));
     Some(Outcome::Answered { answer, early: false })
 }
@@ -148,7 +148,7 @@ fn log_in(state: &mut State, params: &[Value]) -> Answer {
     }
     let originator = text(3);
     state.seen.logins_without_originator += u64::from(originator.is_empty());
-    let host = state.hosts.first().map(|(host, _)| host.clone()).unwrap_or_default();
+    let host = state.hosts.get(state.master).map(|(host, _)| host.clone()).unwrap_or_default();
     let fields = [
         ("originator", Value::text(&originator)),
         ("this_host", Value::text(host)),

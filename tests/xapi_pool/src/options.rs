@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A pool's make. `Options::default()` is one host with room for everything.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Hosts; the first is the master.
+    /// Hosts; the first is the master at first.
     pub hosts: usize,
     /// Who may log in.
     pub username: String,

@@ -134,7 +134,7 @@ impl Pool {
         Ok(Self { shared, runtime: Some(runtime), port, certificates, judged: false, _folder: folder })
     }
 
-    /// Where the master is: `https://127.a.b.1:port`.
+    /// Where the first host is, the master at first: `https://127.a.b.1:port`.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_of(0)
@@ -184,6 +184,19 @@ impl Pool {
     #[must_use]
     pub fn faults_left(&self) -> usize {
         self.shared.lock().faults.left()
+    }
+
+    /// Makes `host` the master, which restarts the pool's programs.
+    pub fn promote(&self, host: usize) {
+        let mut state = self.shared.lock();
+        state.master = host;
+        let reference = state.hosts.get(host).map(|(host, _)| host.clone()).unwrap_or_default();
+        let pools: Vec<_> = state.store.all("pool").into_iter().map(|(pool, _)| pool).collect();
+        for pool in pools {
+            state.store.set("pool", &pool, "master", Value::text(&reference));
+        }
+        drop(state);
+        self.restart();
     }
 
     /// Restarts the pool's programs: sessions, tasks, connections and what was under way are gone, VMs stay.

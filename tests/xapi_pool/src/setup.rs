@@ -36,6 +36,7 @@ pub(crate) fn state(options: Options, model: &'static Model, keeper: Keeper, fol
         calls_now: 0,
         connections_now: 0,
         hosts: Vec::new(),
+        master: 0,
         keeper,
         folder,
         options,

@@ -44,8 +44,10 @@ pub(crate) struct State {
     pub(crate) skipped: u64,
     pub(crate) calls_now: usize,
     pub(crate) connections_now: usize,
-    /// Hosts, the master first: reference and address.
+    /// Hosts: reference and address.
     pub(crate) hosts: Vec<(String, String)>,
+    /// Which of them is the master.
+    pub(crate) master: usize,
     pub(crate) keeper: Keeper,
     /// Where disks are.
     pub(crate) folder: PathBuf,

@@ -8,7 +8,7 @@ use crate::wire::xml;
 
 /// A task for the call `label`.
 pub(crate) fn create(state: &mut State, label: &str, session: &str) -> String {
-    let host = state.hosts.first().map(|(host, _)| host.clone()).unwrap_or_default();
+    let host = state.hosts.get(state.master).map(|(host, _)| host.clone()).unwrap_or_default();
     let fields = [
         ("name_label", Value::text(label)),
         ("created", Value::Time(clock::now())),

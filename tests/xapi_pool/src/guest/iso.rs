@@ -92,3 +92,56 @@ fn rock_ridge(record: &[u8]) -> Option<String> {
     }
     (!name.is_empty()).then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory record: where, how long, its name, what follows it.
+    fn record(sector: u32, bytes: u32, flags: u8, name: &[u8], rest: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; 33];
+        record[2..6].copy_from_slice(&sector.to_le_bytes());
+        record[10..14].copy_from_slice(&bytes.to_le_bytes());
+        record[25] = flags;
+        record[32] = u8::try_from(name.len()).expect("a short name");
+        record.extend(name);
+        record.extend(vec![0; (name.len() + 1) % 2]);
+        record.extend(rest);
+        record[0] = u8::try_from(record.len()).expect("a short record");
+        record
+    }
+
+    /// An image with one file in sector 20; the root is in sector 19.
+    fn image(label: &str, joliet: bool) -> Vec<u8> {
+        let text = b"#cloud-config\n";
+        let mut image = vec![0; 21 * SECTOR_BYTES];
+        let mut put = |sector: usize, at: usize, bytes: &[u8]| {
+            let start = sector * SECTOR_BYTES + at;
+            image[start..start + bytes.len()].copy_from_slice(bytes);
+        };
+        let kinds = if joliet { vec![(16, PRIMARY), (17, SUPPLEMENTARY)] } else { vec![(16, PRIMARY)] };
+        for (sector, kind) in kinds {
+            put(sector, 0, &[&[kind], b"CD001".as_slice()].concat());
+            put(sector, 40, format!("{label:<32}").as_bytes());
+            put(sector, 156, &record(19, 2048, DIRECTORY, &[0], &[]));
+        }
+        put(17, 88, if joliet { b"%/E" } else { b"\0\0\0" });
+        let wide: Vec<u8> = "user-data".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let nm = [b"NM\x0e\x01\0".as_slice(), b"user-data"].concat();
+        let file =
+            if joliet { record(20, 14, 0, &wide, &[]) } else { record(20, 14, 0, b"USERDATA.;1", &nm) };
+        put(19, 0, &[record(19, 2048, DIRECTORY, &[0], &[]), file].concat());
+        put(20, 0, text);
+        image
+    }
+
+    #[test]
+    fn names_are_joliet_s_or_rock_ridge_s_and_the_label_must_be_right() {
+        for joliet in [true, false] {
+            let files = files(&image("CIDATA", joliet)).expect("a drive");
+            assert_eq!(files.get("user-data").map(Vec::as_slice), Some(b"#cloud-config\n".as_slice()));
+        }
+        assert_eq!(files(&image("OTHER", true)), None);
+        assert_eq!(files(b"no image"), None);
+    }
+}

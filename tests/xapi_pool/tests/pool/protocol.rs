@@ -57,6 +57,11 @@ fn a_host_that_is_not_the_master_says_which_is() {
     let error = caller.log_in("bioxen-test").expect_err("it is a slave");
     assert_eq!(error, ["HOST_IS_SLAVE".to_owned(), pool.address_of(0)]);
     assert_ne!(pool.fingerprint_of(0), pool.fingerprint_of(2));
+    let at_first = Caller::new(&pool);
+    pool.promote(2);
+    caller.log_in("bioxen-test").expect("it is the master now");
+    let error = at_first.call("pool.get_all", &[]).expect_err("it is the master no longer");
+    assert_eq!(error, ["HOST_IS_SLAVE".to_owned(), pool.address_of(2)]);
 }
 
 #[test]
