@@ -30,7 +30,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, host: usize, request: Request<I
         return page(StatusCode::UNAUTHORIZED);
     }
     match (&method, path.trim_end_matches('/')) {
-        (&Method::PUT, "/import_raw_vdi") => import(shared, &text("vdi"), &text("format"), request).await,
+        (&Method::PUT, "/import_raw_vdi") => {
+            import(shared, &text("vdi"), &text("format"), &text("task_id"), request).await
+        }
         (&Method::GET, "/rrd_updates") => {
             if text("json") != "true" {
                 return not_served(shared, "/rrd_updates without json=true");
@@ -43,8 +45,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, host: usize, request: Request<I
     }
 }
 
-/// Takes a disk's bytes.
-async fn import(shared: &Shared, disk: &str, format: &str, request: Request<Incoming>) -> Reply {
+/// Takes a disk's bytes, and ends the task by which the caller watches that, if it named one.
+async fn import(shared: &Shared, disk: &str, format: &str, task: &str, request: Request<Incoming>) -> Reply {
     if !["", "raw"].contains(&format) {
         return not_served(shared, &format!("/import_raw_vdi with format={format}"));
     }
@@ -71,6 +73,8 @@ async fn import(shared: &Shared, disk: &str, format: &str, request: Request<Inco
         return page(StatusCode::INTERNAL_SERVER_ERROR);
     }
     state.store.set("VDI", &disk, "physical_utilisation", Value::Int(given));
+    state.store.set("task", task, "progress", Value::Float(1.0));
+    state.store.set("task", task, "status", Value::text("success"));
     page(StatusCode::OK)
 }
 

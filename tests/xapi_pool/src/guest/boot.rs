@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::Boot;
 use super::cloud::Seed;
+use super::{Boot, FIRST_GUEST, Subnet};
 use crate::options::Options;
 
 /// Mounts the disk (`$1`) over the host's files, with `$2` for the file system's work, at `$3`, moves there for good (in
@@ -28,6 +29,7 @@ exec $4"#;
 
 const SSHD: &str = "/usr/sbin/sshd";
 const FIRST_USER: u32 = 60_001;
+const HOMES: &str = "/home";
 
 /// Whether guests can run on this machine, with their files in `folder`.
 ///
@@ -47,9 +49,11 @@ pub(crate) fn can_run(folder: &Path, port: u16) -> Result<(), String> {
         let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         return Err(format!("guests need root and namespaces of their own to mount in: {said}"));
     }
-    match std::net::TcpListener::bind(format!("127.0.9.9:{port}")) {
+    let subnet = Subnet::take().map_err(|error| format!("addresses of 127/8: {error}"))?;
+    let address = subnet.address(FIRST_GUEST);
+    match TcpListener::bind(format!("{address}:{port}")) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("port {port} on 127.0.9.9: {error}; guests need it on addresses of 127/8")),
+        Err(error) => Err(format!("port {port} at {address}, which guests need: {error}")),
     }
 }
 
@@ -135,10 +139,10 @@ fn write_users(root: &Path, users: &[String]) -> io::Result<()> {
     let mut group = "root:x:0:\nnogroup:x:65534:\n".to_owned();
     let mut shadow = "root:*:19000:0:99999:7:::\nsshd:*:19000:0:99999:7:::\n".to_owned();
     for (id, user) in (FIRST_USER..).zip(users.iter().filter(|user| *user != "root")) {
-        passwd += &format!("{user}:x:{id}:{id}::/home/{user}:/bin/sh\n");
+        passwd += &format!("{user}:x:{id}:{id}::{HOMES}/{user}:/bin/sh\n");
         group += &format!("{user}:x:{id}:\n");
         shadow += &format!("{user}:*:19000:0:99999:7:::\n");
-        let home = root.join("home").join(user);
+        let home = root.join(HOMES.trim_start_matches('/')).join(user);
         fs::create_dir_all(&home)?;
         chown(&home, Some(id), Some(id))?;
     }
