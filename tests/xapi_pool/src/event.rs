@@ -32,7 +32,7 @@ pub(crate) async fn from(call: &Call) -> Answer {
         let mut news = {
             let mut state = call.shared.lock();
             since = valid(call, &mut state)?.max(since);
-            first || state.store.changes(since, |class, object| wanted.has(class, object)).first().is_some()
+            first || !state.store.changes(since, |class, object| wanted.has(class, object)).is_empty()
         };
         let late = Instant::now() >= deadline;
         if news && !first && !late {

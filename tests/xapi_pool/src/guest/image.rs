@@ -53,7 +53,7 @@ mod tests {
             drop(entry);
             system.unmount().expect("unmounted");
             let files = nocloud(file.path());
-            assert_eq!(files.get("user-data").is_some(), found);
+            assert_eq!(files.contains_key("user-data"), found);
         }
     }
 }
