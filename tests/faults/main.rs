@@ -3,7 +3,6 @@
 //!
 //! `make faults ROUNDS=200` is the long run; it tells how long recovery took.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

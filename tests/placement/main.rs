@@ -2,7 +2,6 @@
 //! or of the coordinator means for those that run.
 
 #![expect(clippy::expect_used, reason = "a test that is not answered as expected fails there and then")]
-#![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
 
 mod boots;
 mod filling;

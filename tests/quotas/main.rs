@@ -2,7 +2,6 @@
 //! back once. A second fold, written apart, judges every entry of the journal.
 
 #![expect(clippy::expect_used, reason = "a test that is not answered as expected fails there and then")]
-#![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
 
 mod allocations;
 mod creations;

@@ -2,7 +2,6 @@
 //! progress beside hostile code.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
-#![expect(clippy::print_stdout, reason = "the figures measured are shown where asked for")]
 
 mod alerts;
 mod calls;
