@@ -36,6 +36,7 @@ mod results;
 pub mod settings;
 pub mod vms;
 pub mod wire;
+pub mod xcpng;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
