@@ -3,8 +3,6 @@
 //! Without `clone` it changes nothing on the pool. With it, a guest is brought up and destroyed.
 
 use std::future::Future;
-
-use bioxen_protocol::id::{Generation, VmKey, WorkerId};
 use std::time::Duration;
 
 use super::deadline::Deadline;
@@ -23,26 +21,20 @@ pub struct Step {
 }
 
 /// Tries a pool and tells each step as it ends. Stops at the first that does not work, for the rest would say the same.
-/// True where all worked.
-pub async fn check(pool: &Pool, scratch: Option<(VmKey, Generation, WorkerId)>, mut tell: impl FnMut(Step)) -> bool {
-    let worker = "check".parse::<WorkerId>();
-    let Ok(worker) = scratch.as_ref().map_or(worker, |(_, _, worker)| Ok(worker.clone())) else { return false };
-    let guests = Guests::new(pool.clone(), "check", &worker);
+/// With `scratch`, a guest is made of it and destroyed. True where all worked.
+pub async fn check(guests: &Guests, scratch: Option<&Order>, mut tell: impl FnMut(Step)) -> bool {
     let mut steps = Steps { tell: &mut tell, good: true };
-    steps.step("log in", login(pool)).await;
-    steps.step("events", events(pool)).await;
-    steps.step("template", template(&guests)).await;
-    steps.step("network", network(&guests)).await;
-    steps.step("storage repository", repository(&guests)).await;
-    if let Some((key, generation, _)) = scratch {
-        let order = Order { key: key.clone(), generation, seed: Default::default(), host_key: String::new() };
-        steps.step("clone, start and address", bring_up(&guests, &order)).await;
-        // Also where that failed: what was begun must not stay.
-        let good = std::mem::replace(&mut steps.good, true);
-        steps.step("destroy", destroy(&guests, &order)).await;
-        steps.good &= good;
-    }
-    steps.good
+    steps.step("log in", login(guests.pool())).await;
+    steps.step("events", events(guests.pool())).await;
+    steps.step("template", template(guests)).await;
+    steps.step("network", network(guests)).await;
+    steps.step("storage repository", repository(guests)).await;
+    let Some(order) = scratch.filter(|_| steps.good) else { return steps.good };
+    steps.step("clone, start, address", bring_up(guests, order)).await;
+    // Also where that failed: what was begun must not stay.
+    let good = std::mem::replace(&mut steps.good, true);
+    steps.step("destroy", destroy(guests, order)).await;
+    steps.good && good
 }
 
 struct Steps<'a> {
@@ -71,7 +63,12 @@ async fn login(pool: &Pool) -> Result<String, XcpngError> {
         what: "no pool".to_owned(),
     })?;
     let fields = Fields::new(record, "pool.get_all_records");
-    Ok(format!("as {} at the pool {:?} ({})", pool.settings().username, fields.text("name_label")?, fields.text("uuid")?))
+    Ok(format!(
+        "as {} at the pool {:?} ({})",
+        pool.settings().username,
+        fields.text("name_label")?,
+        fields.text("uuid")?
+    ))
 }
 
 async fn events(pool: &Pool) -> Result<String, XcpngError> {

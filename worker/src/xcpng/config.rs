@@ -174,7 +174,10 @@ impl Written {
     fn checked(self, pool: String) -> Result<PoolSettings, InvalidPool> {
         let mut wrong = Problems(Vec::new());
         if pool.parse::<WorkerId>().is_err() {
-            wrong.say("the pool's name", "expected 1 to 63 of A-Z a-z 0-9 _ -, starting with a letter or digit");
+            wrong.say(
+                "the pool's name",
+                "expected 1 to 63 of A-Z a-z 0-9 _ -, starting with a letter or digit",
+            );
         }
         let seconds = |given: Option<u64>, default: Duration| given.map_or(default, Duration::from_secs);
         let memory_kb = self.vm_memory.map_or(1024 * 1024, |memory| memory.0);
@@ -183,7 +186,11 @@ impl Written {
             trust: wrong.trust(self.tls_fingerprint, self.ca_file),
             xapi_url: wrong.url(self.xapi_url),
             username: wrong.text("username", self.username, "the name of the pool's account"),
-            template_name: wrong.text("template_name", self.template_name, "the name of the guests' template"),
+            template_name: wrong.text(
+                "template_name",
+                self.template_name,
+                "the name of the guests' template",
+            ),
             ssh_user: wrong.text("ssh_user", self.ssh_user, "the account in the guests"),
             ssh_key_path: wrong.there("ssh_key_path", self.ssh_key_path, "the private key for ssh_user"),
             network_uuid: wrong.uuid("network_uuid", self.network_uuid),
@@ -293,7 +300,9 @@ impl Problems {
                 Some(pin) => pins.push(pin),
                 None => self.say(
                     "tls_fingerprint",
-                    format_args!("{text:?} is none; expected 64 hexadecimal digits, colons between them or not"),
+                    format_args!(
+                        "{text:?} is none; expected 64 hexadecimal digits, colons between them or not"
+                    ),
                 ),
             }
         }
@@ -333,9 +342,10 @@ pub(crate) fn is_uuid(text: &str) -> bool {
     let lengths = [8, 4, 4, 4, 12];
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() == lengths.len()
-        && parts.iter().zip(lengths).all(|(part, length)| {
-            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
+        && parts
+            .iter()
+            .zip(lengths)
+            .all(|(part, length)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn fingerprint_of(text: &str) -> Option<[u8; 32]> {

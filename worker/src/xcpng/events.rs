@@ -69,7 +69,11 @@ fn next(batch: Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
     let token = batch.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
     let Some(token) = token else {
         let what = "a batch of events without a token".to_owned();
-        return Err(XcpngError::Answer { host: pool.name().to_owned(), method: "event.from".to_owned(), what });
+        return Err(XcpngError::Answer {
+            host: pool.name().to_owned(),
+            method: "event.from".to_owned(),
+            what,
+        });
     };
     pool.seen().take(&batch, whole);
     Ok(token.to_owned())
@@ -77,5 +81,7 @@ fn next(batch: Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
 
 /// The pool is well and only wants to be asked from the beginning.
 fn lost_its_place(error: &XcpngError) -> bool {
-    [code::EVENTS_LOST, code::EVENT_FROM_TOKEN_PARSE_FAILURE, code::SESSION_INVALID].iter().any(|code| error.is(code))
+    [code::EVENTS_LOST, code::EVENT_FROM_TOKEN_PARSE_FAILURE, code::SESSION_INVALID]
+        .iter()
+        .any(|code| error.is(code))
 }

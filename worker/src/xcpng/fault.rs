@@ -54,9 +54,13 @@ impl Fault {
     /// What a person can do.
     fn advice(&self) -> &'static str {
         match self.code.as_str() {
-            code::SESSION_AUTHENTICATION_FAILED => "check username and password of the pool in the worker's file",
+            code::SESSION_AUTHENTICATION_FAILED => {
+                "check username and password of the pool in the worker's file"
+            }
             "RBAC_PERMISSION_DENIED" => "give the pool's account the role vm-admin",
-            "SR_FULL" | "SR_BACKEND_FAILURE_44" => "free space on the storage repository, or name another one",
+            "SR_FULL" | "SR_BACKEND_FAILURE_44" => {
+                "free space on the storage repository, or name another one"
+            }
             "HOST_NOT_ENOUGH_FREE_MEMORY" | "NO_HOSTS_AVAILABLE" => {
                 "free memory on the pool's hosts, or lower vm_memory"
             }
@@ -103,21 +107,31 @@ pub enum XcpngError {
         "{what} was not done within {seconds} s; look at the pool's load and tasks, or raise the timeout in the worker's file"
     )]
     Deadline { what: String, seconds: u64 },
-    #[error("{host} answered {method} with something that is no answer of XAPI: {what}; is xapi_url a pool's?")]
+    #[error(
+        "{host} answered {method} with something that is no answer of XAPI: {what}; is xapi_url a pool's?"
+    )]
     Answer { host: String, method: String, what: String },
     #[error("{0}")]
     Secret(String),
     #[error("{kind} {name:?} is not on the pool; make it there, or change {field} in the worker's file")]
     Missing { kind: &'static str, name: String, field: &'static str },
-    #[error("{count} objects on the pool are a {kind} {name:?}; make the name unique, or give a UUID as {field}")]
+    #[error(
+        "{count} objects on the pool are a {kind} {name:?}; make the name unique, or give a UUID as {field}"
+    )]
     Ambiguous { kind: &'static str, name: String, field: &'static str, count: usize },
-    #[error("the guest of {vm} belongs to generation {theirs}, which is later than {ours}; it was left alone")]
+    #[error(
+        "the guest of {vm} belongs to generation {theirs}, which is later than {ours}; it was left alone"
+    )]
     Superseded { vm: VmKey, ours: Generation, theirs: Generation },
-    #[error("the guest {guest} is {found}, expected {expected}; bring it there on the pool, or destroy the VM")]
+    #[error(
+        "the guest {guest} is {found}, expected {expected}; bring it there on the pool, or destroy the VM"
+    )]
     State { guest: String, found: String, expected: &'static str },
     #[error("{method} began on the pool and its task is gone; look at the guest's state and try again")]
     TaskLost { method: String },
-    #[error("the guest {guest} showed no address within {seconds} s; does its template have guest tools and DHCP?")]
+    #[error(
+        "the guest {guest} showed no address within {seconds} s; does its template have guest tools and DHCP?"
+    )]
     NoAddress { guest: String, seconds: u64 },
     #[error("the connection to the pool was closed by this worker")]
     Closed,

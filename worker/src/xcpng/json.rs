@@ -20,11 +20,15 @@ pub(crate) fn request(method: &str, params: &[Value], id: u64) -> String {
 pub(crate) fn answer(text: &str) -> Result<Result<Value, Fault>, String> {
     let mut answer: Value = match serde_json::from_str(text) {
         Ok(answer) => answer,
-        Err(error) => serde_json::from_str(&without_bare_floats(text)).map_err(|_| format!("no JSON: {error}"))?,
+        Err(error) => {
+            serde_json::from_str(&without_bare_floats(text)).map_err(|_| format!("no JSON: {error}"))?
+        }
     };
     match answer.get_mut("error").map(Value::take) {
         None | Some(Value::Null) => {}
-        Some(error) => return fault(&error).map(Err).ok_or_else(|| format!("an error without a code: {error}")),
+        Some(error) => {
+            return fault(&error).map(Err).ok_or_else(|| format!("an error without a code: {error}"));
+        }
     }
     match answer.get_mut("result") {
         Some(result) => Ok(Ok(result.take())),

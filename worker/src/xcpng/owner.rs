@@ -94,7 +94,12 @@ mod tests {
     fn a_name_says_whose_the_guest_is() {
         assert_eq!(owner().name(), "bioxen/f00d/ada/cell-1/1.42");
         assert_eq!(Owner::of(&owner().name()), Some(owner()));
-        for other in ["web server", "bioxen/f00d/ada/cell-1", "bioxen/f00d/ada/cell-1/1.42/snapshot/7", "bioxen//a/b/1.2"] {
+        for other in [
+            "web server",
+            "bioxen/f00d/ada/cell-1",
+            "bioxen/f00d/ada/cell-1/1.42/snapshot/7",
+            "bioxen//a/b/1.2",
+        ] {
             assert_eq!(Owner::of(other), None, "{other}");
         }
         assert!(owner().name().starts_with(&Owner::prefix("f00d", &owner().key)));

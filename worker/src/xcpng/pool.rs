@@ -104,7 +104,12 @@ impl Pool {
     ///
     /// # Errors
     /// XAPI's refusal, or why there is no answer; [`XcpngError::outcome_unknown`] then says what to make of it.
-    pub async fn call(&self, method: &str, params: &[Value], deadline: Deadline) -> Result<Value, XcpngError> {
+    pub async fn call(
+        &self,
+        method: &str,
+        params: &[Value],
+        deadline: Deadline,
+    ) -> Result<Value, XcpngError> {
         let permit = deadline.bound(&format!("waiting to ask {method}"), self.inner.calls.acquire()).await?;
         let _permit = permit.map_err(|_| XcpngError::Closed)?;
         self.ask(method, params, deadline.but_within(CALL_TIMEOUT)).await
@@ -114,7 +119,12 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::call`].
-    pub async fn read(&self, method: &str, params: &[Value], deadline: Deadline) -> Result<Value, XcpngError> {
+    pub async fn read(
+        &self,
+        method: &str,
+        params: &[Value],
+        deadline: Deadline,
+    ) -> Result<Value, XcpngError> {
         let patience = deadline.but_within(PATIENCE);
         let mut delay = AGAIN_FIRST;
         loop {

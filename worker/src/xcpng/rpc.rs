@@ -36,7 +36,7 @@ pub enum BadClient {
 
 /// A pool's HTTPS client, and what its hosts speak.
 #[derive(Debug)]
-pub struct Rpc {
+pub(crate) struct Rpc {
     http: Client,
     /// Found out by the first login, and kept.
     speaks_xml: AtomicBool,
@@ -46,7 +46,7 @@ pub struct Rpc {
 impl Rpc {
     /// # Errors
     /// A `ca_file` that cannot be used.
-    pub fn new(settings: &PoolSettings) -> Result<Self, BadClient> {
+    pub(crate) fn new(settings: &PoolSettings) -> Result<Self, BadClient> {
         let http = Client::builder()
             .tls_backend_preconfigured(client_config(&settings.trust)?)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -103,7 +103,11 @@ impl Rpc {
             (json::PATH, json::CONTENT_TYPE, json::request(method, params, id))
         };
         if body.len() > REQUEST_BYTES_MOST {
-            return Err(not_xapi(host, method, format!("nothing: a request of {} bytes is not sent", body.len())));
+            return Err(not_xapi(
+                host,
+                method,
+                format!("nothing: a request of {} bytes is not sent", body.len()),
+            ));
         }
         let mut url = host.clone();
         url.set_path(path);
@@ -115,12 +119,14 @@ impl Rpc {
             return Ok(Asked::NoSuchPath);
         }
         let text = read(&mut response).await.map_err(failed)?;
-        let text = text.ok_or_else(|| not_xapi(host, method, format!("more than {ANSWER_BYTES_MOST} bytes")))?;
+        let text =
+            text.ok_or_else(|| not_xapi(host, method, format!("more than {ANSWER_BYTES_MOST} bytes")))?;
         if !status.is_success() {
             return Err(not_xapi(host, method, format!("HTTP status {status}")));
         }
         let answer = if xml { xml::answer(&text) } else { json::answer(&text) };
-        let answer = answer.map_err(|what| not_xapi(host, method, what.chars().take(SHOWN_CHARS).collect()))?;
+        let answer =
+            answer.map_err(|what| not_xapi(host, method, what.chars().take(SHOWN_CHARS).collect()))?;
         Ok(Asked::Answer(answer.map_err(|fault| XcpngError::Fault { method: method.to_owned(), fault })))
     }
 }
@@ -140,7 +146,10 @@ async fn read(response: &mut Response) -> Result<Option<String>, reqwest::Error>
         bytes.extend_from_slice(&chunk);
     }
     // A guest's name may be any bytes; what is no UTF-8 in it must not make the rest unreadable.
-    Ok(Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+    Ok(Some(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    ))
 }
 
 fn not_xapi(host: &Url, method: &str, what: String) -> XcpngError {
@@ -159,7 +168,8 @@ fn broken(host: &Url, method: &str, within: Duration, error: reqwest::Error) -> 
     match tls_error(&error) {
         Some(what) => XcpngError::Certificate { host, what },
         None => {
-            let timed_out = error.is_timeout().then(|| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()));
+            let timed_out =
+                error.is_timeout().then(|| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()));
             XcpngError::Unreachable { host, what: timed_out.unwrap_or_else(|| innermost(&error)), sent }
         }
     }

@@ -44,9 +44,8 @@ impl TaskState {
 
 /// One of our guests, as last told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestSeen {
-    pub name: String,
-    pub power_state: String,
+pub(crate) struct GuestSeen {
+    pub(crate) name: String,
     guest_metrics: Option<Ref>,
 }
 
@@ -152,7 +151,6 @@ impl GuestSeen {
         }
         Some(Self {
             name: name.to_owned(),
-            power_state: text("power_state")?.to_owned(),
             guest_metrics: text("guest_metrics").map(Ref::new).and_then(Ref::some),
         })
     }
@@ -189,12 +187,13 @@ mod tests {
     #[test]
     fn only_our_guests_are_remembered_with_their_addresses() {
         let seen = Seen::default();
-        let vm = |name: &str| {
-            json!({ "name_label": name, "power_state": "Running", "guest_metrics": "m", "is_a_snapshot": false })
-        };
+        let vm = |name: &str| json!({ "name_label": name, "power_state": "Running", "guest_metrics": "m", "is_a_snapshot": false });
         seen.take(&event("vm", "add", "theirs", vm("database")), true);
         seen.take(&event("vm", "add", "ours", vm(&format!("{NAME_PREFIX}f/a/b/1.2"))), false);
-        seen.take(&event("vm_guest_metrics", "add", "m", json!({ "networks": { "0/ip": "10.0.0.9" } })), false);
+        seen.take(
+            &event("vm_guest_metrics", "add", "m", json!({ "networks": { "0/ip": "10.0.0.9" } })),
+            false,
+        );
         assert_eq!(seen.guests().len(), 1);
         assert_eq!(seen.networks(&Ref::new("ours")).unwrap()["0/ip"], "10.0.0.9");
         assert_eq!(seen.networks(&Ref::new("theirs")), None);

@@ -149,7 +149,9 @@ async fn login(rpc: &Rpc, settings: &PoolSettings, host: &mut Url) -> Result<Tok
                     _ => return Err(XcpngError::Fault { method, fault }),
                 }
             }
-            Err(XcpngError::Unreachable { .. } | XcpngError::Deadline { .. }) if at != settings.xapi_url && redirects == 0 => {
+            Err(XcpngError::Unreachable { .. } | XcpngError::Deadline { .. })
+                if at != settings.xapi_url && redirects == 0 =>
+            {
                 at = settings.xapi_url.clone();
                 *host = at.clone();
             }
@@ -180,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_master_is_found_beside_its_supporter() {
-        let at = |named: &str| beside(&Url::parse("https://10.0.0.5:4443/").unwrap(), named).map(String::from);
+        let at =
+            |named: &str| beside(&Url::parse("https://10.0.0.5:4443/").unwrap(), named).map(String::from);
         assert_eq!(at("10.0.0.6").as_deref(), Some("https://10.0.0.6:4443/"));
         assert_eq!(at("10.0.0.6:99").as_deref(), Some("https://10.0.0.6:99/"));
         assert_eq!(at("fd00::6").as_deref(), Some("https://[fd00::6]:4443/"));
@@ -191,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_session_s_reference_is_not_shown() {
-        let token = Token { host: Url::parse("https://a/").unwrap(), reference: "OpaqueRef:secret".to_owned() };
+        let token =
+            Token { host: Url::parse("https://a/").unwrap(), reference: "OpaqueRef:secret".to_owned() };
         assert!(!format!("{token:?}").contains("secret"));
     }
 }

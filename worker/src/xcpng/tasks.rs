@@ -111,7 +111,9 @@ impl Running {
 impl Drop for Running {
     /// Only where its caller was given up.
     fn drop(&mut self) {
-        let (Some(task), Ok(runtime)) = (self.task.take(), tokio::runtime::Handle::try_current()) else { return };
+        let (Some(task), Ok(runtime)) = (self.task.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
         let pool = self.pool.clone();
         runtime.spawn(async move {
             cancel(&pool, &task).await;

@@ -10,7 +10,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
 };
 use sha2::{Digest, Sha256};
 
@@ -36,7 +37,8 @@ pub(crate) struct WrongPin {
 
 pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, BadTrust> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(VERSIONS)?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(VERSIONS)?;
     Ok(match trust {
         Trust::Fingerprints(pins) => {
             let pinned = Pinned { pins: pins.clone(), provider };
@@ -45,7 +47,8 @@ pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, BadTrust> {
         Trust::CaFile(path) => {
             let wrong = |what: String| BadTrust::CaFile { path: path.clone(), what };
             let mut roots = RootCertStore::empty();
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+            let certificates =
+                CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
             for certificate in certificates {
                 let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
                 roots.add(certificate).map_err(|error| {

@@ -107,10 +107,16 @@ impl Parser<'_> {
         loop {
             let event = self.reader.read_event().map_err(|error| format!("no XML: {error}"))?;
             return Ok(match event {
-                Event::Start(tag) => Part::Open(String::from_utf8_lossy(tag.local_name().as_ref()).into_owned()),
+                Event::Start(tag) => {
+                    Part::Open(String::from_utf8_lossy(tag.local_name().as_ref()).into_owned())
+                }
                 Event::End(_) => Part::Close,
-                Event::Text(text) => Part::Text(text.decode().map_err(|error| error.to_string())?.into_owned()),
-                Event::CData(text) => Part::Text(text.decode().map_err(|error| error.to_string())?.into_owned()),
+                Event::Text(text) => {
+                    Part::Text(text.decode().map_err(|error| error.to_string())?.into_owned())
+                }
+                Event::CData(text) => {
+                    Part::Text(text.decode().map_err(|error| error.to_string())?.into_owned())
+                }
                 Event::GeneralRef(reference) => Part::Text(character(&reference)?),
                 Event::Eof => Part::End,
                 _ => continue,
@@ -233,7 +239,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let values = json!({ "name": "a <b> & \"c\"", "list": ["1", true, 1.5], "empty": "", "none": {}, "no": [] });
+        let values =
+            json!({ "name": "a <b> & \"c\"", "list": ["1", true, 1.5], "empty": "", "none": {}, "no": [] });
         let text = request("VM.create", &[json!("OpaqueRef:1"), values.clone()]);
         assert!(text.contains("<methodName>VM.create</methodName>"));
         let second = text.rsplit("<param>").next().unwrap();
@@ -264,7 +271,9 @@ mod tests {
              <value>10</value></data></array></value></member>",
         );
         assert_eq!(answer(&bad), Ok(Err(Fault::new("SR_FULL", vec!["10".to_owned()]))));
-        let nothing = wrap("<member><name>Status</name><value>Success</value></member><member><name>Value</name><value></value></member>");
+        let nothing = wrap(
+            "<member><name>Status</name><value>Success</value></member><member><name>Value</name><value></value></member>",
+        );
         assert_eq!(answer(&nothing), Ok(Ok(json!(""))));
     }
 

@@ -34,7 +34,8 @@ fn a_pool_is_read_with_its_defaults() {
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once_and_by_field() {
-    let error = read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_timeout = 9999\n").unwrap_err();
+    let error =
+        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_timeout = 9999\n").unwrap_err();
     for part in [
         "[xcpng.pools.lab]",
         "xapi_url: \"http://10.0.0.5\" cannot be used; expected https://",
@@ -53,7 +54,8 @@ fn everything_that_is_wrong_is_said_at_once_and_by_field() {
 
 #[test]
 fn a_secret_in_the_file_is_refused_and_not_shown() {
-    let error = read(&GOOD.replace("password_file = \"/etc/bioxen/lab\"", "password = \"hunter2\"")).unwrap_err();
+    let error =
+        read(&GOOD.replace("password_file = \"/etc/bioxen/lab\"", "password = \"hunter2\"")).unwrap_err();
     assert!(error.contains("a secret has no place in this file") && !error.contains("hunter2"), "{error}");
     let error = read(&GOOD.replace("https://10", "https://root:hunter2@10")).unwrap_err();
     assert!(error.contains("xapi_url") && !error.contains("hunter2"), "{error}");

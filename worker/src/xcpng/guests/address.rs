@@ -21,7 +21,9 @@ impl Guests {
         let mut changes = self.pool.seen().changes();
         loop {
             changes.mark_unchanged();
-            if let Some(address) = self.pool.seen().networks(&guest.reference).as_ref().and_then(first_address) {
+            if let Some(address) =
+                self.pool.seen().networks(&guest.reference).as_ref().and_then(first_address)
+            {
                 return Ok(address);
             }
             if deadline.passed() {
@@ -30,7 +32,9 @@ impl Guests {
             }
             let mut quiet = false;
             let round = Deadline::within(READ_AGAIN.min(deadline.left()));
-            while !quiet && self.pool.seen().networks(&guest.reference).as_ref().and_then(first_address).is_none() {
+            while !quiet
+                && self.pool.seen().networks(&guest.reference).as_ref().and_then(first_address).is_none()
+            {
                 quiet = round.bound("a change", changes.changed()).await.is_err();
             }
             if quiet && let Some(address) = self.read_address(guest, deadline).await? {
@@ -47,12 +51,18 @@ impl Guests {
         };
         if !matches!(now.power, PowerState::Running | PowerState::Paused) {
             let found = now.power.to_string();
-            return Err(XcpngError::State { guest: now.shown(), found, expected: "Running until it has an address" });
+            return Err(XcpngError::State {
+                guest: now.shown(),
+                found,
+                expected: "Running until it has an address",
+            });
         }
         let Some(metrics) = now.guest_metrics else { return Ok(None) };
         match self.pool.get("VM_guest_metrics.get_record", &metrics, deadline).await {
             Ok(record) => Ok(networks_of(&record).as_ref().and_then(first_address)),
-            Err(error) if error.is(code::HANDLE_INVALID) || error.passes() || error.outcome_unknown() => Ok(None),
+            Err(error) if error.is(code::HANDLE_INVALID) || error.passes() || error.outcome_unknown() => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -61,7 +71,8 @@ impl Guests {
 /// Of the first interface; IPv4 before IPv6, and no address that means only the link.
 fn first_address(networks: &BTreeMap<String, String>) -> Option<IpAddr> {
     let older = networks.get("0/ip").into_iter();
-    let numbered = networks.iter().filter(|(name, _)| name.starts_with("0/ipv4/")).map(|(_, address)| address);
+    let numbered =
+        networks.iter().filter(|(name, _)| name.starts_with("0/ipv4/")).map(|(_, address)| address);
     let sixth = networks.iter().filter(|(name, _)| name.starts_with("0/ipv6/")).map(|(_, address)| address);
     older.chain(numbered).chain(sixth).filter_map(|text| text.parse().ok()).find(|address| match address {
         IpAddr::V4(address) => !address.is_link_local() && !address.is_unspecified(),
@@ -76,7 +87,8 @@ mod tests {
     #[test]
     fn an_address_is_one_that_can_be_reached() {
         let of = |pairs: &[(&str, &str)]| {
-            let networks = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+            let networks =
+                pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
             first_address(&networks).map(|address| address.to_string())
         };
         assert_eq!(of(&[("0/ip", "10.0.0.9"), ("0/ipv6/0", "fd00::9")]).as_deref(), Some("10.0.0.9"));

@@ -106,7 +106,9 @@ impl Guests {
                 return Ok(());
             }
             match self.pool.run("VDI.destroy", &[disk.into()], deadline).await {
-                Err(error) if error.is(code::VDI_IN_USE) && !deadline.passed() => deadline.pause(IN_USE_DELAY).await,
+                Err(error) if error.is(code::VDI_IN_USE) && !deadline.passed() => {
+                    deadline.pause(IN_USE_DELAY).await
+                }
                 done => return gone_is_fine(done),
             }
         }

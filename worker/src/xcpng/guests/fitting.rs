@@ -18,14 +18,23 @@ const DEVICE: &str = "0";
 impl Guests {
     /// Brings a claimed guest to where it may be started, marks it complete, and reads it again. A guest that is
     /// complete is left as it is: its size may have been changed by hand, and what runs cannot be fitted.
-    pub(super) async fn fit(&self, guest: &Ref, order: &Order, deadline: Deadline) -> Result<Guest, XcpngError> {
+    pub(super) async fn fit(
+        &self,
+        guest: &Ref,
+        order: &Order,
+        deadline: Deadline,
+    ) -> Result<Guest, XcpngError> {
         let mut guest = self.guest(guest, deadline).await?;
         if guest.complete {
             return Ok(guest);
         }
         if guest.power != PowerState::Halted {
             let found = guest.power.to_string();
-            return Err(XcpngError::State { guest: guest.shown(), found, expected: "Halted before it was started" });
+            return Err(XcpngError::State {
+                guest: guest.shown(),
+                found,
+                expected: "Halted before it was started",
+            });
         }
         if guest.is_template {
             self.pool.run("VM.provision", &[(&guest.reference).into()], deadline).await?;
@@ -78,7 +87,8 @@ impl Guests {
         for vif in &guest.vifs {
             let record = self.pool.get("VIF.get_record", vif, deadline).await?;
             let fields = Fields::new(&record, "VIF.get_record");
-            let fits = fields.reference("network")?.as_ref() == Some(&network) && fields.text("device")? == DEVICE;
+            let fits =
+                fields.reference("network")?.as_ref() == Some(&network) && fields.text("device")? == DEVICE;
             if fits && !has_ours {
                 has_ours = true;
             } else {
@@ -122,7 +132,8 @@ impl Guests {
     pub(super) async fn mark_disk(&self, disk: &Ref, deadline: Deadline) -> Result<(), XcpngError> {
         let record = self.pool.get("VDI.get_record", disk, deadline).await?;
         let marks = Fields::new(&record, "VDI.get_record").map("other_config")?;
-        self.put("VDI", "other_config", disk, marks.get(owner::FLEET), (owner::FLEET, &self.fleet), deadline).await
+        self.put("VDI", "other_config", disk, marks.get(owner::FLEET), (owner::FLEET, &self.fleet), deadline)
+            .await
     }
 
     pub(super) async fn put_other_config(

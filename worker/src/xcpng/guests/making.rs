@@ -93,7 +93,8 @@ impl Guests {
         match templates.len() {
             1 if owner::ours(&templates[0].other_config).next().is_some() => Err(XcpngError::State {
                 guest: name.clone(),
-                found: "marked as a guest of a fleet, so that its clones would pass for finished ones".to_owned(),
+                found: "marked as a guest of a fleet, so that its clones would pass for finished ones"
+                    .to_owned(),
                 expected: "a template without keys bioxen: in other_config",
             }),
             1 => Ok(templates.remove(0)),
@@ -103,7 +104,11 @@ impl Guests {
     }
 
     /// The repository that disks are to be copied to; none where the template's are there already, or none is set.
-    async fn other_repository(&self, template: &Guest, deadline: Deadline) -> Result<Option<Ref>, XcpngError> {
+    async fn other_repository(
+        &self,
+        template: &Guest,
+        deadline: Deadline,
+    ) -> Result<Option<Ref>, XcpngError> {
         let Some(repository) = self.repository(deadline).await? else { return Ok(None) };
         for disk in self.disks(template, deadline).await? {
             let record = self.pool.get("VDI.get_record", &disk, deadline).await?;
@@ -124,8 +129,15 @@ impl Guests {
         let mut found = self.named("SR", "storage repository", FIELD, name, deadline).await?;
         match found.len() {
             1 => Ok(found.pop()),
-            0 => Err(XcpngError::Missing { kind: "the storage repository", name: name.clone(), field: FIELD }),
-            count => Err(XcpngError::Ambiguous { kind: "storage repository", name: name.clone(), field: FIELD, count }),
+            0 => {
+                Err(XcpngError::Missing { kind: "the storage repository", name: name.clone(), field: FIELD })
+            }
+            count => Err(XcpngError::Ambiguous {
+                kind: "storage repository",
+                name: name.clone(),
+                field: FIELD,
+                count,
+            }),
         }
     }
 
@@ -137,7 +149,11 @@ impl Guests {
         const FIELD: &str = "network_uuid";
         let uuid = &self.pool.settings().network_uuid;
         let mut found = self.named("network", "the network", FIELD, uuid, deadline).await?;
-        found.pop().ok_or_else(|| XcpngError::Missing { kind: "the network", name: uuid.clone(), field: FIELD })
+        found.pop().ok_or_else(|| XcpngError::Missing {
+            kind: "the network",
+            name: uuid.clone(),
+            field: FIELD,
+        })
     }
 
     /// By UUID where it is one, else by name.

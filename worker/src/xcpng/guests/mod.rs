@@ -78,7 +78,7 @@ impl Guests {
     }
 
     /// Brings a VM's guest up: takes over the one that is there, or makes one; starts it and waits for its address.
-    /// Waits its turn first, which does not count.
+    /// Waits its turn first, which does not count. What was begun when it fails stays, for the next attempt or the end.
     ///
     /// # Errors
     /// BX018 in its kinds; a later generation has the guest; nothing in time.
@@ -98,7 +98,12 @@ impl Guests {
     ///
     /// # Errors
     /// The pool does not answer.
-    pub async fn find(&self, key: &VmKey, generation: Generation, deadline: Deadline) -> Result<Vec<Guest>, XcpngError> {
+    pub async fn find(
+        &self,
+        key: &VmKey,
+        generation: Generation,
+        deadline: Deadline,
+    ) -> Result<Vec<Guest>, XcpngError> {
         let name = Owner { fleet: self.fleet.clone(), key: key.clone(), made_in: generation }.name();
         let exact = self.pool.read("VM.get_by_name_label", &[name.as_str().into()], deadline).await?;
         let mut candidates = references(&exact, "VM.get_by_name_label")?;
@@ -128,10 +133,18 @@ impl Guests {
         let prefix = Owner::prefix(&self.fleet, key);
         if self.pool.seen().knows_all() {
             let told = self.pool.seen().guests();
-            return Ok(told.into_iter().filter(|(_, guest)| guest.name.starts_with(&prefix)).map(|(at, _)| at).collect());
+            return Ok(told
+                .into_iter()
+                .filter(|(_, guest)| guest.name.starts_with(&prefix))
+                .map(|(at, _)| at)
+                .collect());
         }
         let all = self.list(deadline).await?;
-        Ok(all.into_iter().filter(|guest| guest.name.starts_with(&prefix)).map(|guest| guest.reference).collect())
+        Ok(all
+            .into_iter()
+            .filter(|guest| guest.name.starts_with(&prefix))
+            .map(|guest| guest.reference)
+            .collect())
     }
 
     /// All guests of this fleet, snapshots among them, read from the pool.

@@ -15,6 +15,8 @@ use super::{Guest, Guests, PowerState, again};
 
 /// A guest that has not shut down by itself by then is switched off.
 const CLEAN_SHUTDOWN: Duration = Duration::from_secs(60);
+/// Two lead from any state to any other; a guest that falls back each time is not pushed for ever.
+const STEPS_MOST: u32 = 6;
 /// How often something that is being done with a guest is looked at.
 const BUSY_DELAY: Duration = Duration::from_secs(1);
 
@@ -23,20 +25,29 @@ impl Guests {
     ///
     /// # Errors
     /// The pool refuses, or it is not reached by the deadline.
-    pub async fn power(&self, guest: &Guest, wanted: PowerState, deadline: Deadline) -> Result<(), XcpngError> {
-        let mut attempt = 0;
-        loop {
+    pub async fn power(
+        &self,
+        guest: &Guest,
+        wanted: PowerState,
+        deadline: Deadline,
+    ) -> Result<(), XcpngError> {
+        for attempt in 1..=STEPS_MOST {
             let now = self.quiet(guest, deadline).await?;
             let Some((method, flags)) = step(now, wanted) else { return Ok(()) };
             let mut params: Vec<Value> = vec![(&guest.reference).into()];
             params.extend(flags.iter().map(|flag| Value::from(*flag)));
-            if let Err(error) = self.pool.run(method, &params, deadline).await {
-                attempt += 1;
-                if !again(&error, attempt, deadline).await {
-                    return Err(error);
-                }
+            if let Err(error) = self.pool.run(method, &params, deadline).await
+                && !again(&error, attempt, deadline).await
+            {
+                return Err(error);
             }
         }
+        let now = self.quiet(guest, deadline).await?;
+        if now == wanted {
+            return Ok(());
+        }
+        let found = format!("{now} again, however often it was brought elsewhere");
+        Err(XcpngError::State { guest: guest.shown(), found, expected: wanted.as_str() })
     }
 
     /// Asks the guest to shut down, and switches it off where it does not within a minute.
@@ -46,7 +57,8 @@ impl Guests {
     pub async fn shut_down(&self, guest: &Guest, deadline: Deadline) -> Result<(), XcpngError> {
         if self.quiet(guest, deadline).await? == PowerState::Running {
             let clean = deadline.but_within(CLEAN_SHUTDOWN);
-            if let Err(error) = self.pool.run("VM.clean_shutdown", &[(&guest.reference).into()], clean).await {
+            if let Err(error) = self.pool.run("VM.clean_shutdown", &[(&guest.reference).into()], clean).await
+            {
                 tracing::info!(guest.name = guest.name, "no clean shutdown: {error}");
             }
         }
@@ -95,7 +107,13 @@ mod tests {
     fn every_state_is_reached_from_every_other_by_calls_that_are_allowed_there() {
         use PowerState::{Halted, Paused, Running, Suspended};
         let after = |now, call: &str, flags: &[bool]| match (now, call) {
-            (Halted, "VM.start") | (Suspended, "VM.resume") => if flags[0] { Paused } else { Running },
+            (Halted, "VM.start") | (Suspended, "VM.resume") => {
+                if flags[0] {
+                    Paused
+                } else {
+                    Running
+                }
+            }
             (Running, "VM.pause") => Paused,
             (Paused, "VM.unpause") => Running,
             (Running, "VM.suspend") => Suspended,

@@ -18,7 +18,12 @@ impl Guests {
     ///
     /// # Errors
     /// The pool refuses, or it is not done by the deadline.
-    pub async fn snapshot(&self, guest: &Guest, label: &str, deadline: Deadline) -> Result<Snapshot, XcpngError> {
+    pub async fn snapshot(
+        &self,
+        guest: &Guest,
+        label: &str,
+        deadline: Deadline,
+    ) -> Result<Snapshot, XcpngError> {
         let name = format!("{}{SNAPSHOT}{label}", guest.name);
         let _turn = self.pool.heavy().await?;
         let mut attempt = 0;
