@@ -179,11 +179,14 @@ fn broken(host: &Url, method: &str, within: Duration, error: reqwest::Error) -> 
 fn tls_error(error: &(dyn StdError + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(wrong) = error.downcast_ref::<WrongPin>() {
-            return Some(wrong.to_string());
-        }
-        if let Some(rustls::Error::InvalidCertificate(what)) = error.downcast_ref::<rustls::Error>() {
-            return Some(what.to_string());
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(what)) => return Some(what.to_string()),
+            Some(rustls::Error::Other(other)) => {
+                if let Some(wrong) = other.0.downcast_ref::<WrongPin>() {
+                    return Some(wrong.to_string());
+                }
+            }
+            _ => {}
         }
         // An I/O error passes over what it wraps when it is asked for its source.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);

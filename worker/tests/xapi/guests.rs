@@ -1,11 +1,13 @@
 //! Guests from nothing to nothing, with answers lost and workers ended on the way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_worker::xcpng::guests::{Collected, Collector, Guests, Order, PowerState};
-use bioxen_worker::xcpng::{Deadline, Pool, XcpngError};
+use bioxen_worker::xcpng::{Deadline, Pool, XcpngError, check};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::host::Host;
 use crate::model::{Loss, Model};
@@ -96,16 +98,15 @@ async fn wherever_a_worker_ends_the_next_one_has_one_guest_and_collects_the_rest
         let index = 2 * changes as u64 + 1;
         model.state().changes_left = Some(changes);
         let (first, _folder) = guests(&host, "w1");
-        let came_up = tokio::spawn(async move { first.bring_up(&order(index)).await.is_ok() });
-        let ended = loop {
-            if came_up.is_finished() {
-                break came_up.await.unwrap();
+        let exhausted = Arc::new(Notify::new());
+        model.state().exhausted = Arc::clone(&exhausted);
+        let mut coming_up = tokio::spawn(async move { first.bring_up(&order(index)).await });
+        let ended = tokio::select! {
+            up = &mut coming_up => up.unwrap().is_ok(),
+            () = exhausted.notified() => {
+                coming_up.abort();
+                false
             }
-            if model.state().changes_left == Some(0) {
-                came_up.abort();
-                break false;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
         };
         model.state().changes_left = None;
         let (second, _folder) = guests(&host, "w2");
@@ -121,6 +122,70 @@ async fn wherever_a_worker_ends_the_next_one_has_one_guest_and_collects_the_rest
             assert!(changes > 10, "the first came up after {changes} changes");
             return;
         }
+    }
+}
+
+#[tokio::test]
+async fn wherever_a_worker_ends_while_it_destroys_nothing_stays() {
+    let (model, host) = Model::start().await;
+    for changes in 0.. {
+        let index = 2 * changes as u64 + 1;
+        let (first, _folder) = guests(&host, "w1");
+        first.bring_up(&order(index)).await.unwrap();
+        let exhausted = Arc::new(Notify::new());
+        model.state().exhausted = Arc::clone(&exhausted);
+        model.state().changes_left = Some(changes);
+        let mut destroying =
+            tokio::spawn(async move { first.destroy(&key(), order(index).generation).await });
+        let ended = tokio::select! {
+            destroyed = &mut destroying => destroyed.unwrap().is_ok(),
+            () = exhausted.notified() => {
+                destroying.abort();
+                false
+            }
+        };
+        model.state().changes_left = None;
+        let (second, _folder) = guests(&host, "w2");
+        second.destroy(&key(), order(index + 1).generation).await.unwrap();
+        Collector::new(Duration::ZERO).collect(&second, |_, _| false, soon()).await.unwrap();
+        assert!(is_as_before(&model), "after {changes} changes");
+        if ended {
+            assert!(changes > 2, "destroyed after {changes} changes");
+            return;
+        }
+    }
+}
+
+/// Where the official data model is at hand, every call of a guest's life is held against it: its name, how many
+/// parameters it takes.
+#[tokio::test]
+async fn every_call_is_one_that_xapi_has() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/xapi/xenapi.json");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        println!("the official data model is not beside the repository, so calls were not held against it");
+        return;
+    };
+    let classes: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let (_model, host) = Model::start().await;
+    let (guests, _folder) = guests(&host, "w1");
+    assert!(check(&guests, Some(&order(1)), |_| ()).await);
+    let guest = guests.bring_up(&order(2)).await.unwrap().guest;
+    guests.power(&guest, PowerState::Suspended, soon()).await.unwrap();
+    guests.shut_down(&guest, soon()).await.unwrap();
+    let snapshot = guests.snapshot(&guest, "c1", soon()).await.unwrap();
+    guests.revert(&snapshot, soon()).await.unwrap();
+    Collector::new(Duration::ZERO).collect(&guests, |_, _| false, soon()).await.unwrap();
+    guests.pool().close().await;
+    for call in host.calls() {
+        let (class, name) = call.method.trim_start_matches("Async.").split_once('.').unwrap();
+        let class = classes.iter().find(|known| known["name"] == class).unwrap_or_else(|| panic!("{call:?}"));
+        let messages = class["messages"].as_array().unwrap();
+        let message =
+            messages.iter().find(|known| known["name"] == name).unwrap_or_else(|| panic!("{call:?}"));
+        let all = message["params"].as_array().unwrap();
+        let required = all.iter().filter(|param| param["required"] == true).count();
+        let given = call.params.len() + usize::from(!call.session.is_null());
+        assert!((required..=all.len()).contains(&given), "{given} parameters: {call:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::host::{Call, Host, Reply, otherwise};
 
@@ -29,6 +30,8 @@ pub(crate) struct State {
     pub(crate) lose: Option<(String, Loss)>,
     /// How many more changes are made before the host no longer answers anybody.
     pub(crate) changes_left: Option<usize>,
+    /// Told when somebody wanted to make one more.
+    pub(crate) exhausted: Arc<Notify>,
     /// All changes, in order.
     pub(crate) changes: Vec<String>,
 }
@@ -58,6 +61,7 @@ impl Model {
         let is_read = call.method.contains(".get_") || call.method.starts_with("session.");
         if !is_read {
             if state.changes_left == Some(0) {
+                state.exhausted.notify_one();
                 return Reply::Lost;
             }
             state.changes_left = state.changes_left.map(|left| left - 1);
@@ -82,6 +86,7 @@ impl Model {
 
 impl State {
     fn furnish(&mut self) {
+        self.put("pool", "OpaqueRef:pool", json!({ "name_label": "lab", "uuid": "p" }));
         self.put("network", NETWORK, json!({ "name_label": "lab", "uuid": NETWORK_UUID }));
         self.put(
             "VIF",

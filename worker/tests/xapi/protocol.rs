@@ -39,6 +39,8 @@ async fn a_refusal_carries_xapi_s_code_and_parameters_and_no_secret() {
     for shown in [format!("{expired} {expired:?} {:?}", expired.body("lab")), format!("{pool:?}")] {
         assert!(!shown.contains("session-1") && !shown.contains(PASSWORD), "{shown}");
     }
+    // Logs in anew, so that there is a session to end.
+    pool.call("VM.get_record", &[json!("OpaqueRef:1")], soon()).await.unwrap_err();
     pool.close().await;
     assert_eq!(host.count("session.logout"), 1);
     assert!(matches!(pool.call("VM.get_all", &[], soon()).await, Err(XcpngError::Closed)));
@@ -110,7 +112,9 @@ async fn a_host_is_known_by_its_certificate_alone() {
     wrong.trust = Trust::Fingerprints(vec![[7; 32]]);
     let pool = Pool::open("lab", wrong).unwrap();
     let logins = host.count("session.login_with_password");
-    let error = pool.call("VM.get_all", &[], soon()).await.unwrap_err().to_string();
+    let error = pool.call("VM.get_all", &[], soon()).await.unwrap_err();
+    assert!(matches!(error, XcpngError::Certificate { .. }), "{error}");
+    let error = error.to_string();
     let first = host.fingerprint[..3].iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
     assert!(error.contains(&format!("its SHA-256 fingerprint is {first}:")), "{error}");
     assert_eq!(host.count("session.login_with_password"), logins, "the password was shown to a stranger");

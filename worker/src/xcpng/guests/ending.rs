@@ -2,14 +2,16 @@
 //!
 //! XAPI's `VM.destroy` leaves disks behind, so they are looked up, and marked for ours, before it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use bioxen_protocol::id::{Generation, VmKey};
 
 use super::super::deadline::Deadline;
 use super::super::fault::{XcpngError, code};
 use super::super::record::{Fields, Ref};
 use super::fitting::gone_is_fine;
 use super::{Guest, Guests, PowerState, again};
-use bioxen_protocol::id::{Generation, VmKey};
 
 const DESTROY: Duration = Duration::from_secs(120);
 /// A disk is let go of a while after the guest's power is off.
@@ -36,33 +38,42 @@ impl Guests {
         Ok(found.len())
     }
 
-    /// Destroys one guest or snapshot; one that is gone already is no error.
+    /// Destroys one guest or snapshot with its disks; one that is gone already is no error.
     pub(super) async fn destroy_guest(&self, guest: &Ref, deadline: Deadline) -> Result<(), XcpngError> {
+        // Kept over all attempts: once the guest is gone nothing says any more which disks it had.
+        let mut disks = BTreeSet::new();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.destroy_once(guest, deadline).await {
+            match self.destroy_vm(guest, &mut disks, deadline).await {
                 Err(error) if again(&error, attempt, deadline).await => {}
-                done => return done,
+                done => break done?,
             }
         }
+        for disk in &disks {
+            self.destroy_disk(disk, deadline).await?;
+        }
+        Ok(())
     }
 
-    async fn destroy_once(&self, guest: &Ref, deadline: Deadline) -> Result<(), XcpngError> {
+    /// Ends a guest and its snapshots, and notes the disks that they leave.
+    async fn destroy_vm(
+        &self,
+        guest: &Ref,
+        disks: &mut BTreeSet<Ref>,
+        deadline: Deadline,
+    ) -> Result<(), XcpngError> {
         let guest = match self.guest(guest, deadline).await {
             Err(error) if error.is(code::HANDLE_INVALID) => return Ok(()),
             guest => guest?,
         };
-        let mut disks = self.disks(&guest, deadline).await?;
-        disks.extend(guest.suspend_vdi.clone());
-        let mut gone = vec![&guest];
-        let snapshots = self.snapshots_of(&guest, deadline).await?;
-        for snapshot in &snapshots {
-            disks.extend(self.disks(snapshot, deadline).await?);
-            disks.extend(snapshot.suspend_vdi.clone());
-            gone.push(snapshot);
+        let mut gone = self.snapshots_of(&guest, deadline).await?;
+        gone.push(guest.clone());
+        for one in &gone {
+            disks.extend(self.disks(one, deadline).await?);
+            disks.extend(one.suspend_vdi.clone());
         }
-        for disk in &disks {
+        for disk in disks.iter() {
             match self.mark_disk(disk, deadline).await {
                 Err(error) if !error.is(code::HANDLE_INVALID) => return Err(error),
                 _ => {}
@@ -71,12 +82,9 @@ impl Guests {
         if !guest.is_snapshot && !guest.is_template && guest.power != PowerState::Halted {
             self.power(&guest, PowerState::Halted, deadline).await?;
         }
-        // Snapshots first: once the guest is gone nothing leads to them.
-        for one in gone.iter().rev() {
+        // Snapshots come first: once the guest is gone nothing leads to them.
+        for one in &gone {
             gone_is_fine(self.pool.run("VM.destroy", &[(&one.reference).into()], deadline).await)?;
-        }
-        for disk in &disks {
-            self.destroy_disk(disk, deadline).await?;
         }
         Ok(())
     }
@@ -95,7 +103,9 @@ impl Guests {
 
     /// Destroys a disk that no VM has any more.
     pub(super) async fn destroy_disk(&self, disk: &Ref, deadline: Deadline) -> Result<(), XcpngError> {
+        let mut attempt = 0;
         for _ in 0..IN_USE_TIMES {
+            attempt += 1;
             let record = match self.pool.get("VDI.get_record", disk, deadline).await {
                 Err(error) if error.is(code::HANDLE_INVALID) => return Ok(()),
                 record => record?,
@@ -107,8 +117,9 @@ impl Guests {
             }
             match self.pool.run("VDI.destroy", &[disk.into()], deadline).await {
                 Err(error) if error.is(code::VDI_IN_USE) && !deadline.passed() => {
-                    deadline.pause(IN_USE_DELAY).await
+                    deadline.pause(IN_USE_DELAY).await;
                 }
+                Err(error) if again(&error, attempt, deadline).await => {}
                 done => return gone_is_fine(done),
             }
         }

@@ -32,8 +32,9 @@ mod record;
 mod snapshots;
 
 /// How often a step whose outcome is unknown, or that something else is in the way of, is looked at again.
-const ATTEMPTS_MOST: u32 = 5;
-const ATTEMPT_DELAY: Duration = Duration::from_millis(500);
+const ATTEMPTS_MOST: u32 = 8;
+/// Times the square of the attempt's number: 14 s in all.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(100);
 
 /// Our guests on one pool.
 #[derive(Debug, Clone)]
@@ -183,6 +184,6 @@ async fn again(error: &XcpngError, attempt: u32, deadline: Deadline) -> bool {
         return false;
     }
     tracing::debug!("looking again: {error}");
-    deadline.pause(ATTEMPT_DELAY * attempt).await;
+    deadline.pause(ATTEMPT_DELAY * attempt * attempt).await;
     true
 }

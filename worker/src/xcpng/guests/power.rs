@@ -16,7 +16,7 @@ use super::{Guest, Guests, PowerState, again};
 /// A guest that has not shut down by itself by then is switched off.
 const CLEAN_SHUTDOWN: Duration = Duration::from_secs(60);
 /// Two lead from any state to any other; a guest that falls back each time is not pushed for ever.
-const STEPS_MOST: u32 = 6;
+const STEPS_MOST: u32 = 10;
 /// How often something that is being done with a guest is looked at.
 const BUSY_DELAY: Duration = Duration::from_secs(1);
 
