@@ -98,6 +98,7 @@ async fn wherever_a_worker_ends_the_next_one_has_one_guest_and_collects_the_rest
         let index = 2 * changes as u64 + 1;
         model.state().changes_left = Some(changes);
         let (first, _folder) = guests(&host, "w1");
+        let pool = first.pool().clone();
         let exhausted = Arc::new(Notify::new());
         model.state().exhausted = Arc::clone(&exhausted);
         let mut coming_up = tokio::spawn(async move { first.bring_up(&order(index)).await });
@@ -118,6 +119,8 @@ async fn wherever_a_worker_ends_the_next_one_has_one_guest_and_collects_the_rest
         second.destroy(&key(), mine).await.unwrap();
         collector.collect(&second, |_, _| false, soon()).await.unwrap();
         assert!(is_as_before(&model), "after {changes} changes");
+        pool.close().await;
+        second.pool().close().await;
         if ended {
             assert!(changes > 10, "the first came up after {changes} changes");
             return;
@@ -132,6 +135,7 @@ async fn wherever_a_worker_ends_while_it_destroys_nothing_stays() {
         let index = 2 * changes as u64 + 1;
         let (first, _folder) = guests(&host, "w1");
         first.bring_up(&order(index)).await.unwrap();
+        let pool = first.pool().clone();
         let exhausted = Arc::new(Notify::new());
         model.state().exhausted = Arc::clone(&exhausted);
         model.state().changes_left = Some(changes);
@@ -149,6 +153,8 @@ async fn wherever_a_worker_ends_while_it_destroys_nothing_stays() {
         second.destroy(&key(), order(index + 1).generation).await.unwrap();
         Collector::new(Duration::ZERO).collect(&second, |_, _| false, soon()).await.unwrap();
         assert!(is_as_before(&model), "after {changes} changes");
+        pool.close().await;
+        second.pool().close().await;
         if ended {
             assert!(changes > 2, "destroyed after {changes} changes");
             return;

@@ -204,7 +204,7 @@ impl State {
             Err(_) => self.objects.keys().map(event).collect(),
         };
         let batch = json!({ "events": events, "token": self.log.len().to_string() });
-        if events.is_empty() { Reply::After(Duration::from_millis(10), batch) } else { Reply::Value(batch) }
+        if events.is_empty() { Reply::After(Duration::from_millis(2), batch) } else { Reply::Value(batch) }
     }
 
     fn call(&mut self, method: &str, params: &[Value]) -> Done {
