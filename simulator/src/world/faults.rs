@@ -76,7 +76,8 @@ impl World {
                     self.befall(Fault::Takeover);
                 }
                 let number = self.random.below(self.workers.len());
-                let elder = self.boot(number);
+                // What has ended or crashed comes to life no more beside the one that is started after it.
+                let elder = if self.down.contains(&Node::Worker(number)) { None } else { self.boot(number) };
                 if let Some(elder) = elder {
                     // Somebody starts another mostly because the first is not heard of.
                     if self.random.in_thousand(700) {

@@ -6,7 +6,6 @@ use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{DesiredState, Observation, ObservedState};
 
 use super::{Bench, SYN3A, key, observation, start};
-use crate::fleet::checkpoint::Taken;
 use crate::fleet::command::{Answer, Ask, Command};
 use crate::fleet::entry::Entry;
 use crate::fleet::movement::Cordon;
@@ -63,7 +62,7 @@ impl Bench {
         vm.desired_level(vm.placement.as_ref().unwrap().generation).state
     }
 
-    fn expire(&mut self, worker: &str) {
+    pub(super) fn expire(&mut self, worker: &str) {
         let id: WorkerId = worker.parse().unwrap();
         let boot = self.fleet.workers[&id].boot.clone();
         self.run(&Command::Expire { worker: id, boot }).unwrap();
@@ -75,7 +74,7 @@ impl Bench {
         self.observe("alice", vm, ObservedState::Running);
     }
 
-    fn executes(&mut self, vm: &str) {
+    pub(super) fn executes(&mut self, vm: &str) {
         let ask = Ask::Execute { digest: "d".to_owned(), timeout_ms: 1_000 };
         self.ask("alice", vm, Verb::Execute, ask).unwrap();
     }
@@ -91,82 +90,6 @@ pub(super) fn two_workers() -> Bench {
 }
 
 #[test]
-fn the_vms_of_a_lost_worker_are_placed_elsewhere_with_all_that_they_hold() {
-    let mut bench = two_workers();
-    bench.packed.insert(key("alice", "c1"), Taken::new(vec![9; 40].into(), 80, 0));
-    let (held, first) = (bench.held("alice", "c1"), bench.vm("c1").placement.clone().unwrap().generation);
-    bench.expire("w1");
-    let vm = bench.vm("c1");
-    assert_eq!((vm.state, vm.held, vm.checkpoint_tick), (VmState::Starting, held, 80));
-    let at = vm.placement.clone().unwrap();
-    assert!(at.worker.as_str() == "w2" && at.generation > first && !at.over);
-    assert_eq!(bench.fleet.workers[&at.worker].used, held);
-    bench.observe("alice", "c1", ObservedState::Running);
-    assert_eq!(bench.state("alice", "c1"), VmState::Running);
-}
-
-#[test]
-fn a_paused_vm_of_a_lost_worker_stays_paused() {
-    let mut bench = two_workers();
-    bench.ask("alice", "c1", Verb::Pause, Ask::Pause).unwrap();
-    bench.observe("alice", "c1", ObservedState::Paused);
-    bench.expire("w1");
-    assert_eq!(bench.told("c1"), DesiredState::Paused);
-    bench.observe("alice", "c1", ObservedState::Paused);
-    assert_eq!(bench.state("alice", "c1"), VmState::Paused);
-}
-
-#[test]
-fn vms_that_lack_room_to_begin_anew_are_searched_in_turn_for_a_checkpoint_that_needs_less() {
-    let mut bench = Bench::new();
-    bench.worker("w1", "b1");
-    let small = AllocationRequest { ribosomes: Some(1), ..AllocationRequest::default() };
-    for vm in ["c1", "c2", "c3"] {
-        bench.runs(vm);
-        bench.ask("alice", vm, Verb::Allocate, Ask::Allocate(small)).unwrap();
-        bench.observe_applied("alice", vm, ObservedState::Running, 1);
-    }
-    bench.cordon("w1", Cordon::Cordoned).unwrap();
-    bench.worker("w2", "b2");
-    for vm in ["d1", "d2", "d3", "d4", "d5", "d6"] {
-        bench.runs(vm);
-    }
-    bench.expire("w1");
-    let mut searched = |after: Option<&str>| {
-        let after = after.map(|vm| key("alice", vm));
-        let found = bench.fleet.searched(2, after.as_ref());
-        found.into_iter().map(|(key, _)| key.vm.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(searched(None), ["c1", "c2"]);
-    assert_eq!(searched(Some("c2")), ["c3", "c1"]);
-    bench.packed.insert(key("alice", "c3"), Taken::new(vec![9; 40].into(), 80, 1));
-    bench.go_on();
-    let states = ["c1", "c2", "c3"].map(|vm| bench.state("alice", vm));
-    assert_eq!(states, [VmState::Unknown, VmState::Unknown, VmState::Starting]);
-}
-
-#[test]
-fn where_there_is_no_room_a_lost_workers_vm_waits_for_it_or_for_its_worker() {
-    let mut bench = Bench::new();
-    bench.worker("w1", "b1");
-    bench.runs("c1");
-    bench.runs("c2");
-    bench.expire("w1");
-    assert_eq!((bench.state("alice", "c1"), bench.held("alice", "c1").ribosomes), (VmState::Unknown, 10));
-    // The same boot comes back with the cell: nothing was lost.
-    bench.worker("w1", "b1");
-    assert_eq!(bench.told("c1"), DesiredState::Running);
-    bench.observe("alice", "c1", ObservedState::Running);
-    assert_eq!(bench.state("alice", "c1"), VmState::Running);
-    assert_eq!(bench.state("alice", "c2"), VmState::Unknown);
-    // Another boot of its name is a worker like any other.
-    bench.expire("w1");
-    bench.worker("w1", "b2");
-    assert_eq!(bench.state("alice", "c1"), VmState::Starting);
-    assert_eq!(bench.vm("c1").placement.clone().unwrap().boot.as_str(), "b2");
-}
-
-#[test]
 fn a_boot_that_comes_back_late_has_no_say() {
     let mut bench = two_workers();
     let old = bench.vm("c1").placement.clone().unwrap();
@@ -178,30 +101,6 @@ fn a_boot_that_comes_back_late_has_no_say() {
         .run(&Command::Observe { worker: old.worker, boot: old.boot, observation: Box::new(stale) })
         .unwrap();
     assert_eq!((bench.state("alice", "c1"), bench.worker_of("c1").as_str()), (VmState::Starting, "w2"));
-}
-
-#[test]
-fn process_code_of_a_lost_worker_is_not_run_again() {
-    let mut bench = two_workers();
-    bench.executes("c1");
-    bench.expire("w1");
-    assert_eq!(bench.worker_of("c1"), "w2");
-    assert!(bench.vm("c1").running_process().is_none(), "its outcome is unknown at once");
-}
-
-#[test]
-fn those_of_a_lost_worker_go_before_those_that_wait() {
-    let mut bench = Bench::new();
-    bench.worker("w1", "b1");
-    for vm in 0..6 {
-        bench.runs(&format!("c{vm}"));
-    }
-    bench.create("bob", "waits", OnFull::Queue).unwrap();
-    assert_eq!(bench.state("bob", "waits"), VmState::Queued);
-    bench.expire("w1");
-    bench.worker("w2", "b2");
-    assert!((0..6).all(|vm| bench.state("alice", &format!("c{vm}")) == VmState::Starting));
-    assert_eq!(bench.state("bob", "waits"), VmState::Queued);
 }
 
 #[test]
