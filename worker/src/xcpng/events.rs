@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::fault::{XcpngError, code};
-use super::pool::Pool;
+use super::pool::{Place, Pool};
 
 const CLASSES: [&str; 3] = ["task", "vm", "vm_guest_metrics"];
 /// How long XAPI waits for something to tell.
@@ -25,22 +25,21 @@ const AGAIN_MOST: Duration = Duration::from_secs(15);
 /// Runs until the pool is closed.
 pub(crate) async fn follow(pool: Pool) {
     let mut ending = pool.ending();
-    let mut token = String::new();
+    let mut place = Place::default();
     let mut whole_at = Instant::now();
     let mut delay = AGAIN_FIRST;
     let mut reachable = true;
     loop {
         if whole_at.elapsed() >= RECONCILE {
-            token.clear();
+            place.token.clear();
         }
-        let whole = token.is_empty();
-        let Some(answer) = pool.events(&CLASSES, &token, WAIT).await else { return };
-        match answer.and_then(|batch| next(batch, &pool, whole)) {
-            Ok(next) => {
+        let Some(answer) = pool.events(&CLASSES, &mut place, WAIT).await else { return };
+        match answer.and_then(|(batch, whole)| Ok((next(&batch, &pool, whole)?, whole))) {
+            Ok((token, whole)) => {
                 if whole {
                     whole_at = Instant::now();
                 }
-                token = next;
+                place.token = token;
                 delay = AGAIN_FIRST;
                 if !std::mem::replace(&mut reachable, true) {
                     tracing::info!(pool.name = pool.name(), "the pool answers again");
@@ -48,7 +47,7 @@ pub(crate) async fn follow(pool: Pool) {
                 continue;
             }
             Err(error) => {
-                token.clear();
+                place.token.clear();
                 if !lost_its_place(&error) {
                     if std::mem::replace(&mut reachable, false) {
                         tracing::warn!(pool.name = pool.name(), "no events: {error}");
@@ -65,7 +64,7 @@ pub(crate) async fn follow(pool: Pool) {
 }
 
 /// Takes a batch; the token that goes on behind it.
-fn next(batch: Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
+fn next(batch: &Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
     let token = batch.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
     let Some(token) = token else {
         let what = "a batch of events without a token".to_owned();
@@ -75,7 +74,7 @@ fn next(batch: Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
             what,
         });
     };
-    pool.seen().take(&batch, whole);
+    pool.seen().take(batch, whole);
     Ok(token.to_owned())
 }
 

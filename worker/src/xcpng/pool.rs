@@ -136,24 +136,31 @@ impl Pool {
         }
     }
 
-    /// One batch of events since `token`, on a connection of its own; none when the pool is being closed.
+    /// The next batch of events, on a connection of its own, and whether it tells of everything; none when the pool is
+    /// being closed. Another session may be with another master, whose tokens are others: it begins anew.
     pub(crate) async fn events(
         &self,
         classes: &[&str],
-        token: &str,
+        place: &mut Place,
         wait: Duration,
-    ) -> Option<Result<Value, XcpngError>> {
+    ) -> Option<Result<(Value, bool), XcpngError>> {
         let mut ending = self.ending();
         // Not given up halfway: a login whose answer nobody reads would leave a session behind.
-        if let Err(error) = self.token().await {
-            return Some(Err(error));
+        let session = match self.token().await {
+            Ok(session) => session,
+            Err(error) => return Some(Err(error)),
+        };
+        if !place.session.as_ref().is_some_and(|before| Arc::ptr_eq(before, &session)) {
+            *place = Place { token: String::new(), session: Some(Arc::clone(&session)) };
         }
-        let params = [classes.into(), token.into(), wait.as_secs_f64().into()];
+        let params = [classes.into(), place.token.as_str().into(), wait.as_secs_f64().into()];
         // A tenth more than XAPI takes, for the way.
-        let deadline = Deadline::within(wait + wait / 10 + Duration::from_secs(1));
+        let within = wait + wait / 10 + Duration::from_secs(1);
         tokio::select! {
             _ = ending.wait_for(|ending| *ending) => None,
-            answer = self.ask("event.from", &params, deadline) => Some(answer),
+            answer = self.ask_in(&session, "event.from", &params, within) => {
+                Some(answer.map(|batch| (batch, place.token.is_empty())))
+            }
         }
     }
 
@@ -188,32 +195,52 @@ impl Pool {
     async fn ask(&self, method: &str, params: &[Value], deadline: Deadline) -> Result<Value, XcpngError> {
         let mut renewed = false;
         loop {
-            let token = self.token().await?;
-            let mut all = Vec::with_capacity(params.len() + 1);
-            all.push(Value::from(token.reference.as_str()));
-            all.extend_from_slice(params);
+            let session = self.token().await?;
             let left = deadline.left();
             if left.is_zero() {
                 return Err(deadline.missed(method));
             }
-            let answer = self.inner.rpc.call(&token.host, method, &all, left).await;
-            let master = match &answer {
-                Err(XcpngError::Fault { fault, .. }) if fault.is(code::SESSION_INVALID) => None,
-                Err(XcpngError::Fault { fault, .. }) if fault.is(code::HOST_IS_SLAVE) => {
-                    fault.params.first().map(String::as_str)
-                }
-                _ => return answer,
-            };
-            self.inner.session.drop_token(&token, master).await;
-            if renewed {
-                return answer;
+            match self.ask_in(&session, method, params, left).await {
+                Err(error) if needs_login(&error) && !renewed => renewed = true,
+                answer => return answer,
             }
-            renewed = true;
         }
+    }
+
+    /// Asks in one session, and forgets that where XAPI has.
+    async fn ask_in(
+        &self,
+        session: &Arc<Token>,
+        method: &str,
+        params: &[Value],
+        within: Duration,
+    ) -> Result<Value, XcpngError> {
+        let mut all = Vec::with_capacity(params.len() + 1);
+        all.push(Value::from(session.reference.as_str()));
+        all.extend_from_slice(params);
+        let answer = self.inner.rpc.call(&session.host, method, &all, within).await;
+        if let Err(XcpngError::Fault { fault, .. }) = &answer {
+            let master = fault.params.first().filter(|_| fault.is(code::HOST_IS_SLAVE));
+            if master.is_some() || fault.is(code::SESSION_INVALID) {
+                self.inner.session.drop_token(session, master.map(String::as_str)).await;
+            }
+        }
+        answer
     }
 
     /// `CLASS.get_record` and its like, for one object.
     pub(crate) async fn get(&self, method: &str, of: &Ref, deadline: Deadline) -> Result<Value, XcpngError> {
         self.read(method, &[of.into()], deadline).await
     }
+}
+
+fn needs_login(error: &XcpngError) -> bool {
+    error.is(code::SESSION_INVALID) || error.is(code::HOST_IS_SLAVE)
+}
+
+/// How far events were followed: XAPI's token, and the session in which it was given.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) token: String,
+    session: Option<Arc<Token>>,
 }

@@ -1,6 +1,6 @@
 //! Sessions, dialects, certificates, deadlines, tasks and events.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -270,30 +270,50 @@ async fn a_task_that_is_late_is_cancelled_and_destroyed() {
     assert_eq!((host.count("task.cancel"), host.count("task.destroy")), (1, 1));
 }
 
-#[tokio::test]
-async fn a_lost_place_among_the_events_is_found_again_from_the_beginning() {
-    let lost = Arc::new(AtomicBool::new(false));
-    let once = Arc::clone(&lost);
+/// The tokens of the first events that were asked for, of a host that refuses the second question so.
+async fn tokens_after(refusal: &'static str) -> Vec<Value> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let logins = Arc::new(AtomicUsize::new(0));
     let host = Host::start(move |call| match call.method.as_str() {
-        "event.from" if call.params[1] != "" && !once.swap(true, Ordering::SeqCst) => {
-            Reply::Fault("EVENTS_LOST", Vec::new())
+        "session.login_with_password" => {
+            Reply::Value(json!(format!("s{}", logins.fetch_add(1, Ordering::SeqCst))))
+        }
+        "event.from" if asked.fetch_add(1, Ordering::SeqCst) == 1 => {
+            Reply::Fault(refusal, vec!["x".to_owned()])
         }
         _ => otherwise(call),
     })
     .await;
     let (settings, _folder) = settings(&host);
-    let pool = Pool::open("lab", settings).unwrap();
+    let _pool = Pool::open("lab", settings).unwrap();
     let tokens = || -> Vec<Value> {
         let calls = host.calls().into_iter().filter(|call| call.method == "event.from");
         calls.map(|call| call.params[1].clone()).take(4).collect()
     };
-    tokio::time::timeout(Duration::from_secs(10), async {
+    let enough = async {
         while tokens().len() < 4 {
             tokio::task::yield_now().await;
         }
-    })
-    .await
-    .unwrap();
-    assert_eq!(tokens(), [json!(""), json!("1"), json!(""), json!("1")]);
-    drop(pool);
+    };
+    tokio::time::timeout(Duration::from_secs(20), enough).await.unwrap();
+    tokens()
+}
+
+#[tokio::test]
+async fn a_lost_place_among_the_events_is_found_again_from_the_beginning() {
+    for refusal in ["EVENTS_LOST", "EVENT_FROM_TOKEN_PARSE_FAILURE", "SESSION_INVALID"] {
+        assert_eq!(tokens_after(refusal).await, [json!(""), json!("1"), json!(""), json!("1")], "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_takes_connections_and_is_silent_is_out_of_reach() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = Host::start(otherwise).await;
+    let (mut settings, _folder) = settings(&host);
+    settings.xapi_url = format!("https://{}/", silent.local_addr().unwrap()).parse().unwrap();
+    let pool = Pool::open("lab", settings).unwrap();
+    let error = pool.call("VM.get_all", &[], soon()).await.unwrap_err();
+    assert!(matches!(&error, XcpngError::Unreachable { sent: false, .. }), "{error}");
+    assert!(error.to_string().contains("no connection within 5 s"), "{error}");
 }
