@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     advice, allocate, audit, chassis, checkpoint, create, lifecycle, list, movement, operator, package, plot,
-    process, quota, read, results, storage, sweep, watch,
+    process, quota, read, results, storage, sweep, watch, xcpng,
 };
 use crate::demo::DemoArgs;
 use crate::dev::DevArgs;
@@ -138,6 +138,8 @@ pub(crate) enum Command {
     Ledger(operator::LedgerArgs),
     /// Show, check and make chassis packs: what is known of an organism, each figure with its source
     Chassis(chassis::ChassisArgs),
+    /// Try an XCP-ng pool of the worker's file, step by step
+    Xcpng(xcpng::XcpngArgs),
     /// Run a whole fleet here until interrupted: NATS, a coordinator, workers
     Dev(DevArgs),
     /// Show two users, three cells, a refusal and the audit trail on a fleet of its own

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Simulate(args) => return simulate::run(args),
         Command::Chassis(args) => commands::chassis::run(args, json),
+        Command::Xcpng(args) => on_one_thread(commands::xcpng::run(args, json)),
         Command::Dev(args) => on_one_thread(dev::run(args)),
         Command::Demo(args) => on_one_thread(demo::run(args)),
         command => on_one_thread(commands::run(cli.connection, command)),

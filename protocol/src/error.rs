@@ -103,6 +103,16 @@ pub struct Details {
     /// Why each worker was not chosen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<WorkerRefusal>,
+    /// What an XCP-ng pool said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xapi: Option<XapiFault>,
+}
+
+/// A refusal in XAPI's own words: one of its error codes, and the parameters that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct XapiFault {
+    pub code: String,
+    pub params: Vec<String>,
 }
 
 /// A figure in the unit of its resource: a count, units, KiB, or percent.

@@ -3,7 +3,6 @@
 //!
 //! `make faults ROUNDS=200` is the long run; it tells how long recovery took.
 
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -21,6 +21,7 @@
 //! | [`lease`], [`vms`] | pure: the lease; desired against held |
 //! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
 //! | [`guest`] | the pool of children that run process code |
+//! | [`xcpng`] | XCP-ng pools, as a client of XAPI; no backend yet |
 //! | `results`, `packs` | recordings and packed checkpoints on their way into object stores |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
@@ -36,6 +37,7 @@ mod results;
 pub mod settings;
 pub mod vms;
 pub mod wire;
+pub mod xcpng;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;

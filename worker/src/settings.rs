@@ -1,7 +1,9 @@
 //! What an operator sets of a worker: a file's `[worker]` section, single settings over it, then the command line.
 //!
-//! It reads and checks; it starts nothing. Other sections of the file belong to other programs and are passed over.
+//! It reads and checks; it starts nothing. `[xcpng]` is read too; other sections of the file belong to other programs and
+//! are passed over.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bioxen_protocol::config::{InvalidWorkerConfig, WorkerConfig};
@@ -9,9 +11,12 @@ use bioxen_protocol::id::{InvalidId, WorkerId};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::xcpng::config::{InvalidPool, PoolSettings, Section, pools};
+
 pub const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 pub const DEFAULT_HTTP_PORT: u16 = 8081;
 const SECTION: &str = "worker";
+const POOLS: &str = "xcpng";
 
 /// All settings of one worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +28,8 @@ pub struct Settings {
     /// A folder of chassis packs beside the program's own.
     pub packs: Option<PathBuf>,
     pub worker: WorkerConfig,
+    /// XCP-ng pools by name.
+    pub pools: BTreeMap<String, PoolSettings>,
 }
 
 /// What stands above the file: given on the command line or in the environment.
@@ -48,6 +55,16 @@ pub enum BadSettings {
     Set(String),
     #[error("[worker] in {origin}: {source}")]
     Section { origin: String, source: toml::de::Error },
+    #[error("[xcpng] in {origin}: {source}")]
+    Pools { origin: String, source: toml::de::Error },
+    #[error(transparent)]
+    Pool(#[from] InvalidPool),
+    #[error(
+        "worker.backend is \"xcpng\": this version can check a pool (bioxen xcpng check) but runs no VMs there; expected \"basic\", or leave it out"
+    )]
+    NoXcpng,
+    #[error("worker.backend is {0:?}: expected \"basic\"")]
+    Backend(String),
     #[error("{0}; choose a name with --name")]
     Name(#[from] InvalidId),
     #[error(transparent)]
@@ -61,6 +78,7 @@ struct Program {
     name: Option<String>,
     http_port: Option<u16>,
     packs: Option<PathBuf>,
+    backend: Option<String>,
 }
 
 impl Settings {
@@ -69,7 +87,9 @@ impl Settings {
     /// # Errors
     /// What cannot be read, is unknown, or does not fit together.
     pub fn read(given: Given) -> Result<Self, BadSettings> {
-        let mut section = given.file.as_deref().map(section_of).transpose()?.unwrap_or_default();
+        let mut file = given.file.as_deref().map(tables_of).transpose()?.unwrap_or_default();
+        let mut section = file.remove(SECTION).unwrap_or_default();
+        let pools = read_pools(&given, file.remove(POOLS).unwrap_or_default())?;
         for setting in &given.set {
             set(&mut section, setting)?;
         }
@@ -79,10 +99,15 @@ impl Settings {
         };
         let wrong = |source| BadSettings::Section { origin: origin.clone(), source };
         let mut own = Table::new();
-        for key in ["url", "name", "http_port", "packs"] {
+        for key in ["url", "name", "http_port", "packs", "backend"] {
             own.extend(section.remove_entry(key));
         }
         let program: Program = own.try_into().map_err(wrong)?;
+        match program.backend.as_deref() {
+            None | Some("basic") => {}
+            Some("xcpng") => return Err(BadSettings::NoXcpng),
+            Some(other) => return Err(BadSettings::Backend(other.to_owned())),
+        }
         let worker: WorkerConfig = section.try_into().map_err(wrong)?;
         worker.usable_ribosomes()?;
         let name = given.name.or(program.name).unwrap_or_else(name_of_host);
@@ -92,19 +117,37 @@ impl Settings {
             http_port: given.http_port.or(program.http_port).unwrap_or(DEFAULT_HTTP_PORT),
             packs: given.packs.or(program.packs),
             worker,
+            pools,
         })
+    }
+
+    /// The pools of a file alone, for who wants to look at one.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn read_pools(file: &Path) -> Result<BTreeMap<String, PoolSettings>, BadSettings> {
+        let given = Given { file: Some(file.to_owned()), ..Given::default() };
+        read_pools(&given, tables_of(file)?.remove(POOLS).unwrap_or_default())
     }
 }
 
-fn section_of(path: &Path) -> Result<Table, BadSettings> {
+fn read_pools(given: &Given, section: Table) -> Result<BTreeMap<String, PoolSettings>, BadSettings> {
+    let origin = || given.file.as_deref().map_or_else(String::new, |path| path.display().to_string());
+    let section: Section =
+        section.try_into().map_err(|source| BadSettings::Pools { origin: origin(), source })?;
+    Ok(pools(section)?)
+}
+
+/// The sections of a file, by name.
+fn tables_of(path: &Path) -> Result<BTreeMap<String, Table>, BadSettings> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| BadSettings::Read { path: path.to_owned(), source })?;
-    let mut file: Table =
-        text.parse().map_err(|source| BadSettings::Toml { path: path.to_owned(), source })?;
-    match file.remove(SECTION) {
-        Some(Value::Table(section)) => Ok(section),
-        _ => Ok(Table::new()),
-    }
+    let file: Table = text.parse().map_err(|source| BadSettings::Toml { path: path.to_owned(), source })?;
+    let tables = file.into_iter().filter_map(|(name, value)| match value {
+        Value::Table(section) => Some((name, section)),
+        _ => None,
+    });
+    Ok(tables.collect())
 }
 
 /// A value that is no TOML is a text, so that quotes are not needed.
@@ -167,6 +210,11 @@ mod tests {
         assert!(refused("[worker]\nmax_vms = \"many\"\n", &[]).contains("bioxen.toml"));
         assert!(refused("[worker", &[]).contains("is not TOML"));
         assert!(refused("", &["worker.emergency_ribosome_reserve=13"]).contains("lower the reserve"));
+        assert!(refused("", &["worker.backend=xcpng"]).contains("runs no VMs there"));
+        assert!(refused("", &["worker.backend=docker"]).contains("expected \"basic\""));
+        let pool = "[xcpng.pools.lab]\nxapi_url = \"https://10.0.0.5\"\n";
+        assert!(refused(pool, &[]).contains("[xcpng.pools.lab]: password: missing"));
+        assert!(refused("[xcpng.pool.lab]\n", &[]).contains("unknown field `pool`"));
         let name = Settings::read(Given { name: Some("a.b".to_owned()), ..Given::default() });
         assert!(name.unwrap_err().to_string().contains("--name"));
     }

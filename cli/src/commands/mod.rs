@@ -19,6 +19,7 @@ pub(crate) mod results;
 pub(crate) mod storage;
 pub(crate) mod sweep;
 pub(crate) mod watch;
+pub(crate) mod xcpng;
 
 use bioxen_protocol::client::{Client, OperatorClient};
 use bioxen_protocol::command::Verb;
@@ -122,7 +123,8 @@ pub(crate) async fn run(connection: Connection, command: Command) -> Result<(), 
         | Command::Chassis(_)
         | Command::Dev(_)
         | Command::Demo(_)
-        | Command::Simulate(_) => {
+        | Command::Simulate(_)
+        | Command::Xcpng(_) => {
             Err(Failure::other("this command needs no fleet and is carried out before one is asked"))
         }
     }

@@ -21,8 +21,8 @@ pub use advice::{History, Monitor, Optimize};
 pub use allocate::Allocate;
 pub use checkpoint::{CheckpointId, InvalidCheckpointId, Restore};
 pub use create::{
-    AllocationRequest, BiologicalSettings, Create, Engine, OnComplete, OnFull, PerformanceSettings, Record,
-    ResourceLimits, ScheduledChange, VmConfig, VmType,
+    AllocationRequest, BiologicalSettings, Create, Engine, MemoryLimit, OnComplete, OnFull,
+    PerformanceSettings, Record, ResourceLimits, ScheduledChange, VmConfig, VmType,
 };
 pub use ensemble::{Axis, Ensemble, Many, Point, Range, Sample, Scalar, member_seed};
 pub use install::Install;

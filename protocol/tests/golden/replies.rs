@@ -5,7 +5,7 @@ use bioxen_protocol::audit::{AuditRecord, NO_HASH, Outcome};
 use bioxen_protocol::client::WorkerList;
 use bioxen_protocol::command::{CheckpointId, TableFormat, Verb, VmType};
 use bioxen_protocol::config::{Placement, ResourceConfig};
-use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal};
+use bioxen_protocol::error::{Amount, Code, ErrorBody, ErrorReply, WorkerRefusal, XapiFault};
 use bioxen_protocol::event::{Event, EventName};
 use bioxen_protocol::quantity::AtpPercent;
 use bioxen_protocol::reply::{
@@ -304,6 +304,7 @@ fn errors(golden: &mut Golden) {
         details.nearest = vec!["ribosomes".to_owned()];
         details.state = Some(VmState::Created);
         details.workers = vec![WorkerRefusal { worker: "w1".to_owned(), reason: "it is full".to_owned() }];
+        details.xapi = Some(XapiFault { code: "SR_FULL".to_owned(), params: vec!["10".to_owned()] });
     });
     golden.message("error_details", &ErrorReply { error });
 }

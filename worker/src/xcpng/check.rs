@@ -1,0 +1,115 @@
+//! Trying a pool, step by step, and saying which step works: what `bioxen xcpng check` shows.
+//!
+//! Without `clone` it changes nothing on the pool. With it, a guest is brought up and destroyed.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::deadline::Deadline;
+use super::fault::XcpngError;
+use super::guests::{Guests, Order};
+use super::pool::Pool;
+use super::record::Fields;
+
+const STEP: Duration = Duration::from_secs(30);
+
+/// One step and how it went: what was found, or why it did not work.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub name: &'static str,
+    pub outcome: Result<String, XcpngError>,
+}
+
+/// Tries a pool and tells each step as it ends. Stops at the first that does not work, for the rest would say the same.
+/// With `scratch`, a guest is made of it and destroyed. True where all worked.
+pub async fn check(guests: &Guests, scratch: Option<&Order>, mut tell: impl FnMut(Step)) -> bool {
+    let mut steps = Steps { tell: &mut tell, good: true };
+    steps.step("log in", login(guests.pool())).await;
+    steps.step("events", events(guests.pool())).await;
+    steps.step("template", template(guests)).await;
+    steps.step("network", network(guests)).await;
+    steps.step("storage repository", repository(guests)).await;
+    let Some(order) = scratch.filter(|_| steps.good) else { return steps.good };
+    steps.step("clone, start, address", bring_up(guests, order)).await;
+    // Also where that failed: what was begun must not stay.
+    let good = std::mem::replace(&mut steps.good, true);
+    steps.step("destroy", destroy(guests, order)).await;
+    steps.good && good
+}
+
+struct Steps<'a> {
+    tell: &'a mut dyn FnMut(Step),
+    good: bool,
+}
+
+impl Steps<'_> {
+    async fn step(&mut self, name: &'static str, work: impl Future<Output = Result<String, XcpngError>>) {
+        if !self.good {
+            return;
+        }
+        let outcome = work.await;
+        self.good = outcome.is_ok();
+        (self.tell)(Step { name, outcome });
+    }
+}
+
+async fn login(pool: &Pool) -> Result<String, XcpngError> {
+    let deadline = Deadline::within(STEP);
+    let pools = pool.call("pool.get_all_records", &[], deadline).await?;
+    let record = pools.as_object().and_then(|pools| pools.values().next());
+    let record = record.ok_or_else(|| XcpngError::Answer {
+        host: pool.name().to_owned(),
+        method: "pool.get_all_records".to_owned(),
+        what: "no pool".to_owned(),
+    })?;
+    let fields = Fields::new(record, "pool.get_all_records");
+    Ok(format!(
+        "as {} at the pool {:?} ({})",
+        pool.settings().username,
+        fields.text("name_label")?,
+        fields.text("uuid")?
+    ))
+}
+
+async fn events(pool: &Pool) -> Result<String, XcpngError> {
+    let deadline = Deadline::within(STEP);
+    let mut changes = pool.seen().changes();
+    while !pool.seen().knows_all() {
+        // The sender lives as long as the pool.
+        let _ = deadline.bound("the first events", changes.changed()).await?;
+    }
+    Ok("they arrive".to_owned())
+}
+
+async fn template(guests: &Guests) -> Result<String, XcpngError> {
+    let template = guests.template(Deadline::within(STEP)).await?;
+    Ok(format!("{} ({}), {} disks and drives", template.name, template.uuid, template.vbds.len()))
+}
+
+async fn network(guests: &Guests) -> Result<String, XcpngError> {
+    let deadline = Deadline::within(STEP);
+    let network = guests.network(deadline).await?;
+    let record = guests.pool().get("network.get_record", &network, deadline).await?;
+    Ok(Fields::new(&record, "network.get_record").text("name_label")?.to_owned())
+}
+
+async fn repository(guests: &Guests) -> Result<String, XcpngError> {
+    let deadline = Deadline::within(STEP);
+    let Some(repository) = guests.repository(deadline).await? else {
+        return Ok("the template's own".to_owned());
+    };
+    let record = guests.pool().get("SR.get_record", &repository, deadline).await?;
+    let fields = Fields::new(&record, "SR.get_record");
+    let free = fields.integer("physical_size")? - fields.integer("physical_utilisation")?;
+    Ok(format!("{}, {} GiB free", fields.text("name_label")?, free / (1 << 30)))
+}
+
+async fn bring_up(guests: &Guests, order: &Order) -> Result<String, XcpngError> {
+    let up = guests.bring_up(order).await?;
+    Ok(format!("{} at {}", up.guest.name, up.address))
+}
+
+async fn destroy(guests: &Guests, order: &Order) -> Result<String, XcpngError> {
+    let count = guests.destroy(&order.key, order.generation).await?;
+    Ok(format!("{count} guests, with their disks"))
+}

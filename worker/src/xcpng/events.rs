@@ -1,0 +1,86 @@
+//! The one loop of a pool that follows its events and tells [`super::seen::Seen`].
+//!
+//! ```text
+//!   refetch (token "") --batch--> follow (token) --batch--> follow ..
+//!       ^                            |
+//!       '-- a minute is over, events were lost, the token or the session is no longer known, no answer
+//! ```
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::fault::{XcpngError, code};
+use super::pool::{Place, Pool};
+
+const CLASSES: [&str; 3] = ["task", "vm", "vm_guest_metrics"];
+/// How long XAPI waits for something to tell.
+const WAIT: Duration = Duration::from_secs(30);
+/// Everything is told anew so often, whatever was lost meanwhile.
+const RECONCILE: Duration = Duration::from_secs(60);
+const AGAIN_FIRST: Duration = Duration::from_millis(250);
+const AGAIN_MOST: Duration = Duration::from_secs(15);
+
+/// Runs until the pool is closed.
+pub(crate) async fn follow(pool: Pool) {
+    let mut ending = pool.ending();
+    let mut place = Place::default();
+    let mut whole_at = Instant::now();
+    let mut delay = AGAIN_FIRST;
+    let mut reachable = true;
+    loop {
+        if whole_at.elapsed() >= RECONCILE {
+            place.token.clear();
+        }
+        let Some(answer) = pool.events(&CLASSES, &mut place, WAIT).await else { return };
+        match answer.and_then(|(batch, whole)| Ok((next(&batch, &pool, whole)?, whole))) {
+            Ok((token, whole)) => {
+                if whole {
+                    whole_at = Instant::now();
+                }
+                place.token = token;
+                delay = AGAIN_FIRST;
+                if !std::mem::replace(&mut reachable, true) {
+                    tracing::info!(pool.name = pool.name(), "the pool answers again");
+                }
+                continue;
+            }
+            Err(error) => {
+                place.token.clear();
+                if !lost_its_place(&error) {
+                    if std::mem::replace(&mut reachable, false) {
+                        tracing::warn!(pool.name = pool.name(), "no events: {error}");
+                    }
+                    delay = AGAIN_MOST.min(delay * 2);
+                }
+            }
+        }
+        tokio::select! {
+            _ = ending.wait_for(|ending| *ending) => return,
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
+/// Takes a batch; the token that goes on behind it.
+fn next(batch: &Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
+    let token = batch.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let Some(token) = token else {
+        let what = "a batch of events without a token".to_owned();
+        return Err(XcpngError::Answer {
+            host: pool.name().to_owned(),
+            method: "event.from".to_owned(),
+            what,
+        });
+    };
+    pool.seen().take(batch, whole);
+    Ok(token.to_owned())
+}
+
+/// The pool is well and only wants to be asked from the beginning.
+fn lost_its_place(error: &XcpngError) -> bool {
+    [code::EVENTS_LOST, code::EVENT_FROM_TOKEN_PARSE_FAILURE, code::SESSION_INVALID]
+        .iter()
+        .any(|code| error.is(code))
+}
