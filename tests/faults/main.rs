@@ -14,13 +14,15 @@ use bioxen_tests::{
     FIRST, Options, Random, START_PATIENCE, TestFleet, ask, assert_clean, control, first_accepted, leader,
     signal,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Rounds; `make faults` asks for more by BIOXEN_FAULT_ROUNDS.
 const ROUNDS: usize = 5;
 /// Users, and VMs of each: 200 VMs and 200 commands a second in all.
 const USERS: usize = 20;
 const VMS: u64 = 10;
+/// Users beside them who leave their VMs alone: what becomes of those is the fleet's doing only.
+const STILL: [&str; 2] = ["still0", "still1"];
 const SECOND: &str = "coordinator-2";
 const WORKERS: [&str; 3] = ["w1", "w2", "w3"];
 const WORKER: &str =
@@ -164,6 +166,14 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_is_killed_or_stopped() 
     for number in 0..USERS {
         control::add_user(&mut load, &fleet, format!("user{number}"), VMS, random.fork()).await;
     }
+    for user in STILL {
+        for vm in 0..VMS {
+            let body =
+                json!({ "biological_type": "syn3a", "auto_start": true, "allocation": { "ribosomes": 5 } });
+            let made = ask(&client, &format!("bioxen.v1.cmd.{user}.create.vm{vm}"), &body).await;
+            assert_eq!(made["status"], "created", "{made}");
+        }
+    }
     let (begun, mut lost) = (Instant::now(), Vec::new());
     let mut recovered: BTreeMap<Fault, Vec<f64>> = BTreeMap::new();
     for round in 0..rounds {
@@ -189,9 +199,10 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_is_killed_or_stopped() 
         "{} quanta committed, {generations} changes of generation, none of them overlapping",
         quanta.len()
     );
-    let mut replaced = Vec::new();
+    let (mut replaced, mut still) = (Vec::new(), quanta.clone());
+    still.retain(|quantum| STILL.iter().any(|user| quantum.vm.starts_with(user)));
     for lost in &lost {
-        replaced.extend(commits::replaced_after_s(&quanta, lost.worker, lost.from_ns, lost.until_ns));
+        replaced.extend(commits::replaced_after_s(&still, lost.worker, lost.from_ns, lost.until_ns));
         let Some(woken_ns) = lost.woken_ns else { continue };
         let discarded = commits::discarded(&quanta, lost.worker, woken_ns, lost.until_ns);
         assert!(discarded <= 2, "{} of two threads discarded {discarded} quanta after it woke", lost.worker);
