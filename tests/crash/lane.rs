@@ -308,7 +308,7 @@ pub(crate) async fn settle(client: &Client, lane: &Lane) {
 
 /// One request, given up a little after the coordinator is gone.
 async fn send(client: &Client, subject: &str, body: &Value, mut gone: watch::Receiver<bool>) -> End {
-    let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let payload = bioxen_tests::payload(body);
     let request = async_nats::Request::new().payload(payload.into()).timeout(Some(ANSWER_PATIENCE));
     let answer = tokio::select! {
         biased;

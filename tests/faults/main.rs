@@ -14,7 +14,7 @@ use bioxen_tests::{
     FIRST, Options, Random, START_PATIENCE, TestFleet, ask, assert_clean, control, first_accepted, leader,
     signal,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Rounds; `make faults` asks for more by BIOXEN_FAULT_ROUNDS.
 const ROUNDS: usize = 5;
@@ -167,12 +167,7 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_is_killed_or_stopped() 
         control::add_user(&mut load, &fleet, format!("user{number}"), VMS, random.fork()).await;
     }
     for user in STILL {
-        for vm in 0..VMS {
-            let body =
-                json!({ "biological_type": "syn3a", "auto_start": true, "allocation": { "ribosomes": 5 } });
-            let made = ask(&client, &format!("bioxen.v1.cmd.{user}.create.vm{vm}"), &body).await;
-            assert_eq!(made["status"], "created", "{made}");
-        }
+        control::create_vms(&client, user, VMS).await;
     }
     let (begun, mut lost) = (Instant::now(), Vec::new());
     let mut recovered: BTreeMap<Fault, Vec<f64>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, Request};
 use serde_json::{Value, json};
 
-use crate::{START_PATIENCE, code};
+use crate::{START_PATIENCE, code, payload};
 
 /// A fleet without a leader holds commands for 5 s; who hears nothing by then asks again.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -37,8 +37,7 @@ pub async fn first_accepted(client: &Client) -> Instant {
 
 /// Asks once; None where no answer comes in time.
 pub async fn try_to_ask(client: &Client, subject: &str, body: &Value) -> Option<Value> {
-    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request = Request::new().payload(bytes.into()).timeout(Some(Duration::from_secs(2)));
+    let request = Request::new().payload(payload(body).into()).timeout(Some(Duration::from_secs(2)));
     let message = client.send_request(subject.to_owned(), request).await.ok()?;
     serde_json::from_slice(&message.payload).ok()
 }

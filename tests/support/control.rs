@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
 use serde_json::{Value, json};
 
 use crate::load::{Caller, Load};
@@ -11,16 +12,20 @@ const COMMANDS_PER_SECOND: u64 = 10;
 
 /// Creates and starts the VMs of one user more, then begins.
 pub async fn add_user(load: &mut Load<()>, fleet: &TestFleet, user: String, vms: u64, random: Random) {
-    let client = fleet.connect().await;
+    create_vms(&fleet.connect().await, &user, vms).await;
+    load.add(fleet, user, move |caller| run(caller, vms, random)).await;
+}
+
+/// Creates and starts VMs of a user, each asked for until it is there.
+pub async fn create_vms(client: &Client, user: &str, vms: u64) {
     for vm in 0..vms {
         let body = json!({
             "biological_type": "syn3a", "seed": vm, "auto_start": true, "allocation": { "ribosomes": 5 },
             "request_id": format!("create-{vm}")
         });
         let subject = format!("bioxen.v1.cmd.{user}.create.vm{vm}");
-        ask_again(&client, &subject, &body, |made| made["status"] == "created").await;
+        ask_again(client, &subject, &body, |made| made["status"] == "created").await;
     }
-    load.add(fleet, user, move |caller| run(caller, vms, random)).await;
 }
 
 async fn run(mut caller: Caller, vms: u64, mut random: Random) -> (Caller, ()) {

@@ -347,10 +347,15 @@ pub async fn ask(client: &Client, subject: &str, body: &Value) -> Value {
 }
 
 async fn ask_within(patience: Duration, client: &Client, subject: &str, body: &Value) -> Value {
-    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let answer = tokio::time::timeout(patience, client.request(subject.to_owned(), bytes.into())).await;
+    let answer =
+        tokio::time::timeout(patience, client.request(subject.to_owned(), payload(body).into())).await;
     let message = answer.expect("an answer in time").unwrap_or_else(|error| panic!("{subject}: {error}"));
     serde_json::from_slice(&message.payload).expect("an answer in JSON")
+}
+
+/// A body as it is sent: none as no bytes.
+pub fn payload(body: &Value) -> Vec<u8> {
+    if body.is_null() { Vec::new() } else { body.to_string().into_bytes() }
 }
 
 /// Asks again until the answer is as expected; fails with the last one.
