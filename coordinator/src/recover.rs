@@ -85,7 +85,7 @@ pub(crate) async fn recover(
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                match journal.reappend(&missing, expected_sequence).await {
+                match journal.reappend(&missing, expected_sequence, true).await {
                     Ok(healed) => tracing::warn!(
                         batches = healed.batches,
                         sequence = healed.last_sequence,

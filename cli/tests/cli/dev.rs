@@ -9,8 +9,8 @@ use tempfile::TempDir;
 const COORDINATOR: &str = "echo bioxen-coordinator metrics=http://127.0.0.1:1/metrics
 echo bioxen-coordinator leads epoch=1";
 const WORKER: &str = "echo bioxen-worker registered name=$6 boot=b1";
-/// Says who it is, then lives until it is told to end.
-const LIVES: &str = "echo $$ > \"$0.$$.pid\"; while :; do sleep 0.05; done";
+/// Until it is told to end.
+const LIVES: &str = "while :; do sleep 0.05; done";
 
 /// A folder with `bioxen` and the two scripts.
 struct Place {
@@ -22,8 +22,10 @@ impl Place {
         let _alone = writing_programs();
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(env!("CARGO_BIN_EXE_bioxen"), dir.path().join("bioxen")).unwrap();
-        script(dir.path(), "bioxen-coordinator", coordinator);
-        script(dir.path(), "bioxen-worker", worker);
+        // Who it is stands there, whole, before anything that it says lets the fleet be ready.
+        let known = "echo $$ > \"$0.$$\" && mv \"$0.$$\" \"$0.$$.pid\"";
+        script(dir.path(), "bioxen-coordinator", &format!("{known}\n{coordinator}"));
+        script(dir.path(), "bioxen-worker", &format!("{known}\n{worker}"));
         Self { dir }
     }
 
@@ -39,7 +41,9 @@ impl Place {
 
     fn children(&self) -> Vec<Pid> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap();
-        let names = entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some());
+        let names = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "pid"));
         names
             .map(|path| std::fs::read_to_string(path).unwrap().trim().parse().unwrap())
             .filter_map(Pid::from_raw)

@@ -75,7 +75,7 @@ pub async fn restore(client: &Client, archive: &Archive, options: &Options) -> R
     let journal = Journal::new(client.clone(), Patience::default());
     let (count, last_sequence) = write_journal(&journal, archive).await?;
     let begun = new_incarnation(&shadow, &options.operator, incarnation)?;
-    journal.reappend(&begun, last_sequence).await?;
+    journal.reappend(&begun, last_sequence, false).await?;
     // Last: without it a journal that does not begin with the first entry is of no use to a coordinator.
     let store = SnapshotStore::open(&journal).await?;
     for part in archive.parts(PartKind::Snapshot) {
@@ -137,7 +137,7 @@ async fn write_journal(journal: &Journal, archive: &Archive) -> Result<(u64, u64
     for part in archive.parts(PartKind::Journal) {
         let stored: Vec<StoredBatch> =
             batches(archive, part)?.into_iter().map(stored).collect::<Result<_, _>>()?;
-        let appended = journal.reappend(&stored, last_sequence).await?;
+        let appended = journal.reappend(&stored, last_sequence, false).await?;
         count += stored.len() as u64;
         last_sequence = appended.last_sequence;
     }

@@ -142,7 +142,8 @@ impl Journal {
     /// Appends a lost tail again, verbatim and in order, behind the stream's present end.
     ///
     /// Without message ids: the stream still remembers those of batches that it lost, and would
-    /// swallow them as duplicates.
+    /// swallow them as duplicates. A journal that lost its end may lose it again, so healing `looks_first` before each;
+    /// only who writes a stream of his own need not.
     ///
     /// # Errors
     /// As [`Journal::append`]. What was appended before the error stays, and the next start goes on.
@@ -150,10 +151,12 @@ impl Journal {
         &self,
         missing: &[StoredBatch],
         expected_sequence: u64,
+        looks_first: bool,
     ) -> Result<Reappended, AppendError> {
         let mut last_sequence = expected_sequence;
         for batch in missing {
-            last_sequence = self.append_fenced(batch.payload.clone(), None, last_sequence, false).await?;
+            last_sequence =
+                self.append_fenced(batch.payload.clone(), None, last_sequence, looks_first).await?;
         }
         Ok(Reappended { batches: missing.len(), last_sequence })
     }

@@ -43,7 +43,7 @@ async fn grow(journal: &Journal, ledger: &mut Ledger, from: Position, count: usi
 async fn heal(journal: &Journal, ledger: &Ledger) -> (usize, Position) {
     let joining = journal.join(ledger).await.unwrap();
     let Joining::JournalLost { missing, expected_sequence, .. } = joining else { panic!("{joining:?}") };
-    let reappended = journal.reappend(&missing, expected_sequence).await.unwrap();
+    let reappended = journal.reappend(&missing, expected_sequence, true).await.unwrap();
     let (_, end) = journal.read_from(Position::START).await.unwrap();
     assert_eq!(end.position.sequence, reappended.last_sequence);
     assert_eq!(end.missing_at_end(), 0);
@@ -105,7 +105,7 @@ async fn a_healing_that_was_interrupted_goes_on() {
     let Joining::JournalLost { missing, expected_sequence, .. } = journal.join(&ledger).await.unwrap() else {
         panic!("the journal lost its tail")
     };
-    journal.reappend(&missing[..1], expected_sequence).await.unwrap();
+    journal.reappend(&missing[..1], expected_sequence, true).await.unwrap();
     assert_eq!(heal(&journal, &ledger).await.0, 2);
 }
 

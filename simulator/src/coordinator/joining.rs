@@ -237,7 +237,8 @@ impl Coordinator {
     fn heal_next(&mut self, now: Duration, out: &mut Out) {
         let Role::Joining(joining) = &self.role else { return };
         match joining.healed_next() {
-            Some((batch, fence)) => self.append(batch, fence, out),
+            // The journal may have lost its end once more.
+            Some((_, fence)) => self.look(fence + 1, out),
             None => self.survey(now, out),
         }
     }
