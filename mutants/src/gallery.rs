@@ -119,8 +119,8 @@ gallery! {
         "worker/src/vms.rs", SEEDS;
     CommitUnchecked, "commit-unchecked",
         "A quantum is committed although the lease ended while it was computed.",
-        "worker/src/backend/basic/pool.rs",
-        unit(WORKER, "backend::basic::tests::quanta::a_quantum_computed_beyond_the_lease_is_discarded_and_the_vm_frozen");
+        "worker/src/backend/cells/pool.rs",
+        unit(WORKER, "backend::cells::tests::quanta::a_quantum_computed_beyond_the_lease_is_discarded_and_the_vm_frozen");
     // Journal, ledger, projector.
     NoFence, "no-fence",
         "An append does not say behind which sequence it belongs: its acknowledgement is taken for the fence.",

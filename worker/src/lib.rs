@@ -49,7 +49,7 @@ use bioxen_telemetry::{Health, Readiness, TelemetryError, install_metrics, loopb
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::agent::{Agent, Probes};
-use self::backend::basic::Basic;
+use self::backend::basic;
 use self::guest::{GuestPool, PoolSettings};
 use self::settings::{BadSettings, Settings};
 
@@ -104,7 +104,7 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let packs = settings.packs.as_deref().map(bioxen_packs::load).transpose()?.unwrap_or_default();
     let pool = PoolSettings { packs: settings.packs.clone(), ..PoolSettings::beside_worker(threads)? };
     let guests = Arc::new(GuestPool::start(&pool)?);
-    let backend = Arc::new(Basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?);
+    let backend = Arc::new(basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?);
     let agent = Agent::connect(&settings, packs, backend, probes.clone()).await?;
     guests.modules().connect(agent.client());
     let (address, http) =

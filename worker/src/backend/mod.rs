@@ -5,6 +5,7 @@
 //! which generation is the right one: `vms` does.
 
 pub mod basic;
+pub mod cells;
 
 use std::fmt;
 use std::sync::Arc;

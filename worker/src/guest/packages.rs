@@ -47,15 +47,28 @@ impl Modules {
     /// # Errors
     /// A package that cannot be fetched, or is not what was installed.
     pub(crate) fn fetch_blocking(&self, wanted: &[ModulesOf]) -> Result<Vec<JobPackage>, ModulesError> {
-        wanted.iter().map(|of| self.fetch(of).map(|package| JobPackage::clone(&package))).collect()
+        let (runtime, _) = self.store.get().ok_or(ModulesError::NotConnected)?;
+        runtime.block_on(self.fetch(wanted))
     }
 
-    fn fetch(&self, of: &ModulesOf) -> Result<Arc<JobPackage>, ModulesError> {
+    /// As [`Self::fetch_blocking`], for a task.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn fetch(&self, wanted: &[ModulesOf]) -> Result<Vec<JobPackage>, ModulesError> {
+        let mut packages = Vec::new();
+        for of in wanted {
+            packages.push(JobPackage::clone(&*self.fetch_one(of).await?));
+        }
+        Ok(packages)
+    }
+
+    async fn fetch_one(&self, of: &ModulesOf) -> Result<Arc<JobPackage>, ModulesError> {
         if let Some(kept) = self.lock().get(&of.digest) {
             return Ok(Arc::clone(kept));
         }
-        let (runtime, client) = self.store.get().ok_or(ModulesError::NotConnected)?;
-        let bytes = runtime.block_on(async { PackageStore::open(client).await?.get(&of.package).await })?;
+        let (_, client) = self.store.get().ok_or(ModulesError::NotConnected)?;
+        let bytes = PackageStore::open(client).await?.get(&of.package).await?;
         let found = bioxen_package::digest(&bytes);
         let package = of.package.to_string();
         if found != of.digest {

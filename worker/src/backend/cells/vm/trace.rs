@@ -15,7 +15,7 @@ impl Vm {
     }
 
     /// KiB that its recording takes, in this placement.
-    pub(in crate::backend::basic) fn trace_kb(&self) -> u64 {
+    pub(in crate::backend::cells) fn trace_kb(&self) -> u64 {
         let bytes =
             self.trace.as_ref().map_or(0, |trace| trace.rows() * trace.columns.len() * size_of::<f64>());
         bytes.div_ceil(1024) as u64
@@ -31,7 +31,7 @@ impl Vm {
     }
 
     /// The whole recording with the rows of process code, where those have to be stored before its end may be told.
-    pub(in crate::backend::basic) fn trace_with(&self, ended: &ProcessEnded) -> Option<Trace> {
+    pub(in crate::backend::cells) fn trace_with(&self, ended: &ProcessEnded) -> Option<Trace> {
         let (mut trace, rows) = (self.trace.clone()?, ended.rows.as_ref()?);
         ended.cell.as_ref()?;
         trace.continue_with(rows).ok()?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bioxen_guest::quantum::checkpoint;
-use bioxen_guest::{Done, Failure, Job, JobPackage, Limits, RecordingOrder};
+use bioxen_guest::{Done, Failure, Job, JobPackage, Limits, Outcome, RecordingOrder};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::effects::Reservation;
 use bioxen_hypervisor::trace::{Recording, Trace};
@@ -19,8 +19,8 @@ const NOT_COMMITTED: &str =
 
 /// One process, and the cell that it begins with.
 #[derive(Debug)]
-pub(super) struct ProcessWork {
-    pub(super) order: ProcessOrder,
+pub(in crate::backend) struct ProcessWork {
+    pub(in crate::backend) order: ProcessOrder,
     pub(super) cell: Arc<Cell>,
     pub(super) horizon_tick: Option<u64>,
     /// What the VM records, and the ceiling on that.
@@ -30,7 +30,7 @@ pub(super) struct ProcessWork {
 
 /// How it ended, and the cell that it left; none where nothing changed.
 #[derive(Debug)]
-pub(super) struct ProcessEnded {
+pub(in crate::backend) struct ProcessEnded {
     pub(super) end: ProcessEnd,
     pub(super) cell: Option<Cell>,
     /// Which scheduled call it was, where it was one.
@@ -48,14 +48,20 @@ impl ProcessEnded {
 
 impl ProcessWork {
     /// Runs it; takes as long as it takes, at most its time.
-    pub(super) fn run(self, guests: Option<&GuestPool>) -> ProcessEnded {
-        let (begun, call) = (Instant::now(), self.order.call);
+    pub(in crate::backend) fn run(self, guests: Option<&GuestPool>) -> ProcessEnded {
+        let begun = Instant::now();
         let outcome = match guests {
             Some(guests) => self.packages(guests).and_then(|packages| {
                 guests.run_blocking(&self.job(packages)).map_err(|refused| refused.to_string())
             }),
             None => Err(NO_GUESTS.to_owned()),
         };
+        self.end(begun, outcome)
+    }
+
+    /// What it comes to: what a guest said of its job, or why none was asked.
+    pub(in crate::backend) fn end(self, begun: Instant, outcome: Result<Outcome, String>) -> ProcessEnded {
+        let call = self.order.call;
         let mut end = ProcessEnd {
             number: self.order.number,
             status: ProcessStatus::Completed,
@@ -81,15 +87,19 @@ impl ProcessWork {
         }
     }
 
-    /// What a script finds; a plain call needs none.
+    /// Whether a script may ask for packages; a plain call needs none.
+    pub(in crate::backend) fn needs_packages(&self) -> bool {
+        !self.order.packages.is_empty() && execution_type(&self.order.code) != "call"
+    }
+
     fn packages(&self, guests: &GuestPool) -> Result<Vec<JobPackage>, String> {
-        if self.order.packages.is_empty() || execution_type(&self.order.code) == "call" {
+        if !self.needs_packages() {
             return Ok(Vec::new());
         }
         guests.modules().fetch_blocking(&self.order.packages).map_err(|error| error.to_string())
     }
 
-    fn job(&self, packages: Vec<JobPackage>) -> Job {
+    pub(in crate::backend) fn job(&self, packages: Vec<JobPackage>) -> Job {
         let left = self.horizon_tick.map_or(u64::MAX, |horizon| horizon.saturating_sub(self.cell.tick()));
         let reserved = self.order.reservation;
         let narrow = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);

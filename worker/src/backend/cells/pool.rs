@@ -32,7 +32,7 @@ const COMMITS: &str = "bioxen_worker::commits";
 
 /// All VMs.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::backend) struct Pool {
     quantum_ns: u64,
     pub(super) vms: HashMap<Number, Vm>,
     pub(super) numbers: HashMap<VmKey, Number>,
@@ -155,7 +155,7 @@ impl Pool {
     }
 
     /// The next quantum for a thread; none while the lease does not stand or nobody is due.
-    pub(super) fn take(&mut self, now_ns: u64) -> Option<(Number, Assignment)> {
+    pub(in crate::backend) fn take(&mut self, now_ns: u64) -> Option<(Number, Assignment)> {
         if !self.lease_stands(now_ns) {
             return None;
         }
@@ -172,7 +172,7 @@ impl Pool {
     }
 
     /// A quantum has been computed and took `used_ns` of CPU time.
-    pub(super) fn commit(
+    pub(in crate::backend) fn commit(
         &mut self,
         number: Number,
         outcome: Result<Outcome, Failure>,
@@ -241,7 +241,7 @@ impl Pool {
     }
 
     /// The next process for a thread.
-    pub(super) fn take_process(&mut self) -> Option<(Number, ProcessWork)> {
+    pub(in crate::backend) fn take_process(&mut self) -> Option<(Number, ProcessWork)> {
         self.processes.pop_front()
     }
 
@@ -249,8 +249,12 @@ impl Pool {
         !self.processes.is_empty()
     }
 
+    pub(in crate::backend) fn key(&self, number: Number) -> Option<&VmKey> {
+        self.vms.get(&number).map(|vm| &vm.key)
+    }
+
     /// A process has ended.
-    pub(super) fn commit_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
+    pub(in crate::backend) fn commit_process(&mut self, number: Number, ended: ProcessEnded, now_ns: u64) {
         let Some(vm) = self.vms.get_mut(&number) else { return };
         if let Some(trace) = vm.trace_with(&ended) {
             let (generation, trace) = (vm.generation, Arc::new(trace));

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 
 /// A VM's number in this process; never reused, so that a late answer for a forgotten VM finds nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Number(pub(super) u64);
+pub(in crate::backend) struct Number(pub(super) u64);
 
 /// Divisible by every weight, so that virtual runtimes are whole.
 const WEIGHT_UNIT: u64 = 60;

@@ -17,7 +17,8 @@ use bioxen_protocol::worker::{
 use tokio::time::timeout;
 
 use super::pool::Pool;
-use super::{Backend, Basic};
+use super::{Backend, Cells};
+use crate::backend::basic;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const QUANTUM: Duration = Duration::from_millis(2);
@@ -81,13 +82,13 @@ fn alone(horizon_tick: u64, changes: &[NumberedChange]) -> Cell {
 
 /// A backend whose lease stands, and what it told.
 struct Told {
-    backend: Basic,
+    backend: Cells,
     last: BTreeMap<VmKey, Observation>,
 }
 
 impl Told {
     fn with_threads(threads: usize) -> Self {
-        let backend = Basic::start(threads, QUANTUM, None).unwrap();
+        let backend = basic::start(threads, QUANTUM, None).unwrap();
         backend.lease(FOR_EVER);
         Self { backend, last: BTreeMap::new() }
     }
@@ -294,10 +295,10 @@ async fn bad_orders_fail_with_the_reason() {
 
 #[tokio::test]
 async fn a_panic_of_a_simulation_thread_breaks_the_backend() {
-    let backend = Basic::start(1, QUANTUM, None).unwrap();
+    let backend = basic::start(1, QUANTUM, None).unwrap();
     let shared = Arc::clone(&backend.shared);
     let panics = std::thread::spawn(move || {
-        let _watch = super::threads::Watch(&shared);
+        let _watch = super::shared::Watch(&shared);
         panic!("a panic made by a test");
     });
     assert!(panics.join().is_err());
