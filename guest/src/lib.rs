@@ -9,12 +9,13 @@
 //! outcome depends on, so the same job has the same outcome anywhere; time and kills aside. A job that fails leaves no
 //! trace in the cell: there is no checkpoint in its outcome.
 //!
-//! The library speaks the protocol and runs nothing; the program beside it runs code, and alone needs the feature
-//! `program`.
+//! `quantum` computes a stretch of a cell's time, wherever that is done. The library runs no code of users; the program
+//! beside it does, and alone needs the feature `program`.
 
 mod failure;
 mod frame;
 mod job;
+pub mod quantum;
 mod value;
 
 pub use failure::Failure;

@@ -3,26 +3,23 @@
 //! ```text
 //!   agent --place, adjust, forget, lease--> pool <--take, commit-- simulation threads
 //!         <--observe, query, figures------   |
-//!                                            vm (pacing), scheduler        quantum: the cell library
+//!                                            vm (pacing), scheduler        bioxen_guest::quantum: the cell library
 //! ```
 //!
 //! | file | job |
 //! |---|---|
 //! | `pool` | all VMs, and what a commit means |
 //! | `vm`, `pacing`, `scheduler` | one VM; when it is due; who is next |
-//! | `quantum`, `order` | a stretch of simulated time; from the wire's order to a cell |
 //! | `process`, `calls` | process code on a cell; when a scheduled call is due |
-//! | `monitoring`, `watch` | samples of a cell; its energy, for alerts |
+//! | `monitoring`, `watch` | samples of a cell; when its energy is told of |
 //! | `storing` | what was recorded, on its way to the store |
 //! | `threads` | who computes, and who sleeps |
 
 mod calls;
 mod monitoring;
-mod order;
 mod pacing;
 mod pool;
 mod process;
-mod quantum;
 mod scheduler;
 mod storing;
 #[cfg(test)]
@@ -34,6 +31,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_guest::quantum;
 use bioxen_hypervisor::trace::Trace;
 use bioxen_hypervisor::{Cell, RibosomeCap};
 use bioxen_protocol::command::VmType;

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_guest::quantum::{Assignment, Failure, Origin, Outcome};
 use bioxen_hypervisor::Cell;
 use bioxen_mutants::{Mutant, is_on};
 use bioxen_protocol::id::{Generation, VmKey};
@@ -21,7 +22,6 @@ use bioxen_protocol::worker::{Desired, Observation, ObservedState, ProcessOrder}
 
 use super::monitoring::Monitoring;
 use super::process::{ProcessEnded, ProcessWork};
-use super::quantum::{Assignment, Failure, Origin, Outcome};
 use super::scheduler::{Number, Scheduler};
 use super::storing::{Saving, Storing};
 use super::vm::{Need, Vm};

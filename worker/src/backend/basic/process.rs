@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bioxen_guest::quantum::checkpoint;
 use bioxen_guest::{Done, Failure, Job, JobPackage, Limits, RecordingOrder};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::process::effects::Reservation;
@@ -10,7 +11,6 @@ use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
 use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus};
 
-use super::quantum::checkpoint;
 use crate::guest::GuestPool;
 
 const NO_GUESTS: &str = "this worker runs no process code; an operator has to start it with bioxen-guest";

@@ -253,7 +253,7 @@ async fn a_change_reaches_a_paused_vm_and_a_stop_comes_after_the_changes_before_
 async fn a_stochastic_order_completes_with_the_bits_of_its_seed() {
     let (mut told, mut noisy) = (Told::with_threads(1), desired("noisy", Pace::Max, Some(300)));
     Arc::make_mut(noisy.order.as_mut().unwrap()).engine = Engine::Stochastic;
-    let mut alone = super::order::cell(&noisy).unwrap();
+    let mut alone = bioxen_guest::quantum::order::cell(&noisy).unwrap();
     told.backend.place(noisy);
     let seen = told.until_state("noisy", ObservedState::Completed).await;
     assert_eq!(seen.checkpoint, alone.advance_to(seen.tick).ok().map(|()| alone.checkpoint()));

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_guest::quantum::{Assignment, Origin, Outcome, checkpoint, has_divided};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::{Recording, Trace};
 use bioxen_protocol::alert::AtpWatch;
@@ -19,7 +20,6 @@ use super::calls::Calls;
 use super::monitoring::Monitoring;
 use super::pacing::Pacing;
 use super::process::{ProcessEnded, ProcessWork};
-use super::quantum::{Assignment, Origin, Outcome, checkpoint, has_divided};
 use crate::backend::Standing;
 
 /// Above this many changes that it carries the leader is given a checkpoint that contains them: what it sends, and what

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bioxen_guest::quantum::Recorded;
 use bioxen_hypervisor::trace::Trace;
 
 use super::super::process::ProcessEnded;
-use super::super::quantum::Recorded;
 use super::Vm;
 
 impl Vm {

@@ -12,7 +12,7 @@ use bioxen_protocol::worker::{CellAllocation, CellOrder, Desired, NumberedChange
 
 /// Why no cell can be made of an order.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadOrder {
+pub enum BadOrder {
     #[error("the order to make the cell is missing; it comes with what is desired of a new VM")]
     Missing,
     #[error("vm_type {0:?} is not in this version of the worker; expected basic")]
@@ -30,7 +30,7 @@ pub(super) enum BadOrder {
 }
 
 /// The cell that `desired` starts from: its checkpoint where there is one, else minute 0.
-pub(super) fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
+pub fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
     let order = desired.order.as_deref().ok_or(BadOrder::Missing)?;
     // Also beside a checkpoint: an order that this worker cannot follow fails wherever the VM stands.
     let spec = spec(order)?;
@@ -44,7 +44,7 @@ pub(super) fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
 }
 
 /// What the VM is to record.
-pub(super) fn recording(desired: &Desired) -> Result<Option<Recording>, BadOrder> {
+pub fn recording(desired: &Desired) -> Result<Option<Recording>, BadOrder> {
     let record = desired.order.as_deref().and_then(|order| order.record.as_ref());
     Ok(record.map(|record| Recording::new(&record.variables, record.every_ticks)).transpose()?)
 }
@@ -95,7 +95,7 @@ fn scheduled(change: &OrderedChange) -> Result<Change, BadOrder> {
 }
 
 /// The change that a command asked for, at the grid point where the cell stands.
-pub(super) fn change(change: &NumberedChange, tick: u64) -> Result<Change, BadOrder> {
+pub fn change(change: &NumberedChange, tick: u64) -> Result<Change, BadOrder> {
     if let Some(package) = &change.package {
         return Ok(installed(package, tick));
     }

@@ -1,7 +1,15 @@
-//! One quantum: a stretch of one cell's simulated time, computed on a copy by a simulation thread.
+//! One quantum: a stretch of one cell's simulated time, computed on a copy.
 //!
 //! It ends at a grid point: the target, or the last one reached when the time is over. Which one makes no
-//! difference to the trajectory. It neither commits nor knows whether it will be: `pool` does.
+//! difference to the trajectory. It neither commits nor knows whether it will be: the worker does.
+//!
+//! | file | job |
+//! |---|---|
+//! | `order` | from the wire's order to a cell |
+//! | `watch` | a cell's energy, for alerts |
+
+pub mod order;
+pub mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,15 +21,14 @@ use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::limits::{CHECKPOINT_BYTES, SUMMARY_BYTES};
 use bioxen_protocol::worker::{Desired, DesiredState, NumberedChange};
 
-use super::order::{self, BadOrder};
-use super::watch;
+use self::order::BadOrder;
 
 /// Solver steps between two looks at the clock: about a millisecond.
 const STEPS_PER_LOOK: u32 = 200;
 
 /// What the quantum begins with.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
+pub enum Origin {
     /// Still to be made.
     Order(Arc<Desired>),
     /// As last committed.
@@ -30,60 +37,60 @@ pub(super) enum Origin {
 
 /// One quantum's work.
 #[derive(Debug)]
-pub(super) struct Assignment {
-    pub(super) origin: Origin,
+pub struct Assignment {
+    pub origin: Origin,
     /// Changes not yet in effect, in order.
-    pub(super) changes: VecDeque<NumberedChange>,
+    pub changes: VecDeque<NumberedChange>,
     /// How far it may go; beyond the horizon it never does.
-    pub(super) target_tick: u64,
+    pub target_tick: u64,
     /// Changes without a tick wait until here.
-    pub(super) floor_tick: u64,
-    pub(super) horizon_tick: Option<u64>,
-    pub(super) horizon_generations: Option<u64>,
-    pub(super) desired: DesiredState,
+    pub floor_tick: u64,
+    pub horizon_tick: Option<u64>,
+    pub horizon_generations: Option<u64>,
+    pub desired: DesiredState,
     /// What is recorded; of a cell still to be made its order says it.
-    pub(super) recording: Option<Arc<Recording>>,
+    pub recording: Option<Arc<Recording>>,
     /// The ceiling on what is recorded.
-    pub(super) memory_kb: u64,
+    pub memory_kb: u64,
     /// How its energy has fared; looked at again beyond `watch_from_tick`.
-    pub(super) atp: AtpWatch,
-    pub(super) watch_from_tick: u64,
+    pub atp: AtpWatch,
+    pub watch_from_tick: u64,
     /// A quantum lasts about this long at most.
-    pub(super) time: Duration,
+    pub time: Duration,
 }
 
 /// What a quantum came to.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) cell: Arc<Cell>,
+pub struct Outcome {
+    pub cell: Arc<Cell>,
     /// Where it began: ticks before were not simulated here.
-    pub(super) from_tick: u64,
+    pub from_tick: u64,
     /// The grid points at which the first changes took effect.
-    pub(super) applied_ticks: Vec<u64>,
+    pub applied_ticks: Vec<u64>,
     /// Where it completed or is to stop.
-    pub(super) checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<Checkpoint>,
     /// Where it completed: its metrics.
-    pub(super) summary: Option<String>,
-    pub(super) recorded: Option<Recorded>,
-    pub(super) memory_kb: u64,
-    pub(super) atp: AtpWatch,
+    pub summary: Option<String>,
+    pub recorded: Option<Recorded>,
+    pub memory_kb: u64,
+    pub atp: AtpWatch,
 }
 
 /// What was recorded on the way.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    pub(super) recording: Arc<Recording>,
-    pub(super) rows: Trace,
+pub struct Recorded {
+    pub recording: Arc<Recording>,
+    pub rows: Trace,
     /// Where the rows outgrew the VM's memory.
-    pub(super) is_full: bool,
+    pub is_full: bool,
 }
 
 /// A checkpoint that can travel, or why there is none.
-pub(super) type Checkpoint = Result<Vec<u8>, String>;
+pub type Checkpoint = Result<Vec<u8>, String>;
 
 /// Why a cell cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub enum Failure {
     #[error(transparent)]
     Order(#[from] BadOrder),
     #[error(transparent)]
@@ -96,7 +103,7 @@ pub(super) enum Failure {
 
 impl Assignment {
     /// Computes it.
-    pub(super) fn run(mut self) -> Result<Outcome, Failure> {
+    pub fn run(mut self) -> Result<Outcome, Failure> {
         let begun = Instant::now();
         let mut cell = match &self.origin {
             Origin::Order(desired) => {
@@ -217,12 +224,12 @@ fn summary(cell: &Cell) -> Option<String> {
 }
 
 /// Whether a cell has divided `generations` times; the mean cell never does.
-pub(super) fn has_divided(cell: &Cell, generations: Option<u64>) -> bool {
+pub fn has_divided(cell: &Cell, generations: Option<u64>) -> bool {
     let divided = cell.lineage().map_or(0, |lineage| lineage.generation);
     generations.is_some_and(|generations| divided >= generations)
 }
 
-pub(super) fn checkpoint(cell: &Cell) -> Checkpoint {
+pub fn checkpoint(cell: &Cell) -> Checkpoint {
     let bytes = cell.checkpoint();
     if bytes.len() <= CHECKPOINT_BYTES {
         return Ok(bytes);
