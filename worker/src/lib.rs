@@ -19,9 +19,9 @@
 //! | [`settings`] | what an operator sets |
 //! | [`agent`] | the one task that talks to the bus and owns the rest |
 //! | [`lease`], [`vms`] | pure: the lease; desired against held |
-//! | [`backend`] | the trait, and `basic`: pool, pacing, scheduler, threads |
+//! | [`backend`] | the trait; `cells`: pool, pacing, scheduler; `basic`: threads; `xcpng`: guests |
 //! | [`guest`] | the pool of children that run process code |
-//! | [`xcpng`] | XCP-ng pools, as a client of XAPI; no backend yet |
+//! | [`xcpng`] | XCP-ng pools, as a client of XAPI; channels to guests |
 //! | `results`, `packs` | recordings and packed checkpoints on their way into object stores |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
@@ -39,19 +39,25 @@ pub mod vms;
 pub mod wire;
 pub mod xcpng;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_protocol::command::VmType;
 use bioxen_protocol::config::InvalidWorkerConfig;
 use bioxen_telemetry::{Health, Readiness, TelemetryError, install_metrics, loopback, serve};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::agent::{Agent, Probes};
-use self::backend::basic;
-use self::guest::{GuestPool, PoolSettings};
+use self::backend::cells::Cells;
+use self::backend::xcpng::{Common, Xcpng};
+use self::backend::{Backend, basic};
+use self::guest::{GuestPool, Modules, PoolSettings};
 use self::settings::{BadSettings, Settings};
+use self::xcpng::channel::Program;
+use self::xcpng::{BadClient, Pool, XcpngError};
 
 /// A supervisor restarts a worker whose agent has not come round for so long.
 const BEAT_AGE_LIMIT: Duration = Duration::from_secs(10);
@@ -85,6 +91,10 @@ pub enum WorkerError {
     Broken(String),
     #[error(transparent)]
     Guests(#[from] guest::GuestError),
+    #[error(transparent)]
+    Pool(#[from] BadClient),
+    #[error(transparent)]
+    GuestProgram(#[from] XcpngError),
     #[error("metrics and health are no longer served; start the worker again")]
     ProbesEnded,
 }
@@ -102,11 +112,12 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
     let threads = settings.worker.threads.unwrap_or_else(cores);
     let quantum = Duration::from_millis(settings.worker.scheduling_quantum_ms);
     let packs = settings.packs.as_deref().map(bioxen_packs::load).transpose()?.unwrap_or_default();
-    let pool = PoolSettings { packs: settings.packs.clone(), ..PoolSettings::beside_worker(threads)? };
-    let guests = Arc::new(GuestPool::start(&pool)?);
-    let backend = Arc::new(basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?);
-    let agent = Agent::connect(&settings, packs, backend, probes.clone()).await?;
-    guests.modules().connect(agent.client());
+    let runner = match settings.backend {
+        VmType::Basic => Runner::basic(&settings, threads, quantum)?,
+        VmType::Xcpng => Runner::xcpng(&settings, quantum)?,
+    };
+    let agent = Agent::connect(&settings, packs, runner.backend(), probes.clone()).await?;
+    runner.modules().connect(agent.client());
     let (address, http) =
         serve(loopback(settings.http_port), prometheus, probes.health, probes.readiness).await?;
     tracing::info!("metrics and health on http://{address}");
@@ -121,9 +132,57 @@ pub async fn run(settings: Settings) -> Result<(), WorkerError> {
         ended = agent.run(told) => ended,
         _ = http => Err(WorkerError::ProbesEnded),
     };
-    // The backend's threads may wait for a guest.
-    guests.end();
+    runner.end().await;
     ended
+}
+
+/// The backend, and what has to be ended with it.
+enum Runner {
+    Basic { backend: Arc<Cells>, guests: Arc<GuestPool> },
+    Xcpng { backend: Arc<Xcpng>, modules: Arc<Modules> },
+}
+
+impl Runner {
+    fn basic(settings: &Settings, threads: usize, quantum: Duration) -> Result<Self, WorkerError> {
+        let pool = PoolSettings { packs: settings.packs.clone(), ..PoolSettings::beside_worker(threads)? };
+        let guests = Arc::new(GuestPool::start(&pool)?);
+        let backend = basic::start(threads, quantum, Some(&guests)).map_err(WorkerError::Threads)?;
+        Ok(Self::Basic { backend: Arc::new(backend), guests })
+    }
+
+    fn xcpng(settings: &Settings, quantum: Duration) -> Result<Self, WorkerError> {
+        let mut pools = BTreeMap::new();
+        for (name, pool) in &settings.pools {
+            pools.insert(name.clone(), Pool::open(name, pool.clone())?);
+        }
+        let program = Program::read(&guest::program()?)?;
+        let modules = Arc::new(Modules::default());
+        let common = Common { worker: settings.name.clone(), program, modules: Arc::clone(&modules) };
+        let backend = Xcpng::start(pools, quantum, common).map_err(WorkerError::Threads)?;
+        Ok(Self::Xcpng { backend: Arc::new(backend), modules })
+    }
+
+    fn backend(&self) -> Arc<dyn Backend> {
+        match self {
+            Self::Basic { backend, .. } => Arc::clone(backend) as Arc<dyn Backend>,
+            Self::Xcpng { backend, .. } => Arc::clone(backend) as Arc<dyn Backend>,
+        }
+    }
+
+    fn modules(&self) -> &Modules {
+        match self {
+            Self::Basic { guests, .. } => guests.modules(),
+            Self::Xcpng { modules, .. } => modules,
+        }
+    }
+
+    async fn end(self) {
+        match self {
+            // The backend's threads may wait for a guest.
+            Self::Basic { guests, .. } => guests.end(),
+            Self::Xcpng { backend, .. } => backend.close().await,
+        }
+    }
 }
 
 /// Standard output is for whoever started the process: where its metrics are, and that it is registered.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bioxen_protocol::command::VmType;
 use bioxen_protocol::config::{InvalidWorkerConfig, WorkerConfig};
 use bioxen_protocol::id::{InvalidId, WorkerId};
 use serde::Deserialize;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub http_port: u16,
     /// A folder of chassis packs beside the program's own.
     pub packs: Option<PathBuf>,
+    /// What VMs run on here.
+    pub backend: VmType,
     pub worker: WorkerConfig,
     /// XCP-ng pools by name.
     pub pools: BTreeMap<String, PoolSettings>,
@@ -60,10 +63,12 @@ pub enum BadSettings {
     #[error(transparent)]
     Pool(#[from] InvalidPool),
     #[error(
-        "worker.backend is \"xcpng\": this version can check a pool (bioxen xcpng check) but runs no VMs there; expected \"basic\", or leave it out"
+        "worker.backend is \"xcpng\" and no pool is there: name one in [xcpng.pools.NAME] of the worker's file"
     )]
-    NoXcpng,
-    #[error("worker.backend is {0:?}: expected \"basic\"")]
+    NoPools,
+    #[error("worker.backend is \"xcpng\", whose guests have the program's own packs alone: leave --packs out")]
+    PacksInGuests,
+    #[error("worker.backend is {0:?}: expected \"basic\" or \"xcpng\"")]
     Backend(String),
     #[error("{0}; choose a name with --name")]
     Name(#[from] InvalidId),
@@ -103,11 +108,14 @@ impl Settings {
             own.extend(section.remove_entry(key));
         }
         let program: Program = own.try_into().map_err(wrong)?;
-        match program.backend.as_deref() {
-            None | Some("basic") => {}
-            Some("xcpng") => return Err(BadSettings::NoXcpng),
+        let packs = given.packs.or(program.packs);
+        let backend = match program.backend.as_deref() {
+            None | Some("basic") => VmType::Basic,
+            Some("xcpng") if pools.is_empty() => return Err(BadSettings::NoPools),
+            Some("xcpng") if packs.is_some() => return Err(BadSettings::PacksInGuests),
+            Some("xcpng") => VmType::Xcpng,
             Some(other) => return Err(BadSettings::Backend(other.to_owned())),
-        }
+        };
         let worker: WorkerConfig = section.try_into().map_err(wrong)?;
         worker.usable_ribosomes()?;
         let name = given.name.or(program.name).unwrap_or_else(name_of_host);
@@ -115,7 +123,8 @@ impl Settings {
             url: given.url.or(program.url).unwrap_or_else(|| DEFAULT_URL.to_owned()),
             name: name.parse()?,
             http_port: given.http_port.or(program.http_port).unwrap_or(DEFAULT_HTTP_PORT),
-            packs: given.packs.or(program.packs),
+            packs,
+            backend,
             worker,
             pools,
         })
@@ -210,7 +219,7 @@ mod tests {
         assert!(refused("[worker]\nmax_vms = \"many\"\n", &[]).contains("bioxen.toml"));
         assert!(refused("[worker", &[]).contains("is not TOML"));
         assert!(refused("", &["worker.emergency_ribosome_reserve=13"]).contains("lower the reserve"));
-        assert!(refused("", &["worker.backend=xcpng"]).contains("runs no VMs there"));
+        assert!(refused("", &["worker.backend=xcpng"]).contains("name one in [xcpng.pools.NAME]"));
         assert!(refused("", &["worker.backend=docker"]).contains("expected \"basic\""));
         let pool = "[xcpng.pools.lab]\nxapi_url = \"https://10.0.0.5\"\n";
         assert!(refused(pool, &[]).contains("[xcpng.pools.lab]: password: missing"));

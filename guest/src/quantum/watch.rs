@@ -1,6 +1,10 @@
-//! When a VM's energy is told of. What it is, the quanta look at; this tells nobody itself.
+//! Watching a cell's energy. Levels are looked at on a grid of simulated time, so that an alert depends on the trajectory
+//! alone and not on quanta; where a quantum stops for it changes no bit of that. It tells nobody.
 
-<<<<<<<< HEAD:guest/src/quantum/watch.rs
+use bioxen_hypervisor::Cell;
+use bioxen_protocol::alert::AtpWatch;
+use bioxen_protocol::limits::TICKS_PER_MINUTE;
+
 /// Ticks between two looks: a simulated minute, short beside how fast a cell runs out of energy.
 const EVERY_TICKS: u64 = TICKS_PER_MINUTE;
 
@@ -25,21 +29,3 @@ pub fn look(watch: &mut AtpWatch, cell: &Cell) {
 fn permille(level: f64) -> u64 {
     (level * 1000.0).round() as u64
 }
-========
-use super::vm::Vm;
-
-/// An alert is told at once, a further one of the same VM no sooner than this after it.
-const QUIET_NS: u64 = 10_000_000_000;
-
-impl Vm {
-    /// Whether its energy is to be told of: at once, and then not again for a while.
-    pub(super) fn is_energy_news(&mut self, now_ns: u64) -> bool {
-        let is_quiet = self.atp_told_ns.is_some_and(|told_ns| now_ns < told_ns.saturating_add(QUIET_NS));
-        if self.atp == self.atp_told || is_quiet {
-            return false;
-        }
-        (self.atp_told, self.atp_told_ns) = (self.atp, Some(now_ns));
-        true
-    }
-}
->>>>>>>> guest:worker/src/backend/basic/watch.rs

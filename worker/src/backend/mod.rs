@@ -1,11 +1,11 @@
 //! What runs VMs, behind one small trait: `basic` has the cells in this process.
 //!
-//! A second kind, `xcpng`, comes in a later version; until then a worker registers for `basic` alone, so that the
-//! leader places nothing else here. A backend knows nothing of the bus, and decides neither what is admitted nor
+//! `cells` holds and commits them in either; `xcpng` has them computed in guests of a pool. A backend knows nothing of the bus, and decides neither what is admitted nor
 //! which generation is the right one: `vms` does.
 
 pub mod basic;
 pub mod cells;
+pub mod xcpng;
 
 use std::fmt;
 use std::sync::Arc;

@@ -54,11 +54,18 @@ impl PoolSettings {
     /// # Errors
     /// The worker's own path not being known.
     pub fn beside_worker(simulation_threads: usize) -> Result<Self, GuestError> {
-        let program = match std::env::var_os(PROGRAM_VARIABLE) {
-            Some(path) => PathBuf::from(path),
-            None => std::env::current_exe().map_err(GuestError::OwnPath)?.with_file_name(PROGRAM),
-        };
-        Ok(Self { program, children: simulation_threads, packs: None })
+        Ok(Self { program: program()?, children: simulation_threads, packs: None })
+    }
+}
+
+/// Where `bioxen-guest` stands: beside this program, or where BIOXEN_GUEST says.
+///
+/// # Errors
+/// The system does not say where this program is.
+pub fn program() -> Result<PathBuf, GuestError> {
+    match std::env::var_os(PROGRAM_VARIABLE) {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Ok(std::env::current_exe().map_err(GuestError::OwnPath)?.with_file_name(PROGRAM)),
     }
 }
 

@@ -1,0 +1,41 @@
+//! What is on the pool behind a place's VMs.
+
+use std::time::Instant;
+
+use bioxen_tests::START_PATIENCE;
+use bioxen_xapi_pool::Census;
+
+use crate::place::Place;
+
+/// Waits until the pool holds no guest and no disk but the template's.
+pub(crate) async fn nothing_is_left(place: &Place) {
+    let begun = Instant::now();
+    loop {
+        let Some(pool) = &place.pool else { return };
+        let Census { vms, guests, snapshots, .. } = pool.census();
+        if (vms, guests, snapshots) == (0, 0, 0) {
+            return;
+        }
+        assert!(begun.elapsed() < START_PATIENCE, "left on the pool: {:?}", pool.census());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// The power states of all guests, where the place has any.
+pub(crate) fn powers(place: &Place) -> Option<Vec<String>> {
+    let pool = place.pool.as_ref()?;
+    let ours = |record: &bioxen_xapi_pool::Value| {
+        let name = record.get("name_label").map(bioxen_xapi_pool::Value::as_text).unwrap_or_default();
+        name.starts_with("bioxen/").then(|| {
+            record.get("power_state").map(bioxen_xapi_pool::Value::as_text).unwrap_or_default().to_owned()
+        })
+    };
+    Some(pool.records("VM").values().filter_map(ours).collect())
+}
+
+/// The guests' power states are these.
+pub(crate) fn are(place: &Place, expected: &[&str]) {
+    if let Some(found) = powers(place) {
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,63 @@
+//! States and what leads from one to another.
+
+use bioxen_tests::cells::{USER, subject};
+use bioxen_tests::vms::{reach, status_until, tell};
+use bioxen_tests::{ask, code};
+use serde_json::{Value, json};
+
+use crate::guests::are;
+use crate::place::Place;
+
+pub(crate) async fn a_vm_lives_from_create_to_destroy_and_gives_everything_back(place: &Place) {
+    let client = &place.client;
+    let allocation = json!({ "atp_percentage": 20, "ribosomes": 5, "memory_kb": 64 });
+    place.create("c1", json!({ "biological_type": "syn3a", "allocation": allocation })).await;
+    are(place, &[]);
+    reach(client, "start", "c1", "running").await;
+    are(place, &["Running"]);
+    status_until(client, "c1", |status| status["simulated_minutes"].as_f64() > Some(0.0)).await;
+    reach(client, "pause", "c1", "paused").await;
+    are(place, &["Paused"]);
+    let at = status_until(client, "c1", |_| true).await;
+    reach(client, "resume", "c1", "running").await;
+    are(place, &["Running"]);
+    let beyond = |status: &Value| status["simulated_minutes"].as_f64() > at["simulated_minutes"].as_f64();
+    status_until(client, "c1", beyond).await;
+    reach(client, "stop", "c1", "stopped").await;
+    are(place, &["Halted"]);
+    reach(client, "start", "c1", "running").await;
+    are(place, &["Running"]);
+    reach(client, "destroy", "c1", "destroyed").await;
+    let quota = ask(client, &format!("bioxen.v1.cmd.{USER}.quota"), &Value::Null).await;
+    assert_eq!(quota["usage"]["vms"], 0, "{quota}");
+    assert_eq!(quota["usage"]["ribosomes"], 0, "{quota}");
+}
+
+pub(crate) async fn a_name_is_free_again_once_its_vm_is_destroyed(place: &Place) {
+    for seed in 0..3 {
+        place.create("again", json!({ "biological_type": "syn3a", "seed": seed, "auto_start": true })).await;
+        status_until(&place.client, "again", |status| status["health_status"] == "healthy").await;
+        reach(&place.client, "destroy", "again", "destroyed").await;
+    }
+}
+
+pub(crate) async fn a_vm_that_was_stopped_goes_on_where_it_stood(place: &Place) {
+    let client = &place.client;
+    let body = json!({ "biological_type": "ecoli", "auto_start": true, "pace": 600 });
+    place.create("goes-on", body).await;
+    status_until(client, "goes-on", |status| status["simulated_minutes"].as_f64() > Some(2.0)).await;
+    reach(client, "stop", "goes-on", "stopped").await;
+    let stood = status_until(client, "goes-on", |_| true).await["simulated_minutes"].as_f64();
+    let answer = tell(client, "start", "goes-on", json!({ "wait_ms": 30_000 })).await;
+    assert_eq!(answer["state"], "running", "{answer}");
+    let now = status_until(client, "goes-on", |status| status["simulated_minutes"].as_f64() > stood).await;
+    assert_eq!(now["state"], "running", "{now}");
+}
+
+pub(crate) async fn what_cannot_be_done_in_a_state_is_refused_with_the_state(place: &Place) {
+    place.create("idle", json!({ "biological_type": "syn3a" })).await;
+    for verb in ["pause", "resume"] {
+        let answer = ask(&place.client, &subject(verb, "idle"), &Value::Null).await;
+        assert_eq!(code(&answer), "BX006", "{verb}: {answer}");
+    }
+}

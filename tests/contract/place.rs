@@ -1,0 +1,105 @@
+//! A fleet with one worker of a backend, and what its VMs are created with there.
+
+use std::process::Command;
+
+use async_nats::Client;
+use bioxen_tests::cells::{USER, subject};
+use bioxen_tests::vms::{WIDE, done};
+use bioxen_tests::{Options, TestFleet, ask, assert_clean};
+use bioxen_xapi_pool::{Options as PoolOptions, Pool};
+use serde_json::{Value, json};
+
+pub(crate) struct Place {
+    /// Ends before the pool does.
+    pub(crate) fleet: TestFleet,
+    pub(crate) client: Client,
+    pub(crate) pool: Option<Pool>,
+}
+
+/// A worker's file for VMs on a pool.
+pub(crate) fn pool_worker(pool: &Pool, folder: &std::path::Path) -> String {
+    let key = folder.join("guest_key");
+    if !key.exists() {
+        let mut make = Command::new("ssh-keygen");
+        make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        assert!(make.status().expect("ssh-keygen runs").success());
+    }
+    let password = folder.join("password");
+    std::fs::write(&password, PoolOptions::default().password).expect("the password is written");
+    let network = pool.records("network").into_values().next().expect("a network");
+    let network = network.get("uuid").map(bioxen_xapi_pool::Value::as_text).expect("a UUID");
+    format!(
+        "backend = \"xcpng\"\nmax_vms = 100\ntotal_ribosomes = 20000\n\n[xcpng.pools.lab]\nxapi_url = \"{url}\"\n\
+         username = \"root\"\npassword_file = {password:?}\ntls_fingerprint = \"{fingerprint}\"\n\
+         template_name = \"bioxen-guest\"\nssh_user = \"bioxen\"\nssh_key_path = {key:?}\n\
+         network_uuid = \"{network}\"\norphan_grace = 1\n",
+        url = pool.url(),
+        fingerprint = pool.fingerprint_of(0),
+    )
+}
+
+/// A pool whose guests run; None, having said so, where this machine cannot have any.
+pub(crate) fn pool_with_guests() -> Option<Pool> {
+    let options = PoolOptions { guests: true, ..PoolOptions::default() };
+    if let Err(why) = Pool::guests_can_run(&options) {
+        eprintln!("skipped: {why}");
+        return None;
+    }
+    Some(Pool::start(options).expect("a pool"))
+}
+
+impl Place {
+    pub(crate) async fn basic() -> Self {
+        let fleet = TestFleet::start(&Options { resources: WIDE.to_owned(), ..Options::default() });
+        let client = fleet.connect().await;
+        Self { fleet, client, pool: None }
+    }
+
+    pub(crate) async fn xcpng() -> Option<Self> {
+        let pool = pool_with_guests()?;
+        let mut fleet =
+            TestFleet::without_workers(&Options { resources: WIDE.to_owned(), ..Options::default() });
+        let table = pool_worker(&pool, fleet.folder());
+        fleet.start_worker("x1", &table);
+        let client = fleet.connect().await;
+        Some(Self { fleet, client, pool: Some(pool) })
+    }
+
+    /// A body of `create` as this place's VMs have it.
+    pub(crate) fn body(&self, mut body: Value) -> Value {
+        if self.pool.is_some() {
+            body["vm_type"] = json!("xcpng");
+            body["config"] = json!({ "xcpng_config": { "pool": "lab" } });
+        }
+        body
+    }
+
+    pub(crate) async fn create(&self, vm: &str, body: Value) {
+        let answer = ask(&self.client, &subject("create", vm), &self.body(body)).await;
+        assert_eq!(answer["status"], "created", "{vm}: {answer}");
+    }
+
+    /// Asks, and it must be accepted.
+    pub(crate) async fn done(&self, verb: &str, vm: &str, body: Value) -> Value {
+        done(&self.client, verb, vm, body).await
+    }
+
+    /// All VMs are destroyed; nothing is left, on the pool neither.
+    pub(crate) async fn ends(mut self) {
+        let listed = ask(&self.client, &format!("bioxen.v1.cmd.{USER}.list"), &Value::Null).await;
+        for vm in listed["vms"].as_array().into_iter().flatten() {
+            let name = vm["vm_id"].as_str().expect("a name");
+            let _ = ask(&self.client, &subject("destroy", name), &json!({ "wait_ms": 30_000 })).await;
+        }
+        if self.pool.is_some() {
+            crate::guests::nothing_is_left(&self).await;
+        }
+        assert_clean(&self.client).await;
+        if let Some(pool) = &mut self.pool {
+            self.fleet.stop_worker("x1");
+            let census = pool.census();
+            assert_eq!((census.sessions, census.tasks), (0, 0), "{census:?}");
+            pool.assert_no_violations();
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! `vm_type: xcpng`: each cell is computed in a guest of its own on an XCP-ng pool, and committed here.
+//!
+//! ```text
+//!   agent --place, adjust, end--> Xcpng --wanted--> keeper, one a VM --XAPI, SSH--> guest
+//!     ^                            |                  ^       |
+//!     |                          cells --dispatch-----'       |
+//!     '----observe (withheld)------'<-------commit------------'
+//! ```
+//!
+//! | file | job |
+//! |---|---|
+//! | `keeper` | one guest: brought up, asked, paused, ended |
+//! | `dispatch` | work that is due, handed to keepers |
+//! | `telling` | an observation waits until the guest is where its VM is |
+//! | `collection` | what is left on the pools and nobody has |
+//! | `host` | a pool, and what a guest of it is given |
+//!
+//! Cells, pacing and commits are those of `basic`; what a guest computes is the same code, on a cell that the worker sends
+//! along. So a guest keeps no state that matters, and nothing advances unless a worker with a lease asks and commits.
+
+mod collection;
+mod dispatch;
+mod host;
+mod keeper;
+mod telling;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bioxen_hypervisor::trace::Trace;
+use bioxen_protocol::command::VmType;
+use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::reply::Sample;
+use bioxen_protocol::worker::{Desired, DesiredState, LiveVm, Observation, ProcessOrder, QueryExtra};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use self::collection::Collection;
+use self::dispatch::Dispatch;
+use self::host::Host;
+pub use self::host::Common;
+use self::keeper::{Handle, Keeper, Wanted, Work};
+use self::telling::Telling;
+use super::cells::Cells;
+use super::{Backend, Figures, Recording, Standing};
+use crate::xcpng::Pool;
+
+/// For how long an ending worker waits until its keepers have let go.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// VMs in guests.
+#[derive(Debug)]
+pub struct Xcpng {
+    cells: Cells,
+    keepers: Arc<Guarded>,
+    pools: BTreeMap<String, Pool>,
+    hosts: OnceLock<BTreeMap<String, Arc<Host>>>,
+    common: Common,
+    collection: Arc<Collection>,
+    collecting: Mutex<Option<JoinHandle<()>>>,
+    runtime: tokio::runtime::Handle,
+    _dispatch: Dispatch,
+}
+
+/// All keepers, and what waits for them before it is told.
+#[derive(Debug, Default)]
+struct Guarded(Mutex<Keepers>);
+
+#[derive(Debug, Default)]
+struct Keepers {
+    by_key: HashMap<VmKey, Handle>,
+    telling: Telling,
+}
+
+impl Guarded {
+    fn lock(&self) -> MutexGuard<'_, Keepers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands work to the keeper of a VM; where there is none, nobody holds the VM any more.
+    fn give(&self, key: Option<&VmKey>, work: Work) {
+        if let Some(keeper) = key.and_then(|key| self.lock().by_key.get(key).map(|keeper| keeper.give(work))) {
+            keeper
+        }
+    }
+}
+
+impl Xcpng {
+    /// Begins to serve guests on `pools`, with quanta of `quantum`. Call in the runtime that keepers are to run in.
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn start(pools: BTreeMap<String, Pool>, quantum: Duration, common: Common) -> std::io::Result<Self> {
+        let cells = Cells::new(quantum, VmType::Xcpng);
+        let keepers = Arc::new(Guarded::default());
+        let dispatch = Dispatch::start(cells.shared(), &keepers)?;
+        Ok(Self {
+            cells,
+            keepers,
+            pools,
+            hosts: OnceLock::new(),
+            common,
+            collection: Arc::default(),
+            collecting: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+            _dispatch: dispatch,
+        })
+    }
+
+    /// Lets all guests be as they are, and logs out of the pools.
+    pub async fn close(&self) {
+        if let Some(collecting) = self.collecting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            collecting.abort();
+        }
+        let handles: Vec<Handle> = self.keepers.lock().by_key.drain().map(|(_, handle)| handle).collect();
+        handles.iter().for_each(|handle| handle.want(Wanted::LetGo));
+        let ended = futures::future::join_all(handles.iter().map(Handle::ended));
+        let _ = tokio::time::timeout(CLOSING, ended).await;
+        futures::future::join_all(self.pools.values().map(Pool::close)).await;
+    }
+
+    fn host(&self, desired: &Desired) -> Result<Arc<Host>, String> {
+        let Some(hosts) = self.hosts.get() else {
+            return Err("the leader has not said which fleet this is; upgrade the coordinator".to_owned());
+        };
+        let name = desired.order.as_deref().and_then(|order| order.pool.as_deref()).unwrap_or_default();
+        hosts.get(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = hosts.keys().map(String::as_str).collect();
+            format!("this worker's file has no pool {name:?}; it has: {}", known.join(", "))
+        })
+    }
+}
+
+fn power_of(state: DesiredState) -> Option<Wanted> {
+    match state {
+        DesiredState::Running => Some(Wanted::Running),
+        DesiredState::Paused => Some(Wanted::Paused),
+        // Its cell's end comes first.
+        DesiredState::Stopped | DesiredState::Absent => None,
+    }
+}
+
+impl Backend for Xcpng {
+    fn vm_type(&self) -> VmType {
+        self.cells.vm_type()
+    }
+
+    fn fleet(&self, fleet: &str) {
+        let mut is_new = false;
+        let hosts = self.hosts.get_or_init(|| {
+            is_new = true;
+            let host = |pool: &Pool| Arc::new(Host::new(pool, fleet, &self.common));
+            self.pools.iter().map(|(name, pool)| (name.clone(), host(pool))).collect()
+        });
+        if is_new {
+            let collection = Arc::clone(&self.collection);
+            let task = self.runtime.spawn(collection::collect(hosts.values().cloned().collect(), collection));
+            *self.collecting.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        }
+    }
+
+    fn place(&self, desired: Desired) {
+        let host = self.host(&desired);
+        let mut keepers = self.keepers.lock();
+        let before = keepers.by_key.remove(&desired.key);
+        if let Some(before) = &before {
+            before.want(Wanted::LetGo);
+        }
+        keepers.telling.forget(&desired.key);
+        let (key, generation, shared) = (desired.key.clone(), desired.generation, self.cells.shared());
+        let handle = Keeper::start(key, generation, host, shared, before, &self.runtime);
+        if let Some(wanted) = power_of(desired.state) {
+            handle.want(wanted);
+        }
+        keepers.by_key.insert(desired.key.clone(), handle);
+        drop(keepers);
+        self.cells.place(desired);
+    }
+
+    fn adjust(&self, desired: &Desired) {
+        if let Some(wanted) = power_of(desired.state)
+            && let Some(keeper) = self.keepers.lock().by_key.get(&desired.key)
+        {
+            keeper.want(wanted);
+        }
+        self.cells.adjust(desired);
+    }
+
+    fn freeze(&self) {
+        self.cells.freeze();
+    }
+
+    /// Its guest stays as it is: another placement has it by now, or will.
+    fn forget(&self, key: &VmKey) {
+        let mut keepers = self.keepers.lock();
+        keepers.telling.forget(key);
+        if let Some(keeper) = keepers.by_key.remove(key) {
+            keeper.want(Wanted::LetGo);
+        }
+        drop(keepers);
+        self.cells.forget(key);
+    }
+
+    fn destroy(&self, key: &VmKey, generation: Generation) {
+        let mut keepers = self.keepers.lock();
+        let Keepers { by_key, telling } = &mut *keepers;
+        if let Some(keeper) = by_key.get(key) {
+            keeper.want(Wanted::Gone);
+            telling.absent(key, generation);
+        }
+        drop(keepers);
+        self.cells.forget(key);
+    }
+
+    fn is_ending(&self, key: &VmKey, generation: Generation) -> bool {
+        self.keepers.lock().telling.is_ending(key, generation)
+    }
+
+    fn pools(&self) -> Vec<String> {
+        self.pools.keys().cloned().collect()
+    }
+
+    fn lease(&self, until: Duration) {
+        self.cells.lease(until);
+    }
+
+    fn observe(&self) -> Vec<Observation> {
+        let told = self.cells.observe();
+        self.keepers.lock().tell(told)
+    }
+
+    fn changed(&self) -> &Notify {
+        self.cells.changed()
+    }
+
+    fn query(&self, key: &VmKey, with: QueryExtra) -> Option<LiveVm> {
+        self.cells.query(key, with)
+    }
+
+    fn execute(&self, key: &VmKey, generation: Generation, process: ProcessOrder) {
+        self.cells.execute(key, generation, process);
+    }
+
+    fn take_samples(&self, time_ms: u64) -> Vec<(VmKey, Sample)> {
+        self.cells.take_samples(time_ms)
+    }
+
+    fn ended(&self, last: &Observation) -> Option<LiveVm> {
+        self.cells.ended(last)
+    }
+
+    fn recordings(&self) -> Vec<Recording> {
+        self.cells.recordings()
+    }
+
+    fn stored(&self, key: &VmKey, generation: Generation) {
+        self.cells.stored(key, generation);
+    }
+
+    fn rows(&self, key: &VmKey, row: usize) -> Option<(usize, Trace)> {
+        self.cells.rows(key, row)
+    }
+
+    fn standing(&self) -> Vec<Standing> {
+        self.cells.standing()
+    }
+
+    fn checkpoint(&self, key: &VmKey, generation: Generation) -> Option<(Standing, Vec<u8>)> {
+        self.cells.checkpoint(key, generation)
+    }
+
+    fn guests(&self) -> Vec<(VmKey, Generation)> {
+        let keepers = self.keepers.lock();
+        self.collection.found(|key| keepers.by_key.contains_key(key))
+    }
+
+    fn unowned(&self, vms: &[(VmKey, Generation)]) {
+        self.collection.unowned(vms);
+    }
+
+    fn figures(&self) -> Figures {
+        self.cells.figures()
+    }
+
+    fn broken(&self) -> Option<String> {
+        self.cells.broken()
+    }
+}
