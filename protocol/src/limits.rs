@@ -69,6 +69,8 @@ pub const CHECKPOINTS_PER_VM: usize = 16;
 pub const CHECKPOINTS_PER_VM_BYTES: usize = 64 * 1024;
 /// Observations in one report message.
 pub const OBSERVATIONS: usize = 256;
+/// Guests of a pool in one message.
+pub const GUESTS: usize = 64;
 /// A process's result as JSON text: it stands in the journal beside the cell's checkpoint.
 pub const PROCESS_RESULT_BYTES: usize = 16 * 1024;
 /// How long process code may run by default, and at most.

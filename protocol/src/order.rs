@@ -17,6 +17,9 @@ pub struct CellOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<String>,
     pub vm_type: VmType,
+    /// The XCP-ng pool that its guest is on, where it has one; without effect on the trajectory, as is `vm_type`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     pub engine: Engine,
     pub seed: u64,
     pub replicate: u32,

@@ -32,6 +32,9 @@ pub struct Capacity {
     /// Imported chassis packs that it has: name, and SHA-256 of the pack.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packs: BTreeMap<String, String>,
+    /// XCP-ng pools that it reaches, by their names in its file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
 }
 
 fn warning_permille() -> u64 {
@@ -63,6 +66,12 @@ pub enum WorkerReport {
     /// Everything the worker holds, in parts; answers [`WorkerCommand::SendInventory`].
     Inventory {
         vms: Vec<Observation>,
+    },
+    /// Guests of this fleet that it finds on its pools and does not hold, each with the highest generation that claims
+    /// it; at most [`crate::limits::GUESTS`]. Answered by [`WorkerCommand::Unowned`] where some are nobody's.
+    Guests {
+        incarnation: u64,
+        vms: Vec<(VmKey, Generation)>,
     },
 }
 
@@ -200,7 +209,16 @@ pub enum ObservedState {
 pub enum WorkerCommand {
     /// The lease, counted from when the worker *sent* the heartbeat named. `registration` is the index of the entry that
     /// registered the boot: a higher one than before means that its lease was over meanwhile.
-    Grant { incarnation: u64, epoch: u64, heartbeat: u64, lease_ms: u64, registration: u64 },
+    Grant {
+        incarnation: u64,
+        epoch: u64,
+        heartbeat: u64,
+        lease_ms: u64,
+        registration: u64,
+        /// The fleet's id, by which its guests are known on a pool.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        fleet: String,
+    },
     /// Another boot of this name holds the lease; ask again after the time given.
     BootRefused { epoch: u64, holder: String, retry_after_ms: u64 },
     /// Not (or no longer) registered: register anew.
@@ -223,6 +241,9 @@ pub enum WorkerCommand {
     Leave { epoch: u64, may_go: bool },
     /// Request and reply: rows of what the VM has recorded in this generation, [`VmQueryReply::Trace`].
     QueryTrace { key: VmKey, generation: Generation, row: u64 },
+    /// Of the guests that the worker found, those that no VM of the fleet is served by. They may be destroyed where no
+    /// higher generation has claimed them meanwhile.
+    Unowned { epoch: u64, vms: Vec<(VmKey, Generation)> },
 }
 
 /// What a query wants beside the figures.

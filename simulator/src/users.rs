@@ -114,6 +114,7 @@ fn new_vm(random: &mut Random, auto_start: bool, on_full: OnFull) -> NewVm {
         biological_type: "syn3a".into(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: random.between(1, 1_000_000) as u64,
         replicate: 0,

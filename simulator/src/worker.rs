@@ -107,7 +107,7 @@ impl Worker {
             return;
         }
         match command {
-            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration } => {
+            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration, .. } => {
                 let lease = Duration::from_millis(lease_ms);
                 let Ok(until) = self.lease.grant(incarnation, epoch, heartbeat, lease) else { return };
                 if self.lease.registered(incarnation, registration) {
@@ -188,6 +188,7 @@ fn capacity((max_vms, usable_ribosomes): (u64, u64)) -> Capacity {
         warning_permille: 850,
         vm_types,
         packs: BTreeMap::new(),
+        pools: Vec::new(),
     }
 }
 

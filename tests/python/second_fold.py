@@ -391,6 +391,9 @@ class Fold:
         vm.changes = []
         vm.leave("stopped", SLOT)
 
+    def take_rehomed(self, fields, key, vm):
+        self.expect(vm, key, "Rehomed", "stopped")
+
     def take_recovered(self, fields, key, vm):
         self.expect(vm, key, "Recovered", "stopped", "failed", "queued", "unknown")
         if vm.state == "unknown":

@@ -35,6 +35,7 @@ use crate::settings::Settings;
 use crate::vms::Vms;
 use crate::{WorkerError, clock, metrics, wire};
 
+mod guests;
 mod leaving;
 mod packing;
 mod parts;
@@ -85,6 +86,7 @@ pub struct Agent {
     stores: Stores,
     packing: Packing,
     leaving: leaving::Leaving,
+    guests: guests::Guests,
 }
 
 impl Agent {
@@ -105,6 +107,7 @@ impl Agent {
             warning_permille: settings.worker.warning_permille(),
             vm_types: vec![backend.vm_type()],
             packs,
+            pools: backend.pools(),
         };
         let worker = settings.name.clone();
         let boot: BootId = random_token(8)?.parse().map_err(crate::settings::BadSettings::Name)?;
@@ -140,6 +143,7 @@ impl Agent {
             phase: Phase::Registering,
             number: 0,
             leaving: leaving::Leaving::default(),
+            guests: guests::Guests::default(),
             probes,
         })
     }
@@ -191,6 +195,7 @@ impl Agent {
         self.tell_unconfirmed().await;
         self.tell_leaving().await;
         let now = clock::boot_time();
+        self.tell_guests(now).await;
         self.show_readiness(now);
         metrics::record(&figures, self.lease.remaining(now));
         self.frames.check_threshold(&figures, self.capacity.usable_ribosomes);
@@ -285,17 +290,19 @@ impl Agent {
 
     async fn obey(&mut self, command: WorkerCommand) -> Result<(), Ignored> {
         match command {
-            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration } => {
+            WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration, fleet } => {
                 let lease = Duration::from_millis(lease_ms);
                 let until = self.lease.grant(incarnation, epoch, heartbeat, lease)?;
                 if self.lease.registered(incarnation, registration) {
                     self.vms.stand_still();
                 }
+                self.backend.fleet(&fleet);
                 self.backend.lease(until);
                 if self.phase != Phase::Registered {
                     tracing::info!(leader.epoch = epoch, "registered: the lease stands");
                     crate::say(&format!("bioxen-worker registered name={} boot={}", self.worker, self.boot));
                     self.phase = Phase::Registered;
+                    self.guests.registered(clock::boot_time());
                 }
                 self.show_readiness(clock::boot_time());
             }
@@ -339,6 +346,10 @@ impl Agent {
             WorkerCommand::Execute { epoch, key, generation, process } => {
                 self.lease.hear(epoch)?;
                 self.backend.execute(&key, generation, process);
+            }
+            WorkerCommand::Unowned { epoch, vms } => {
+                self.lease.hear(epoch)?;
+                self.backend.unowned(&vms);
             }
             // Answered before.
             WorkerCommand::Query { .. } | WorkerCommand::QueryTrace { .. } => {}

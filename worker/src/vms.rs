@@ -5,12 +5,14 @@
 //!           --new-------------------------> placed
 //!           --held, live------------------> adjusted (state, changes, horizon)
 //!           --held, ended-----------------> its last observation once more
-//!           --Absent----------------------> forgotten
+//!           --Absent----------------------> forgotten, told absent
+//!                   \--the backend still ends what it has outside--> ending --gone--> told absent, once
 //! ```
 //!
 //! A VM that stopped, completed or failed stays here as its last observation, checkpoint included, until the leader
-//! desires it Absent or places it anew: a lost report costs a delay, not a checkpoint. Repeats change nothing. The
-//! agent owns this; it knows no bus and no clock.
+//! desires it Absent or places it anew: a lost report costs a delay, not a checkpoint. Repeats change nothing. One that
+//! is ending stays in the inventory as it was last told of, for so the leader has it: what it holds is given back when
+//! it is told absent. The agent owns this; it knows no bus and no clock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -52,6 +54,8 @@ struct Held {
     is_live: bool,
     /// Not since the boot was registered anew, until its level is told again.
     is_confirmed: bool,
+    /// It is desired Absent, and the backend still ends what it had in this generation.
+    ending: Option<Generation>,
 }
 
 impl Vms {
@@ -84,15 +88,15 @@ impl Vms {
             tracing::warn!(vm.id = %key, vm.generation = %generation, "refused: a higher generation was seen");
             return Some(Observation::absent(key, generation));
         }
+        if desired.state == DesiredState::Absent {
+            return self.give_up(&desired);
+        }
         if self.held.get(&key).is_some_and(|held| held.generation < generation) {
             self.forget(&key);
         }
         match (self.held.get_mut(&key), desired.state) {
-            (_, DesiredState::Absent) => {
-                self.forget(&key);
-                self.remember(key.clone(), generation);
-                Some(Observation::absent(key, generation))
-            }
+            // Its level was told before it was desired Absent, and came after.
+            (Some(held), _) if held.ending.is_some() => None,
             (Some(held), _) if held.is_live => {
                 held.is_confirmed = true;
                 self.backend.adjust(&desired);
@@ -113,6 +117,33 @@ impl Vms {
         }
     }
 
+    /// A generation that is desired Absent: told to be so when nothing is left of it.
+    fn give_up(&mut self, desired: &Desired) -> Option<Observation> {
+        let Desired { key, generation, .. } = desired;
+        // With its order it is told of a VM that is destroyed, without one of a generation that is nobody's (any more).
+        let is_destroyed = desired.order.is_some();
+        self.remember(key.clone(), *generation);
+        let absent = Observation::absent(key.clone(), *generation);
+        let Some(held) = self.held.remove(key) else { return Some(absent) };
+        let of = held.ending.unwrap_or(held.generation);
+        if held.ending.is_none() {
+            match is_destroyed {
+                true => self.backend.destroy(key, of),
+                false => self.backend.forget(key),
+            }
+        }
+        if !self.backend.is_ending(key, of) {
+            self.note_ended(held);
+            return Some(absent);
+        }
+        // As the leader has it: not at all where it asked for another generation, or counts on this one no more.
+        let observation = held.observation.filter(|_| is_destroyed && held.generation == *generation);
+        let (generation, ending) = (*generation, Some(of));
+        let ending = Held { generation, observation, is_live: false, is_confirmed: true, ending };
+        self.held.insert(key.clone(), ending);
+        None
+    }
+
     fn place(&mut self, desired: Desired) -> Option<Observation> {
         let (key, generation) = (desired.key.clone(), desired.generation);
         if self.gone.get(&key) == Some(&generation) {
@@ -129,36 +160,48 @@ impl Vms {
             };
             self.held.insert(
                 key,
-                Held { generation, observation: Some(failed.clone()), is_live: false, is_confirmed: true },
+                Held {
+                    generation,
+                    observation: Some(failed.clone()),
+                    is_live: false,
+                    is_confirmed: true,
+                    ending: None,
+                },
             );
             return Some(failed);
         }
         tracing::info!(vm.id = %key, vm.generation = %generation, "placed");
-        self.held.insert(key, Held { generation, observation: None, is_live: true, is_confirmed: true });
+        let held = Held { generation, observation: None, is_live: true, is_confirmed: true, ending: None };
+        self.held.insert(key, held);
         self.backend.place(desired);
         None
     }
 
     /// What the backend observed since the last call, to be told to the leader.
     pub fn observe(&mut self) -> Vec<Observation> {
-        let mut told = self.backend.observe();
-        told.retain(|observation| self.take(observation));
-        told
+        let told = self.backend.observe();
+        told.into_iter().filter_map(|observation| self.take(observation)).collect()
     }
 
-    fn take(&mut self, observation: &Observation) -> bool {
-        let Some(held) = self.held.get_mut(&observation.key) else { return false };
+    fn take(&mut self, observation: Observation) -> Option<Observation> {
+        let held = self.held.get_mut(&observation.key)?;
+        if let Some(of) = held.ending {
+            let is_gone = observation.state == ObservedState::Absent && observation.generation == of;
+            let held = if is_gone { self.held.remove(&observation.key)? } else { return None };
+            tracing::info!(vm.id = %observation.key, vm.generation = %of, "ended");
+            return Some(Observation::absent(observation.key, held.generation));
+        }
         if held.generation != observation.generation {
-            return false;
+            return None;
         }
         let is_new_state = held.observation.as_ref().map(|before| before.state) != Some(observation.state);
         if is_new_state {
-            let Observation { key, generation, state, tick, reason, .. } = observation;
+            let Observation { key, generation, state, tick, reason, .. } = &observation;
             tracing::info!(vm.id = %key, vm.generation = %generation, vm.tick = tick, reason, "{state:?}");
         }
         held.is_live = matches!(observation.state, ObservedState::Running | ObservedState::Paused);
         held.observation = Some(observation.clone());
-        true
+        Some(observation)
     }
 
     /// Everything held, as last observed, but for what stands still.
@@ -203,15 +246,21 @@ impl Vms {
     }
 
     fn forget(&mut self, key: &VmKey) {
-        if let Some(held) = self.held.remove(key) {
+        let Some(held) = self.held.remove(key) else { return };
+        if held.ending.is_none() {
             self.backend.forget(key);
-            self.remember(key.clone(), held.generation);
-            if let Some(last) = held.observation.filter(|last| !held.is_live && last.checkpoint.is_some()) {
-                if self.just_ended.len() >= JUST_ENDED {
-                    self.just_ended.pop_front();
-                }
-                self.just_ended.push_back(last);
+        }
+        self.remember(key.clone(), held.generation);
+        self.note_ended(held);
+    }
+
+    /// Of what had ended before it was forgotten, figures are still given for a while.
+    fn note_ended(&mut self, held: Held) {
+        if let Some(last) = held.observation.filter(|last| !held.is_live && last.checkpoint.is_some()) {
+            if self.just_ended.len() >= JUST_ENDED {
+                self.just_ended.pop_front();
             }
+            self.just_ended.push_back(last);
         }
     }
 

@@ -30,6 +30,7 @@ fn desired(state: DesiredState) -> Desired {
         biological_type: "syn3a".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,

@@ -1,11 +1,13 @@
 //! `bioxen checkpoint` and `bioxen restore`: a cell kept by name, and a VM put back to it.
 
-use bioxen_protocol::command::{CheckpointId, Plain, Restore, Verb};
+use bioxen_protocol::command::{CheckpointId, Plain, Restore, Verb, VmType, XcpngConfig};
 use bioxen_protocol::id::{RequestId, VmId};
 use bioxen_protocol::reply::{Checkpointed, Restored};
 use clap::Args;
+use serde_json::Value;
 
 use super::Session;
+use super::create::{from_json_text, text_pair};
 use crate::exit::Failure;
 use crate::render;
 
@@ -22,6 +24,12 @@ pub(crate) struct RestoreArgs {
     vm: VmId,
     /// As `bioxen checkpoint` told it; `bioxen status` lists those that are kept
     checkpoint_id: CheckpointId,
+    /// Where it shall run from then on: basic or xcpng
+    #[arg(long, value_parser = from_json_text::<VmType>)]
+    vm_type: Option<VmType>,
+    /// A setting of the xcpng backend, as pool=lab
+    #[arg(long = "xcpng", value_name = "NAME=VALUE", value_parser = text_pair, requires = "vm_type")]
+    xcpng_config: Vec<(String, Value)>,
     /// Takes effect at most once under this id
     #[arg(long)]
     request_id: Option<RequestId>,
@@ -34,7 +42,9 @@ pub(crate) async fn checkpoint(session: &Session, args: CheckpointArgs) -> Resul
 }
 
 pub(crate) async fn restore(session: &Session, args: RestoreArgs) -> Result<(), Failure> {
-    let body = Restore { request_id: args.request_id, checkpoint_id: args.checkpoint_id };
-    let restored: Restored = session.client.request(Verb::Restore, Some(&args.vm), &body).await?;
+    let RestoreArgs { vm, checkpoint_id, vm_type, xcpng_config, request_id } = args;
+    let xcpng_config = (!xcpng_config.is_empty()).then(|| XcpngConfig(xcpng_config.into_iter().collect()));
+    let body = Restore { request_id, checkpoint_id, vm_type, xcpng_config };
+    let restored: Restored = session.client.request(Verb::Restore, Some(&vm), &body).await?;
     Ok(render::show(session.json, &restored, render::fields)?)
 }

@@ -105,7 +105,7 @@ struct Fields {
     enable_monitoring: Option<bool>,
     #[arg(long, value_name = "SECONDS")]
     optimization_interval: Option<u64>,
-    /// A setting of the xcpng backend; repeatable
+    /// With --vm-type xcpng: the pool that its guest is on, as pool=lab
     #[arg(long = "xcpng", value_name = "NAME=VALUE", value_parser = text_pair)]
     xcpng_config: Vec<(String, Value)>,
     /// How long the answer may wait for the predicted doubling time
@@ -212,7 +212,7 @@ fn pair(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), from_json_text(value)?))
 }
 
-fn text_pair(text: &str) -> Result<(String, Value), String> {
+pub(super) fn text_pair(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.into()))
 }

@@ -55,11 +55,20 @@ pub(super) fn workers_text(list: &WorkerList) -> String {
                 standing(worker),
                 format!("{}/{}", worker.vms, worker.max_vms),
                 format!("{}/{}", worker.ribosomes_used, worker.ribosomes_usable),
+                kinds(worker),
                 worker.boot.to_string(),
             ]
         })
         .collect();
-    render::table(&["worker", "state", "vms", "ribosomes", "boot"], &rows)
+    render::table(&["worker", "state", "vms", "ribosomes", "vm types", "boot"], &rows)
+}
+
+/// What it runs, and on which pools.
+fn kinds(worker: &WorkerInfo) -> String {
+    let types = worker.vm_types.iter().map(|vm_type| vm_type.as_str());
+    let pools = worker.pools.join(", ");
+    let types = types.collect::<Vec<_>>().join(", ");
+    if pools.is_empty() { types } else { format!("{types} ({pools})") }
 }
 
 /// `registered`, and what keeps VMs from it.

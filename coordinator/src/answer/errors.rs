@@ -45,6 +45,11 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         Rejection::HorizonReached { vm, tick, horizon_tick } => {
             horizon_reached(vm.as_str(), *tick, *horizon_tick)
         }
+        Rejection::OlderCoordinator => ErrorBody::new(
+            Code::InvalidConfiguration,
+            "vm_type cannot be changed while a coordinator of an older version is there, or before the coordinators have found that none is: ask again in some seconds, or upgrade them all",
+        )
+        .with(|details| details.field = Some("vm_type".to_owned())),
         Rejection::Scheduled { vm } => ErrorBody::new(
             Code::InvalidConfiguration,
             format!(
@@ -212,7 +217,7 @@ fn state_error(vm: &str, state: VmState, verb: Verb) -> ErrorBody {
 fn no_worker(reasons: &[(WorkerId, NoRoom)]) -> ErrorBody {
     let workers: Vec<WorkerRefusal> = reasons
         .iter()
-        .map(|(worker, reason)| WorkerRefusal { worker: worker.to_string(), reason: reason_text(*reason) })
+        .map(|(worker, reason)| WorkerRefusal { worker: worker.to_string(), reason: reason_text(reason) })
         .collect();
     let told = match workers.as_slice() {
         [] => "no worker is registered: start one".to_owned(),
@@ -227,13 +232,14 @@ fn no_worker(reasons: &[(WorkerId, NoRoom)]) -> ErrorBody {
     })
 }
 
-fn reason_text(reason: NoRoom) -> String {
+fn reason_text(reason: &NoRoom) -> String {
     match reason {
         NoRoom::Expired => "is out of reach (its lease is over)".to_owned(),
         NoRoom::Cordoned => "is cordoned".to_owned(),
         NoRoom::Leaves => "is about to end".to_owned(),
         NoRoom::ComesFrom => "is where the VM is".to_owned(),
         NoRoom::VmType => "does not run this vm_type".to_owned(),
+        NoRoom::Pool { pool } => format!("does not have the pool {pool:?}"),
         NoRoom::Pack => {
             "does not have the pack of this biological_type, or another version of it: start it with --packs"
                 .to_owned()

@@ -110,6 +110,7 @@ pub(crate) fn workers(fleet: &Fleet) -> Vec<WorkerInfo> {
         boot: worker.boot.clone(),
         state: if worker.live { "registered" } else { "expired" }.to_owned(),
         vm_types: worker.capacity.vm_types.clone(),
+        pools: worker.capacity.pools.clone(),
         vms: worker.used.slots,
         max_vms: worker.capacity.max_vms,
         ribosomes_used: worker.used.ribosomes,

@@ -33,7 +33,7 @@ pub(super) struct Filling {
     /// Set with the first entry.
     pub(super) time_ms: u64,
     pub(super) effects: Vec<Outgoing>,
-    /// Leases: given only behind an append that was sent after their heartbeats came, for that alone shows that this
+    /// Leases, and what is said of guests: given only behind an append that was sent after their heartbeats came, for that alone shows that this
     /// coordinator still led when they did. The tick brings one within half a second.
     pub(super) grants: Vec<Outgoing>,
     pub(super) waiters: Vec<Waiter>,

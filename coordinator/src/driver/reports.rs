@@ -58,6 +58,10 @@ impl Driver {
                 Ok(())
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(state, &worker, &boot, vms),
+            WorkerReport::Guests { incarnation, vms } => {
+                self.tell_unowned(state, worker, boot, incarnation, &vms);
+                Ok(())
+            }
             WorkerReport::Leaving {} => self.worker_leaves(state, worker, boot),
             WorkerReport::Goodbye {} => self.worker_ended(state, worker, boot),
             // What is missing from it shows nothing: an order may have crossed it. That is told again, and answered.
@@ -104,6 +108,7 @@ impl Driver {
             heartbeat,
             lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
             registration: self.fleet.registration(worker, boot),
+            fleet: self.fleet_id.clone(),
         };
         state.filling.grants.push(Outgoing::Worker { worker: worker.clone(), boot: boot.clone(), command });
     }
@@ -159,6 +164,26 @@ impl Driver {
                 let (worker, boot) = (worker.clone(), boot.clone());
                 tell_to_give_up(state, Forget { worker, boot, key, generation });
             }
+        }
+    }
+
+    /// Guests that nobody has. As a lease it is told behind an append that was sent after the report came: whoever was
+    /// deposed does not know whose they are by now.
+    fn tell_unowned(
+        &self,
+        state: &mut State,
+        worker: WorkerId,
+        boot: BootId,
+        incarnation: u64,
+        found: &[(VmKey, Generation)],
+    ) {
+        if incarnation != self.fleet.incarnation || !self.is_registered(&worker, &boot) {
+            return;
+        }
+        let vms = self.fleet.unowned(found);
+        if !vms.is_empty() {
+            let command = WorkerCommand::Unowned { epoch: state.epoch, vms };
+            state.filling.grants.push(Outgoing::Worker { worker, boot, command });
         }
     }
 

@@ -12,6 +12,7 @@ use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, Observation};
 use super::account::UserLimits;
 use super::checkpoint::{Live, TakenAs};
 use super::entry::Cause;
+use super::home::Home;
 use super::movement::Cordon;
 use super::package::{PackageOffer, PackageSummary};
 
@@ -89,7 +90,11 @@ pub enum Ask {
     Checkpoint {
         live: Option<Box<Live>>,
     },
-    Restore(CheckpointId),
+    /// `home` where it shall run elsewhere than before.
+    Restore {
+        checkpoint: CheckpointId,
+        home: Option<Home>,
+    },
     /// None where it could not be read.
     Install {
         package: PackageId,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bioxen_protocol::alert::AtpWatch;
-use bioxen_protocol::command::{CheckpointId, OnComplete, Verb};
+use bioxen_protocol::command::{CheckpointId, OnComplete, Verb, VmType};
 use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
 use bioxen_protocol::id::{BootId, Generation, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
@@ -87,6 +87,8 @@ pub enum Entry {
     Checkpointed(Box<Checkpointed>),
     /// The VM is put back to one of its checkpoints; what came after it never happened.
     Restored { cause: Cause, key: VmKey, checkpoint: CheckpointId, tick: u64, allocation: CellAllocation },
+    /// A VM at rest has another type, or another pool; in the batch of what caused it.
+    Rehomed { key: VmKey, vm_type: VmType, pool: Option<String> },
     /// What was found of a VM whose placement ended without a checkpoint.
     Recovered(Box<Recovered>),
     /// A worker said how the VM stands.
@@ -212,6 +214,7 @@ impl Entry {
             | Self::ProcessLost { key, .. }
             | Self::Monitored { key, .. }
             | Self::Restored { key, .. }
+            | Self::Rehomed { key, .. }
             | Self::Installed { key, .. }
             | Self::Allocated { key, .. } => Some(key),
             Self::Observed(observed) => Some(&observed.key),

@@ -84,6 +84,7 @@ impl Fleet {
             Entry::Observed(observed) => self.observed(index, observed),
             Entry::Checkpointed(taken) => self.checkpointed(index, taken),
             Entry::Restored { key, checkpoint, .. } => self.restored(index, key, *checkpoint),
+            Entry::Rehomed { key, vm_type, pool } => self.rehomed(index, key, *vm_type, pool.as_ref()),
             Entry::Recovered(found) => self.recovered(index, found),
         }
         if let Some(key) = entry.key().filter(|_| changes_level(entry)) {
@@ -167,6 +168,7 @@ impl Fleet {
             changes: Vec::new(),
             last_ordinal: 0,
             placement: None,
+            last_generation: None,
             moving: None,
             checkpoint: None,
             checkpoint_applied: 0,
@@ -210,6 +212,7 @@ impl Fleet {
             let observed = ObservedState::Absent;
             let applied = vm.checkpoint_applied;
             let (expired_ms, over) = (None, false);
+            vm.note_guest(generation);
             vm.placement = Some(Placement { worker, boot, generation, observed, applied, expired_ms, over });
             (vm.lost, vm.recovery, vm.moving) = (None, None, None);
             if !vm.goes_on() {

@@ -20,8 +20,10 @@ impl Format {
     pub const FIRST: Self = Self { major: 1, minor: 0 };
     /// From here on a leader may say that it resigns.
     pub const WITH_RESIGN: Self = Self { major: 1, minor: 1 };
+    /// From here on a VM at rest may change where it runs.
+    pub const WITH_HOMES: Self = Self { major: 1, minor: 2 };
     /// The newest that this program knows.
-    pub const NEWEST: Self = Self::WITH_RESIGN;
+    pub const NEWEST: Self = Self::WITH_HOMES;
 
     /// What may be activated where the others know at most these; none where that is nothing new.
     pub fn to_activate(active: Self, others: impl IntoIterator<Item = Self>) -> Option<Self> {

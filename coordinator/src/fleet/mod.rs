@@ -20,6 +20,8 @@ pub mod ensemble;
 pub mod entry;
 mod evolve;
 pub mod format;
+mod guests;
+pub mod home;
 pub mod idempotency;
 mod incarnation;
 mod levels;

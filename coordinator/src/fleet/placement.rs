@@ -89,6 +89,8 @@ pub(super) fn no_room(worker: &Worker, order: &CellOrder, ribosomes: u64) -> Opt
         Some(NoRoom::Leaves)
     } else if !capacity.vm_types.contains(&order.vm_type) {
         Some(NoRoom::VmType)
+    } else if let Some(pool) = order.pool.as_ref().filter(|pool| !capacity.pools.contains(pool)) {
+        Some(NoRoom::Pool { pool: pool.clone() })
     } else if order.pack.is_some() && capacity.packs.get(&order.biological_type) != order.pack.as_ref() {
         Some(NoRoom::Pack)
     } else if worker.used.slots >= capacity.max_vms {

@@ -1,15 +1,18 @@
 //! VMs that wait for room, started by priority and then age.
 //!
-//! A VM that only its own user's limit holds back does not hold back others. One that waits for room in the fleet or on
-//! a worker does: smaller ones behind it would otherwise keep it waiting for ever.
+//! A VM that only its own user's limit holds back does not hold back others. One that waits for room in the fleet does:
+//! smaller ones behind it would otherwise keep it waiting for ever. One that waits for room on workers keeps others off
+//! those, and off no others: whoever waits for a guest on a pool, or for a worker that is not there, is in nobody's way.
 
-use bioxen_protocol::id::{UserId, VmId, VmKey};
+use std::collections::BTreeSet;
+
+use bioxen_protocol::id::{UserId, VmId, VmKey, WorkerId};
 
 use super::Fleet;
 use super::account::Account;
 use super::ensemble::MakeMember;
 use super::entry::Entry;
-use super::rejection::Rejection;
+use super::rejection::{NoRoom, Rejection};
 use super::vm::Vm;
 
 impl Fleet {
@@ -28,6 +31,7 @@ impl Fleet {
             })
             .collect();
         heads.sort();
+        let mut waited_for = BTreeSet::new();
         for (_, _, user, name) in heads {
             let account = self.accounts.get(user)?;
             let found = match account.ensembles.get(name) {
@@ -35,7 +39,9 @@ impl Fleet {
                 None => self.room_for(account.vms.get(name)?).map(|entry| vec![entry]),
             };
             match found {
+                Ok(entries) if goes_to(&entries).is_some_and(|worker| waited_for.contains(worker)) => {}
                 Ok(entries) => return Some(entries),
+                Err(Rejection::NoWorker { reasons }) => waited_for.extend(could_have_room(reasons)),
                 Err(Rejection::User { .. } | Rejection::AboveAnyWorker { .. }) => {}
                 Err(_) => return None,
             }
@@ -98,6 +104,20 @@ impl Fleet {
         }
         self.queued_by_priority.retain(|_, count| *count > 0);
     }
+}
+
+/// The worker that entries place a VM on.
+fn goes_to(entries: &[Entry]) -> Option<&WorkerId> {
+    entries.iter().find_map(|entry| match entry {
+        Entry::Placed { worker, .. } => Some(worker),
+        _ => None,
+    })
+}
+
+/// Those that take such a VM, and are full.
+fn could_have_room(reasons: Vec<(WorkerId, NoRoom)>) -> impl Iterator<Item = WorkerId> {
+    let full = |why: &NoRoom| matches!(why, NoRoom::Vms { .. } | NoRoom::Ribosomes { .. });
+    reasons.into_iter().filter(move |(_, why)| full(why)).map(|(worker, _)| worker)
 }
 
 /// The places that a row of the queue stands for.

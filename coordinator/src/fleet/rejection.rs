@@ -29,6 +29,8 @@ pub enum Rejection {
     Checkpoint { vm: VmId, why: NoCheckpoint },
     /// BX006: a completed VM was started without a later horizon.
     HorizonReached { vm: VmId, tick: u64, horizon_tick: Option<u64> },
+    /// BX005: an entry that a coordinator of an older version could not read.
+    OlderCoordinator,
     /// BX005: its schedule changes the allocation; `allocate` would contradict it.
     Scheduled { vm: VmId },
     /// BX002
@@ -90,7 +92,7 @@ pub enum Resource {
 }
 
 /// Why a worker was not chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoRoom {
     /// Lease and grace are over.
     Expired,
@@ -101,6 +103,10 @@ pub enum NoRoom {
     /// The VM is there, and shall go elsewhere.
     ComesFrom,
     VmType,
+    /// Its file does not have the XCP-ng pool that the VM names.
+    Pool {
+        pool: String,
+    },
     /// It lacks the imported chassis' pack, or has another one of that name.
     Pack,
     Vms {

@@ -95,6 +95,7 @@ impl Bench {
             warning_permille: 850,
             vm_types: vec![VmType::Basic],
             packs: BTreeMap::new(),
+            pools: Vec::new(),
         };
         let command =
             Command::Register { worker: name.parse().unwrap(), boot: boot.parse().unwrap(), capacity };
@@ -151,6 +152,7 @@ fn new_vm(on_full: OnFull) -> NewVm {
         biological_type: "syn3a".into(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,

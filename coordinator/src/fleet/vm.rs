@@ -46,6 +46,9 @@ pub struct Vm {
     /// The highest ordinal given to a change.
     pub last_ordinal: u64,
     pub placement: Option<Placement>,
+    /// Of its last placement, where that had a guest on a pool: the guest stays while the VM rests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_generation: Option<Generation>,
     /// It shall go to another worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving: Option<Moving>,

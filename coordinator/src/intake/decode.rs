@@ -266,7 +266,7 @@ fn by_verb(raw: Raw, limits: &ChassisLimits) -> Result<Asked, ErrorBody> {
         }
         Verb::Restore => {
             let restore: Restore = codec::from_value(body)?;
-            waiting(raw, &restore, None, Ask::Restore(restore.checkpoint_id))
+            waiting(raw, &restore, None, super::xcpng::restore(&restore)?)
         }
         Verb::Install => install(raw),
         _ => read(&raw).map(Asked::Read),

@@ -35,6 +35,8 @@ const OF_MEMBERS: [(&str, &str); 2] = [
     ("vm_id", "members are named after the ensemble: give name"),
     ("auto_start", "members are started as room appears: leave it out"),
 ];
+/// Below it an axis sets the pool and nothing else: members that are tried later would bring unjudged what is refused here.
+const XCPNG: &str = "config.xcpng_config";
 /// Members that are tried when an ensemble is asked for: some milliseconds at most.
 const TRIED: u64 = 48;
 
@@ -139,6 +141,12 @@ fn checked(many: &Many) -> Result<u64, ErrorBody> {
         if !ROOTS.contains(&root) {
             let known = ROOTS.join(", ");
             return Err(field(&at, &format!("an axis starts with one of {known}; {root} is none")));
+        }
+        if path.starts_with(XCPNG) && path != "config.xcpng_config.pool" {
+            return Err(field(
+                &at,
+                "of config.xcpng_config an axis sets the pool alone: config.xcpng_config.pool",
+            ));
         }
         if axis.is_empty() {
             return Err(field(&at, "the axis has no values: give at least one"));

@@ -21,6 +21,7 @@ mod recording;
 mod report;
 pub(crate) mod services;
 pub(crate) mod submit;
+mod xcpng;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bioxen_hypervisor::CellSpec;
-use bioxen_protocol::command::{
-    AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig, VmType,
-};
+use bioxen_protocol::command::{AllocationRequest, Create, Engine, OnFull, ScheduledChange, VmConfig};
 use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Amount, Code, ErrorBody, nearest};
 use bioxen_protocol::limits::{LABEL_BYTES, LABELS, PACE_DEFAULT, PARAMETERS, PRIORITY, SCHEDULE_CHANGES};
@@ -16,6 +14,7 @@ use bioxen_protocol::worker::{CellAllocation, CellOrder, OrderedChange};
 use super::calls;
 use super::chassis::{self, Chassis};
 use super::recording::recording;
+use super::xcpng;
 use crate::cell;
 use crate::fleet::command::NewVm;
 
@@ -23,7 +22,8 @@ use crate::fleet::command::NewVm;
 pub(crate) fn new_vm(create: Create, limits: &ChassisLimits) -> Result<(NewVm, Vec<String>), ErrorBody> {
     let chassis = chassis::find(&create.biological_type, limits)
         .ok_or_else(|| unknown_chassis(&create.biological_type))?;
-    refuse_later_features(&create)?;
+    let xcpng = create.config.as_ref().and_then(|config| config.xcpng_config.as_ref());
+    let pool = xcpng::pool(create.vm_type, xcpng, "config.xcpng_config")?;
     check_ranges(&create)?;
     not_zero("allocation.", &create.allocation)?;
     let most = most(&chassis, create.config.as_ref())?;
@@ -35,6 +35,7 @@ pub(crate) fn new_vm(create: Create, limits: &ChassisLimits) -> Result<(NewVm, V
         pack: chassis::digest(&create.biological_type),
         biological_type: create.biological_type,
         vm_type: create.vm_type,
+        pool,
         engine: create.engine,
         seed: create.seed.map_or_else(drawn_seed, Ok)?,
         replicate: create.replicate,
@@ -90,22 +91,6 @@ fn unknown_chassis(name: &str) -> ErrorBody {
         details.field = Some("biological_type".to_owned());
         details.nearest = near.into_iter().collect();
     })
-}
-
-fn refuse_later_features(create: &Create) -> Result<(), ErrorBody> {
-    let xcpng = create.config.as_ref().is_some_and(|config| config.xcpng_config.is_some());
-    let later = [
-        (create.vm_type == VmType::Xcpng, "vm_type", "xcpng"),
-        (xcpng, "config.xcpng_config", "xcpng_config"),
-    ];
-    match later.into_iter().find(|(asked, _, _)| *asked) {
-        Some((_, name, what)) => Err(invalid(
-            Code::InvalidConfiguration,
-            name,
-            format!("{what} is not available in this version: leave {name} out"),
-        )),
-        None => Ok(()),
-    }
 }
 
 fn check_ranges(create: &Create) -> Result<(), ErrorBody> {

@@ -1,7 +1,9 @@
 //! Workers' reports: read within bounds. Whoever may publish may lie, so nothing is believed here but the shape.
 
 use async_nats::Message;
-use bioxen_protocol::limits::{CHECKPOINT_BYTES, HORIZON_MINUTES, OBSERVATIONS, TICKS_PER_MINUTE};
+use bioxen_protocol::limits::{
+    CHECKPOINT_BYTES, GUESTS, HORIZON_MINUTES, ID_CHARS, OBSERVATIONS, TICKS_PER_MINUTE,
+};
 use bioxen_protocol::subject::Subject;
 use bioxen_protocol::worker::WorkerReport;
 use serde::Deserialize;
@@ -13,6 +15,7 @@ const REPORT_BYTES: usize = 8 * 1024 * 1024;
 /// What a capacity or an observation of a real worker stays below.
 const VM_TYPES: usize = 8;
 const PACKS: usize = 64;
+const POOLS: usize = 64;
 const CAPACITY: u64 = 1_000_000_000;
 const REASON_BYTES: usize = 4 * 1024;
 const APPLIED_AT: usize = 4_096;
@@ -44,7 +47,10 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
         WorkerReport::Register(register) => {
             let capacity = &register.capacity;
             let amounts = [capacity.max_vms, capacity.total_ribosomes, capacity.usable_ribosomes];
-            let many = capacity.vm_types.len() > VM_TYPES || capacity.packs.len() > PACKS;
+            let many = capacity.vm_types.len() > VM_TYPES
+                || capacity.packs.len() > PACKS
+                || capacity.pools.len() > POOLS
+                || capacity.pools.iter().any(|pool| pool.len() > ID_CHARS);
             let far = amounts.iter().any(|amount| *amount > CAPACITY) || capacity.warning_permille > 1_000;
             if many || far {
                 return Err("a capacity that no worker has".to_owned());
@@ -54,6 +60,11 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
         WorkerReport::Unconfirmed { vms } => {
             if vms.len() > OBSERVATIONS {
                 return Err("more VMs that stand still than a worker tells at once".to_owned());
+            }
+        }
+        WorkerReport::Guests { vms, .. } => {
+            if vms.len() > GUESTS {
+                return Err("more guests than a worker tells at once".to_owned());
             }
         }
         WorkerReport::Observed { vms, .. } | WorkerReport::Inventory { vms, .. } => {

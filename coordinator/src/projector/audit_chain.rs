@@ -133,6 +133,11 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             let bare = bare(step, &key.user, "observed", Outcome::Observed, note);
             vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
         }
+        Entry::Rehomed { key, vm_type, pool } => {
+            let note = words::home(*vm_type, pool.as_deref());
+            let bare = bare(step, &key.user, "restore", Outcome::Accepted, note);
+            vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
+        }
         Entry::Created(_)
         | Entry::Ensemble(_)
         | Entry::EnsembleDesired { .. }

@@ -94,6 +94,7 @@ impl Bench {
             vm_types: vec![VmType::Basic],
             warning_permille: 850,
             packs: Default::default(),
+            pools: Vec::new(),
         };
         let (worker, boot) = (worker.parse().unwrap(), boot.parse().unwrap());
         self.run(&Command::Register { worker, boot, capacity });
@@ -144,6 +145,7 @@ fn new_vm(on_complete: OnComplete, on_full: OnFull) -> NewVm {
         biological_type: "syn3a".into(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,

@@ -1,5 +1,6 @@
 //! Times and amounts in words, for events and audit records. Whole numbers only: every fold writes the same text.
 
+use bioxen_protocol::command::VmType;
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::package::VmPackage;
 use bioxen_protocol::worker::{CellAllocation, ProcessEnd, ProcessStatus};
@@ -123,4 +124,10 @@ mod tests {
         assert_eq!(percent(60_000), "60");
         assert_eq!(minutes(123), "12.3");
     }
+}
+
+/// Where a VM runs from here on.
+pub(super) fn home(vm_type: VmType, pool: Option<&str>) -> String {
+    let on = pool.map(|pool| format!(" on pool {pool}")).unwrap_or_default();
+    format!("runs as {}{on} from here on", vm_type.as_str())
 }

@@ -228,6 +228,7 @@ fn life(user: &str, vm: &str, first_index: u64) -> Vec<Entry> {
         biological_type: "syn3a".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{VmType, XcpngConfig};
 use crate::id::RequestId;
 use crate::text::as_text;
 
@@ -28,6 +29,12 @@ pub struct Restore {
     pub request_id: Option<RequestId>,
     /// One of the VM's own, as `checkpoint` answered it and `status` lists it.
     pub checkpoint_id: CheckpointId,
+    /// Where it shall run from then on; absent: where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_type: Option<VmType>,
+    /// With `vm_type: xcpng`, as in `create`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xcpng_config: Option<XcpngConfig>,
 }
 
 impl fmt::Display for CheckpointId {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::xcpng::XcpngConfig;
 use crate::id::{RequestId, VmId};
 use crate::limits::PRIORITY_DEFAULT;
 use crate::quantity::{AtpPercent, Pace, SimulatedTime};
@@ -104,12 +105,25 @@ pub struct Record {
     pub every_minutes: SimulatedTime,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum VmType {
     #[default]
     Basic,
     Xcpng,
+}
+
+impl VmType {
+    /// As on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Xcpng => "xcpng",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,9 +160,9 @@ pub struct VmConfig {
     pub biological_settings: Option<BiologicalSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<PerformanceSettings>,
-    /// Read by the xcpng backend, which this version does not have.
+    /// For `vm_type: xcpng`: `{"pool": NAME}`, a pool of the workers' files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub xcpng_config: Option<BTreeMap<String, String>>,
+    pub xcpng_config: Option<XcpngConfig>,
 }
 
 /// The most that this VM may ever be allocated; never above the chassis' own most.

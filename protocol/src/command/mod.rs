@@ -10,6 +10,7 @@ mod list;
 mod operator;
 mod process;
 mod results;
+mod xcpng;
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,6 +31,7 @@ pub use list::{List, Records};
 pub use operator::{Move, OperatorVerb, SetQuota};
 pub use process::{Execute, OperonAction, Operons, Transcription};
 pub use results::{Results, TableFormat};
+pub use xcpng::XcpngConfig;
 
 use crate::id::RequestId;
 

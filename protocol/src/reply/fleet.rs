@@ -70,6 +70,9 @@ pub struct WorkerInfo {
     /// registered, expired (its lease ended), or refused.
     pub state: String,
     pub vm_types: Vec<VmType>,
+    /// XCP-ng pools that it reaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
     pub vms: u64,
     pub max_vms: u64,
     pub ribosomes_used: u64,

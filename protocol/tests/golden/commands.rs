@@ -4,7 +4,7 @@ use bioxen_protocol::command::{
     Allocate, AllocationRequest, Axis, BiologicalSettings, CheckpointId, Create, Engine, Ensemble, Execute,
     History, Install, List, Many, Monitor, Move, OnComplete, OnFull, OperonAction, Operons, Optimize,
     PerformanceSettings, Plain, Range, Record, Records, ResourceLimits, Restore, Results, Sample, Scalar,
-    ScheduledChange, SetQuota, Start, TableFormat, Transcription, VmConfig, VmType, Waiting,
+    ScheduledChange, SetQuota, Start, TableFormat, Transcription, VmConfig, VmType, Waiting, XcpngConfig,
 };
 use bioxen_protocol::quantity::{AtpPercent, Pace, SimulatedTime};
 use bioxen_protocol::state::VmState;
@@ -63,7 +63,13 @@ pub(crate) fn check(golden: &mut Golden) {
         member: Some(7),
     };
     golden.body("results", &results);
-    golden.body("restore", &Restore { request_id: request_id.clone(), checkpoint_id: CheckpointId(57) });
+    let restore = Restore {
+        request_id: request_id.clone(),
+        checkpoint_id: CheckpointId(57),
+        vm_type: Some(VmType::Xcpng),
+        xcpng_config: Some(XcpngConfig::of_pool("lab")),
+    };
+    golden.body("restore", &restore);
     golden.message("ensemble", &ensemble());
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
     golden.body("move", &Move { request_id: request_id.clone(), to: Some(id("w2")) });
@@ -154,7 +160,7 @@ fn config() -> VmConfig {
             strict_mode: Some(false),
         }),
         performance: Some(PerformanceSettings { enable_monitoring: on, optimization_interval: Some(30) }),
-        xcpng_config: Some([("pool".to_owned(), "lab".to_owned())].into()),
+        xcpng_config: Some(XcpngConfig::of_pool("lab")),
     }
 }
 

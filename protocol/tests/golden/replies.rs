@@ -249,6 +249,7 @@ fn operators(golden: &mut Golden) {
         boot: id("b0a1"),
         state: "registered".to_owned(),
         vm_types: vec![VmType::Basic, VmType::Xcpng],
+        pools: vec!["lab".to_owned()],
         vms: 3,
         max_vms: 4,
         ribosomes_used: 30,

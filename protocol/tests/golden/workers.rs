@@ -70,6 +70,7 @@ fn reports(golden: &mut Golden) {
         warning_permille: 850,
         vm_types: vec![VmType::Basic, VmType::Xcpng],
         packs: std::collections::BTreeMap::new(),
+        pools: vec!["lab".to_owned()],
     };
     let register = Register { capacity, version: "0.1.0".to_owned(), number: 1 };
     golden.internal("report_register", &WorkerReport::Register(register));
@@ -89,7 +90,8 @@ fn reports(golden: &mut Golden) {
     let vms = vec![(key(), GENERATION)];
     golden.internal("report_leaving", &WorkerReport::Leaving {});
     golden.internal("report_goodbye", &WorkerReport::Goodbye {});
-    golden.internal("report_unconfirmed", &WorkerReport::Unconfirmed { vms });
+    golden.internal("report_unconfirmed", &WorkerReport::Unconfirmed { vms: vms.clone() });
+    golden.internal("report_guests", &WorkerReport::Guests { incarnation: 1, vms });
 }
 
 fn observation(state: ObservedState) -> Observation {
@@ -119,8 +121,14 @@ fn observation(state: ObservedState) -> Observation {
 }
 
 fn commands(golden: &mut Golden) {
-    let grant =
-        WorkerCommand::Grant { incarnation: 1, epoch: 3, heartbeat: 2, lease_ms: 3_000, registration: 9 };
+    let grant = WorkerCommand::Grant {
+        incarnation: 1,
+        epoch: 3,
+        heartbeat: 2,
+        lease_ms: 3_000,
+        registration: 9,
+        fleet: "f1".to_owned(),
+    };
     golden.internal("command_grant", &grant);
     let refused = WorkerCommand::BootRefused { epoch: 3, holder: "b0a0".to_owned(), retry_after_ms: 4_000 };
     golden.internal("command_boot_refused", &refused);
@@ -145,6 +153,8 @@ fn commands(golden: &mut Golden) {
     golden.internal("command_execute", &WorkerCommand::Execute { epoch: 3, key, generation, process });
     let trace = WorkerCommand::QueryTrace { key: self::key(), generation: GENERATION, row: 7 };
     golden.internal("command_query_trace", &trace);
+    let vms = vec![(self::key(), GENERATION)];
+    golden.internal("command_unowned", &WorkerCommand::Unowned { epoch: 3, vms });
     let states = [DesiredState::Running, DesiredState::Paused, DesiredState::Stopped, DesiredState::Absent];
     let vms = states.into_iter().map(desired).collect();
     golden.internal("command_desire", &WorkerCommand::Desire { epoch: 3, registration: 9, vms });
@@ -199,6 +209,7 @@ fn order() -> CellOrder {
         biological_type: "syn3a".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: Some("lab".to_owned()),
         engine: Engine::Ode,
         seed: 7,
         replicate: 4,

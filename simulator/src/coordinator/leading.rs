@@ -141,6 +141,8 @@ impl Leading {
                 }
             }
             WorkerReport::Observed { vms, .. } => self.observe_all(moment, &worker, &boot, vms),
+            // Its workers have no pools.
+            WorkerReport::Guests { .. } => {}
             WorkerReport::Leaving {} => self.worker_leaves(moment, worker, boot),
             WorkerReport::Goodbye {} => self.worker_ended(moment, worker, boot),
             WorkerReport::Inventory { vms } => {
@@ -188,7 +190,8 @@ impl Leading {
         let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         let (incarnation, epoch) = (self.fleet.incarnation, self.epoch);
         let registration = self.fleet.registration(worker, boot);
-        let grant = WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration };
+        let fleet = String::new();
+        let grant = WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration, fleet };
         self.tell(worker, boot, grant);
         if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_on(Mutant::GrantBehindAnyAppend)) {
             in_flight.effects.extend(self.filling.effects.pop());

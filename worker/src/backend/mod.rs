@@ -35,6 +35,37 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Forgets a VM; what was being computed for it is dropped, and nothing more is told of it.
     fn forget(&self, key: &VmKey);
 
+    /// As [`Backend::forget`], of a VM that nobody shall have any more: what it has outside this process, a guest and its
+    /// disks, goes too. Called once for a placement, also where the VM has ended here; [`Backend::is_ending`] while it does.
+    fn destroy(&self, key: &VmKey, _generation: Generation) {
+        self.forget(key);
+    }
+
+    /// Whether something of a VM that was forgotten or destroyed in that generation is still being ended. When it is gone,
+    /// [`Backend::observe`] tells once that the VM is absent in that generation; before, the leader is told nothing, for
+    /// what the VM holds is given back with it. The VM may be placed anew meanwhile, in a higher generation.
+    fn is_ending(&self, _key: &VmKey, _generation: Generation) -> bool {
+        false
+    }
+
+    /// XCP-ng pools that it reaches, by name.
+    fn pools(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The fleet's id, told with every grant before [`Backend::lease`]; empty where the leader is of an older version.
+    fn fleet(&self, _fleet: &str) {}
+
+    /// Guests of this fleet that are on its pools and that it does not hold, each with the highest generation that claims
+    /// it. It is asked every half minute, and first some seconds after a registration.
+    fn guests(&self) -> Vec<(VmKey, Generation)> {
+        Vec::new()
+    }
+
+    /// Of those, such as no VM of the fleet is served by. One may be destroyed where that generation is still the highest
+    /// that claims it.
+    fn unowned(&self, _vms: &[(VmKey, Generation)]) {}
+
     /// Nothing commits at or after `until` (on the clock that counts sleep) unless the lease is prolonged.
     fn lease(&self, until: Duration);
 

@@ -17,6 +17,8 @@ use crate::backend::Figures;
 struct Noting {
     asked: Mutex<Vec<String>>,
     tells: Mutex<Vec<Observation>>,
+    /// What it takes its time to end.
+    ends: Mutex<Vec<(VmKey, Generation)>>,
     changed: Notify,
 }
 
@@ -45,6 +47,9 @@ impl Backend for Noting {
     }
     fn forget(&self, key: &VmKey) {
         self.note("forget", key);
+    }
+    fn is_ending(&self, key: &VmKey, generation: Generation) -> bool {
+        self.ends.lock().unwrap().contains(&(key.clone(), generation))
     }
     fn lease(&self, _: Duration) {}
     fn observe(&self) -> Vec<Observation> {
@@ -87,6 +92,7 @@ fn desired(vm: &str, index: u64, state: DesiredState) -> Desired {
         biological_type: "weisse2015".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,
@@ -262,4 +268,83 @@ fn what_stands_still_is_in_no_inventory_until_its_level_is_told_again() {
     // Another worker's by now.
     assert!(vms.desire(desired("c2", 5, DesiredState::Absent)).is_some());
     assert_eq!(vms.unconfirmed().count(), 0);
+}
+
+/// A VM that runs, in generation 5, at a backend that takes its time to end it.
+fn slow_to_end() -> (Arc<Noting>, Vms) {
+    let (backend, mut vms) = vms(1);
+    vms.desire(desired("c1", 5, DesiredState::Running));
+    tell(&backend, &mut vms, observed("c1", 5, ObservedState::Running));
+    backend.ends.lock().unwrap().push((key("c1"), generation(5)));
+    backend.asked();
+    (backend, vms)
+}
+
+/// It is gone; what is then told.
+fn gone(backend: &Noting, vms: &mut Vms) -> Vec<Observation> {
+    backend.ends.lock().unwrap().clear();
+    tell(backend, vms, Observation::absent(key("c1"), generation(5)))
+}
+
+#[test]
+fn a_vm_whose_guest_still_ends_is_told_absent_once_it_is_gone() {
+    let (backend, mut vms) = slow_to_end();
+    let (inventory, digest): (Vec<_>, _) = (vms.inventory().cloned().collect(), vms.digest());
+    for _ in 0..2 {
+        assert_eq!(vms.desire(desired("c1", 5, DesiredState::Absent)), None, "told before it was gone");
+        // As the leader has it: it need not ask for an inventory.
+        assert_eq!((vms.inventory().cloned().collect(), vms.digest()), (inventory.clone(), digest));
+    }
+    assert_eq!((backend.asked(), vms.live()), (vec!["forget c1".to_owned()], 0));
+    let late = tell(&backend, &mut vms, observed("c1", 5, ObservedState::Running));
+    assert!(late.is_empty(), "a VM that ends was told of as running");
+    assert_eq!(gone(&backend, &mut vms), [Observation::absent(key("c1"), generation(5))]);
+    assert_eq!((vms.inventory().count(), vms.digest()), (0, 0));
+    assert!(gone(&backend, &mut vms).is_empty(), "it was told twice");
+    assert!(vms.desire(desired("c1", 5, DesiredState::Absent)).is_some(), "the report may have been lost");
+}
+
+#[test]
+fn an_order_to_give_up_that_is_repeated_after_the_end_is_answered() {
+    let (backend, mut vms) = slow_to_end();
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    backend.ends.lock().unwrap().clear();
+    assert!(vms.desire(desired("c1", 5, DesiredState::Absent)).is_some());
+    assert!(gone(&backend, &mut vms).is_empty());
+}
+
+#[test]
+fn a_generation_that_is_nobodys_leaves_the_inventory_while_it_ends() {
+    let (backend, mut vms) = slow_to_end();
+    assert_eq!(vms.desire(Desired::absent(key("c1"), generation(5))), None);
+    assert_eq!((vms.inventory().count(), vms.digest()), (0, 0));
+    assert_eq!(gone(&backend, &mut vms).len(), 1);
+}
+
+#[test]
+fn a_later_generation_is_given_up_when_the_one_before_is_gone() {
+    let (backend, mut vms) = slow_to_end();
+    assert_eq!(vms.desire(desired("c1", 6, DesiredState::Absent)), None);
+    assert_eq!(vms.inventory().count(), 0, "of generation 6 nothing was ever here");
+    assert_eq!(gone(&backend, &mut vms), [Observation::absent(key("c1"), generation(6))]);
+}
+
+#[test]
+fn a_late_order_for_what_ends_brings_nothing_and_tells_nothing() {
+    let (backend, mut vms) = slow_to_end();
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    for state in [DesiredState::Running, DesiredState::Stopped] {
+        assert_eq!(vms.desire(desired("c1", 5, state)), None);
+    }
+    assert_eq!(backend.asked(), ["forget c1"]);
+}
+
+#[test]
+fn a_vm_that_is_placed_anew_does_not_wait_for_the_end_of_its_former_guest() {
+    let (backend, mut vms) = slow_to_end();
+    vms.desire(desired("c1", 5, DesiredState::Absent));
+    assert_eq!(vms.desire(desired("c1", 7, DesiredState::Running)), None);
+    assert_eq!(backend.asked(), ["forget c1", "place c1"]);
+    assert!(gone(&backend, &mut vms).is_empty(), "the end of generation 5 was told as that of 7");
+    assert_eq!(vms.live(), 1);
 }

@@ -11,6 +11,7 @@ use crate::fleet::Fleet;
 use crate::fleet::checkpoint::{Live, Taken, TakenAs};
 use crate::fleet::command::Answer;
 use crate::fleet::entry::{Cause, Checkpointed, Entry};
+use crate::fleet::home::Home;
 use crate::fleet::rejection::{NoCheckpoint, Rejection};
 use crate::fleet::vm::Vm;
 
@@ -63,17 +64,28 @@ fn at_rest(vm: &Vm) -> Result<Taken, Rejection> {
     Ok(Taken::new(bytes, vm.checkpoint_tick, vm.checkpoint_applied))
 }
 
-pub(super) fn decide_restore(cause: &Cause, vm: &Vm, checkpoint: CheckpointId) -> Result<Decided, Rejection> {
-    if !matches!(vm.state, VmState::Stopped | VmState::Failed) {
-        return Err(wrong_state(vm, Verb::Restore));
+impl Fleet {
+    /// `home`: where it shall run from then on, where that is asked for.
+    pub(super) fn decide_restore(
+        &self,
+        cause: &Cause,
+        vm: &Vm,
+        checkpoint: CheckpointId,
+        home: Option<&Home>,
+    ) -> Result<Decided, Rejection> {
+        if !matches!(vm.state, VmState::Stopped | VmState::Failed) {
+            return Err(wrong_state(vm, Verb::Restore));
+        }
+        let Some(named) = vm.checkpoints.iter().find(|named| named.id() == checkpoint) else {
+            let kept = vm.checkpoints.iter().map(|named| named.id()).collect();
+            return Err(none(vm, NoCheckpoint::Unknown { checkpoint, kept }));
+        };
+        let rehomed = home.map_or(Ok(None), |home| self.decide_home(vm, home))?;
+        let (tick, allocation) = (named.taken.tick, named.allocation);
+        let (cause, key) = (cause.clone(), vm.key.clone());
+        let answer =
+            Answer::Restored { vm: key.vm.clone(), state: VmState::Stopped, checkpoint, tick, allocation };
+        let restored = Entry::Restored { cause, key, checkpoint, tick, allocation };
+        Ok(Decided { entries: std::iter::once(restored).chain(rehomed).collect(), answer })
     }
-    let Some(named) = vm.checkpoints.iter().find(|named| named.id() == checkpoint) else {
-        let kept = vm.checkpoints.iter().map(|named| named.id()).collect();
-        return Err(none(vm, NoCheckpoint::Unknown { checkpoint, kept }));
-    };
-    let (tick, allocation) = (named.taken.tick, named.allocation);
-    let (cause, key) = (cause.clone(), vm.key.clone());
-    let answer =
-        Answer::Restored { vm: key.vm.clone(), state: VmState::Stopped, checkpoint, tick, allocation };
-    Ok(Decided { entries: vec![Entry::Restored { cause, key, checkpoint, tick, allocation }], answer })
 }

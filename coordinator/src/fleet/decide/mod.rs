@@ -92,7 +92,7 @@ impl Fleet {
             Ask::Execute { digest, timeout_ms } => decide_execute(cause, vm, digest, *timeout_ms),
             Ask::Monitor { interval_seconds } => decide_monitor(cause, vm, *interval_seconds),
             Ask::Checkpoint { live } => self.decide_checkpoint(cause, vm, live.as_deref()),
-            Ask::Restore(checkpoint) => decide_restore(cause, vm, *checkpoint),
+            Ask::Restore { checkpoint, home } => self.decide_restore(cause, vm, *checkpoint, home.as_ref()),
             Ask::Install { package, offer } => self.decide_install(cause, vm, package, offer.as_ref()),
         }
     }
@@ -158,7 +158,6 @@ fn wrong_state(vm: &Vm, verb: Verb) -> Rejection {
     Rejection::State { vm: vm.key.vm.clone(), state: vm.state, verb }
 }
 
-use checkpoint::decide_restore;
 pub(crate) use create::within_most;
 use lifecycle::{decide_pause, decide_resume};
 use process::{decide_execute, decide_monitor};

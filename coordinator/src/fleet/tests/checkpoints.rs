@@ -63,12 +63,12 @@ fn a_restore_takes_allocation_and_time_back_and_drops_what_came_after() {
     let first = bench.checkpoint(500, 30, 0).unwrap();
     allocate(&mut bench, 4);
     bench.observe("alice", "c1", ObservedState::Running);
-    let running = bench.ask("alice", "c1", Verb::Restore, Ask::Restore(CheckpointId(first))).unwrap_err();
+    let running = bench.ask("alice", "c1", Verb::Restore, back_to(first)).unwrap_err();
     assert!(matches!(running, Rejection::State { state: VmState::Running, .. }), "{running:?}");
     // Its worker was lost: the change is not in the journal's own checkpoint.
     bench.lose_worker();
     bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
-    bench.ask("alice", "c1", Verb::Restore, Ask::Restore(CheckpointId(first))).unwrap();
+    bench.ask("alice", "c1", Verb::Restore, back_to(first)).unwrap();
     let vm = bench.fleet.vm(&key("alice", "c1")).unwrap();
     assert_eq!((vm.tick, vm.allocation, vm.changes.len()), (30, SYN3A, 0));
     assert_eq!((vm.checkpoint_applied, vm.checkpoint.as_deref().map(<[u8]>::len)), (0, Some(500)));
@@ -95,7 +95,7 @@ fn a_restore_takes_back_packages_and_scheduled_calls_that_came_after() {
     bench.fleet.evolve(bench.now_ms, &call);
     bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
     bench.observe("alice", "c1", ObservedState::Stopped);
-    bench.ask("alice", "c1", Verb::Restore, Ask::Restore(CheckpointId(first))).unwrap();
+    bench.ask("alice", "c1", Verb::Restore, back_to(first)).unwrap();
     bench.ask("alice", "c1", Verb::Start, start()).unwrap();
     let vm = bench.fleet.vm(&key("alice", "c1")).unwrap();
     let installed: Vec<_> = vm.packages.iter().map(|of| of.package.package.to_string()).collect();
@@ -118,7 +118,7 @@ fn checkpoints_are_kept_within_their_number_and_bytes() {
     assert_eq!(kept(&bench), [ids[19], large]);
     bench.ask("alice", "c1", Verb::Stop, Ask::Stop).unwrap();
     bench.observe("alice", "c1", ObservedState::Stopped);
-    let gone = bench.ask("alice", "c1", Verb::Restore, Ask::Restore(CheckpointId(ids[0]))).unwrap_err();
+    let gone = bench.ask("alice", "c1", Verb::Restore, back_to(ids[0])).unwrap_err();
     assert!(matches!(gone, Rejection::Checkpoint { why: NoCheckpoint::Unknown { .. }, .. }), "{gone:?}");
 }
 

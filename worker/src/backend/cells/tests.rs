@@ -38,6 +38,7 @@ fn desired(vm: &str, pace: Pace, horizon_tick: Option<u64>) -> Desired {
         biological_type: "weisse2015".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,

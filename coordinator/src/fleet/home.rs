@@ -1,0 +1,40 @@
+//! Where a VM runs: in a worker's own hypervisor, or in a guest on a pool. Neither decides its trajectory, so a VM at rest
+//! may change it.
+
+use bioxen_protocol::command::VmType;
+use bioxen_protocol::id::VmKey;
+use std::sync::Arc;
+
+use super::Fleet;
+use super::entry::Entry;
+use super::format::Format;
+use super::rejection::Rejection;
+use super::vm::Vm;
+
+/// A VM's type, and the pool of its guest where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    pub vm_type: VmType,
+    pub pool: Option<String>,
+}
+
+impl Fleet {
+    /// The entry that changes where a VM runs; none where it runs there already.
+    pub(super) fn decide_home(&self, vm: &Vm, home: &Home) -> Result<Option<Entry>, Rejection> {
+        if vm.order.vm_type == home.vm_type && vm.order.pool == home.pool {
+            return Ok(None);
+        }
+        if self.format < Format::WITH_HOMES {
+            return Err(Rejection::OlderCoordinator);
+        }
+        let Home { vm_type, pool } = home.clone();
+        Ok(Some(Entry::Rehomed { key: vm.key.clone(), vm_type, pool }))
+    }
+
+    pub(super) fn rehomed(&mut self, index: u64, key: &VmKey, vm_type: VmType, pool: Option<&String>) {
+        self.edit(index, key, |vm| {
+            let order = Arc::make_mut(&mut vm.order);
+            (order.vm_type, order.pool) = (vm_type, pool.cloned());
+        });
+    }
+}
