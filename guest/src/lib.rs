@@ -9,9 +9,13 @@
 //! outcome depends on, so the same job has the same outcome anywhere; time and kills aside. A job that fails leaves no
 //! trace in the cell: there is no checkpoint in its outcome.
 //!
-//! `quantum` computes a stretch of a cell's time, wherever that is done. The library runs no code of users; the program
-//! beside it does, and alone needs the feature `program`.
+//! `agent` is what is said to a guest that is a machine of its own and computes whatever its worker asks; `child` starts
+//! the program and gives it jobs; `quantum` computes a stretch of a cell's time, wherever that is done. The library runs
+//! no code of users; the program beside it does, and alone needs the feature `program`.
 
+pub mod agent;
+#[cfg(feature = "child")]
+pub mod child;
 mod failure;
 mod frame;
 mod job;

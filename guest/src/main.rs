@@ -1,72 +1,68 @@
-//! `bioxen-guest`: takes jobs from a worker and runs their process code, one at a time.
+//! `bioxen-guest`: computes cells for a worker, in one of two forms.
 //!
 //! ```text
-//!   confine --> say hello --> read a job --> plain call | script, on a Session --> write its outcome --.
-//!                                 ^                                                                      |
-//!                                 '----------------------------------------------------------------------'
+//!   jobs    a child of a worker or an agent: confined, runs process code, one job at a time
+//!   agent   a guest on a pool: computes what a worker asks, and has a child of the first form for process code
 //! ```
 //!
 //! | module | job |
 //! |---|---|
-//! | `confine` | shuts the process off, before anything else |
+//! | `usage` | what was asked for |
+//! | `jobs` | the first form; `confine` shuts the process off before anything else |
+//! | `serve` | the second form |
 //! | `run` | one job: from checkpoint to outcome |
 //! | `session`, `meter` | the cell under a job's hands, and what the job has used |
 //! | `plain`, `script` | the two forms of code |
 //! | `cmath` | the C functions of arithmetic, the same on every processor |
 //!
-//! It ends with its worker: when its input ends, or when its parent dies. It keeps nothing from job to job.
+//! Either ends with whoever started it: when its input ends, and a child also when its parent dies. Neither keeps
+//! anything from one job or request to the next.
 
 mod cmath;
 mod confine;
+mod jobs;
 mod meter;
 mod plain;
 mod recorder;
 mod run;
 mod script;
+mod serve;
 mod session;
+mod usage;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use bioxen_guest::{FrameError, Hello, Job, read_frame, write_frame};
+use self::usage::{Mode, USAGE, Usage};
+
+#[derive(Debug, thiserror::Error)]
+enum GuestError {
+    #[error(transparent)]
+    Usage(#[from] Usage),
+    #[error("{0}; it is started by a worker, which feeds it jobs")]
+    Jobs(#[from] jobs::JobsError),
+    #[error("{0}; it is started by a worker of the backend xcpng, which feeds it requests")]
+    Serve(#[from] serve::ServeError),
+    #[error("its words could not be printed: {0}")]
+    Print(#[from] io::Error),
+}
 
 fn main() -> ExitCode {
-    match serve() {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody may read it; that is no reason to end otherwise.
-            let _ = writeln!(
-                io::stderr(),
-                "bioxen-guest: {error}; it is started by a worker, which feeds it jobs"
-            );
+            let _ = writeln!(io::stderr(), "bioxen-guest: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum GuestError {
-    #[error(transparent)]
-    Confine(#[from] confine::ConfineError),
-    #[error(transparent)]
-    Packs(#[from] bioxen_packs::PacksError),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-}
-
-fn serve() -> Result<(), GuestError> {
-    // A folder of chassis packs: afterwards no file can be opened.
-    if let Some(packs) = std::env::args_os().nth(1) {
-        bioxen_packs::load(packs.as_ref())?;
+fn run() -> Result<(), GuestError> {
+    match usage::mode(std::env::args_os().skip(1))? {
+        Mode::Jobs { packs } => Ok(jobs::serve(packs.as_deref())?),
+        Mode::Agent { packs } => Ok(serve::serve(packs)?),
+        Mode::Help => Ok(io::stdout().write_all(USAGE.as_bytes())?),
+        Mode::Version => Ok(writeln!(io::stdout(), "bioxen-guest {}", env!("CARGO_PKG_VERSION"))?),
     }
-    let confinement = confine::confine()?;
-    // Unlocked and unbuffered handles would do as well; locking once keeps reads in order.
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    write_frame(&mut output, &Hello { version, confinement })?;
-    while let Some(job) = read_frame::<Job>(&mut input)? {
-        confine::bound_job(&job.limits)?;
-        write_frame(&mut output, &run::run(job))?;
-    }
-    Ok(())
 }

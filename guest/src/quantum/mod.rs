@@ -25,6 +25,8 @@ use self::order::BadOrder;
 
 /// Solver steps between two looks at the clock: about a millisecond.
 const STEPS_PER_LOOK: u32 = 200;
+/// Rows of one quantum take about this much at most: an outcome has to fit a frame, and the next goes on behind it.
+const ROWS_BYTES: usize = 1 << 20;
 
 /// What the quantum begins with.
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ pub enum Origin {
 }
 
 /// One quantum's work.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Assignment {
     pub origin: Origin,
     /// Changes not yet in effect, in order.
@@ -99,10 +101,21 @@ pub enum Failure {
         "change {ordinal} took effect at tick {tick} once, and the cell already stands at tick {now}: the VM has to be placed anew"
     )]
     Past { ordinal: u64, tick: u64, now: u64 },
+    /// Why it cannot, as the guest that computed it says.
+    #[error("{reason}")]
+    Told { reason: String },
+    /// The guest that computed it is broken, or lies. The cell itself could go on.
+    #[error(
+        "the VM's guest answered what cannot be: {reason}. Nothing of it was taken: the cell is as it was and goes on in another guest; tell an operator if it comes back"
+    )]
+    Guest { reason: String },
 }
 
 impl Assignment {
     /// Computes it.
+    ///
+    /// # Errors
+    /// Why the cell cannot go on. The origin is as it was.
     pub fn run(mut self) -> Result<Outcome, Failure> {
         let begun = Instant::now();
         let mut cell = match &self.origin {
@@ -117,18 +130,17 @@ impl Assignment {
         if matches!(self.origin, Origin::Order(_)) && from_tick == 0 {
             recorded = self.recording.clone().map(|recording| Recorded::from_the_start(recording, &cell));
         }
-        let target_tick =
-            self.target_tick.min(self.horizon_tick.unwrap_or(MAX_TICK)).min(MAX_TICK).max(from_tick);
+        let target_tick = self.target_from(from_tick);
         let mut applied_ticks = Vec::new();
         loop {
             self.apply_due(&mut cell, &mut applied_ticks)?;
             let next_change =
                 self.changes.front().map_or(u64::MAX, |change| change.tick.unwrap_or(self.floor_tick));
-            let is_full = recorded.as_ref().is_some_and(|recorded| recorded.is_full);
+            let has_recorded_enough = recorded.as_ref().is_some_and(Recorded::is_enough);
             if cell.tick() >= target_tick
                 || self.has_divided(&cell)
                 || begun.elapsed() >= self.time
-                || is_full
+                || has_recorded_enough
             {
                 break;
             }
@@ -146,16 +158,7 @@ impl Assignment {
                 watch::look(&mut self.atp, &cell);
             }
         }
-        let ends = match self.desired {
-            DesiredState::Running => {
-                self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon) || self.has_divided(&cell)
-            }
-            DesiredState::Stopped => true,
-            DesiredState::Paused | DesiredState::Absent => false,
-        };
-        let checkpoint = ends.then(|| checkpoint(&cell));
-        let completes = ends && self.desired == DesiredState::Running;
-        let summary = completes.then(|| summary(&cell)).flatten();
+        let (checkpoint, summary) = self.ending(&cell);
         let (memory_kb, atp) = (self.memory_kb, self.atp);
         Ok(Outcome {
             cell: Arc::new(cell),
@@ -167,6 +170,25 @@ impl Assignment {
             memory_kb,
             atp,
         })
+    }
+
+    /// What is told of a cell that the quantum leaves at its end: a checkpoint where it completed or is to stop, and its
+    /// metrics where it completed.
+    pub(crate) fn ending(&self, cell: &Cell) -> (Option<Checkpoint>, Option<String>) {
+        let ends = match self.desired {
+            DesiredState::Running => {
+                self.horizon_tick.is_some_and(|horizon| cell.tick() >= horizon) || self.has_divided(cell)
+            }
+            DesiredState::Stopped => true,
+            DesiredState::Paused | DesiredState::Absent => false,
+        };
+        let completes = ends && self.desired == DesiredState::Running;
+        (ends.then(|| checkpoint(cell)), completes.then(|| summary(cell)).flatten())
+    }
+
+    /// As far as it may go from `tick`.
+    pub(crate) fn target_from(&self, tick: u64) -> u64 {
+        self.target_tick.min(self.horizon_tick.unwrap_or(MAX_TICK)).min(MAX_TICK).max(tick)
     }
 
     /// As often as it was to.
@@ -205,6 +227,12 @@ impl Recorded {
         Self { recording, rows, is_full: false }
     }
 
+    /// Whether the quantum ends here: the rest does not fit the VM's memory, or is for the next one.
+    fn is_enough(&self) -> bool {
+        let bytes = self.rows.rows() * self.rows.columns.len() * size_of::<f64>();
+        self.is_full || bytes >= ROWS_BYTES
+    }
+
     /// The cell has come to a grid point, and no change of this point has taken effect by command yet.
     fn arrive(&mut self, cell: &Cell, memory_kb: u64) {
         if !self.recording.is_due(cell.tick()) {
@@ -224,11 +252,16 @@ fn summary(cell: &Cell) -> Option<String> {
 }
 
 /// Whether a cell has divided `generations` times; the mean cell never does.
+#[must_use]
 pub fn has_divided(cell: &Cell, generations: Option<u64>) -> bool {
     let divided = cell.lineage().map_or(0, |lineage| lineage.generation);
     generations.is_some_and(|generations| divided >= generations)
 }
 
+/// The cell's checkpoint, where it is small enough to travel.
+///
+/// # Errors
+/// In words, where it is not.
 pub fn checkpoint(cell: &Cell) -> Checkpoint {
     let bytes = cell.checkpoint();
     if bytes.len() <= CHECKPOINT_BYTES {

@@ -5,7 +5,7 @@ use bioxen_hypervisor::{
     Allocation, Cell, CellSpec, Change, ChassisName, CheckpointError, RibosomeCap, SpecError, Tolerance,
 };
 use bioxen_package::install_action;
-use bioxen_protocol::command::{Engine, VmType};
+use bioxen_protocol::command::Engine;
 use bioxen_protocol::limits::{CHECKPOINT_BYTES, PACKAGES_PER_VM, PARAMETERS, SCHEDULE_CHANGES};
 use bioxen_protocol::package::VmPackage;
 use bioxen_protocol::worker::{CellAllocation, CellOrder, Desired, NumberedChange, OrderedChange};
@@ -15,8 +15,6 @@ use bioxen_protocol::worker::{CellAllocation, CellOrder, Desired, NumberedChange
 pub enum BadOrder {
     #[error("the order to make the cell is missing; it comes with what is desired of a new VM")]
     Missing,
-    #[error("vm_type {0:?} is not in this version of the worker; expected basic")]
-    VmType(VmType),
     #[error("{what} is {value}; expected at most {most}")]
     TooMuch { what: &'static str, value: u64, most: u64 },
     #[error("this worker's pack of {chassis} is not the one that the VM was made with ({}); start the worker with that pack in --packs", .wanted.as_deref().unwrap_or("the program's own"))]
@@ -30,6 +28,9 @@ pub enum BadOrder {
 }
 
 /// The cell that `desired` starts from: its checkpoint where there is one, else minute 0.
+///
+/// # Errors
+/// No order, one that no cell can be made of here, a checkpoint that is none.
 pub fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
     let order = desired.order.as_deref().ok_or(BadOrder::Missing)?;
     // Also beside a checkpoint: an order that this worker cannot follow fails wherever the VM stands.
@@ -44,15 +45,16 @@ pub fn cell(desired: &Desired) -> Result<Cell, BadOrder> {
 }
 
 /// What the VM is to record.
+///
+/// # Errors
+/// Variables that no cell has.
 pub fn recording(desired: &Desired) -> Result<Option<Recording>, BadOrder> {
     let record = desired.order.as_deref().and_then(|order| order.record.as_ref());
     Ok(record.map(|record| Recording::new(&record.variables, record.every_ticks)).transpose()?)
 }
 
-fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
-    if order.vm_type != VmType::Basic {
-        return Err(BadOrder::VmType(order.vm_type));
-    }
+/// What the order says, without regard to where it is computed.
+pub(crate) fn spec(order: &CellOrder) -> Result<CellSpec, BadOrder> {
     at_most("the number of parameters", order.parameters.len(), PARAMETERS)?;
     at_most("the number of scheduled changes", order.schedule.len(), SCHEDULE_CHANGES)?;
     let chassis: ChassisName = order.biological_type.parse()?;
@@ -95,6 +97,9 @@ fn scheduled(change: &OrderedChange) -> Result<Change, BadOrder> {
 }
 
 /// The change that a command asked for, at the grid point where the cell stands.
+///
+/// # Errors
+/// Amounts that no cell can be given.
 pub fn change(change: &NumberedChange, tick: u64) -> Result<Change, BadOrder> {
     if let Some(package) = &change.package {
         return Ok(installed(package, tick));

@@ -10,7 +10,6 @@
 //! The pool runs no code itself and knows no VMs: who asks gives a checkpoint and takes one back, and decides whether
 //! it still may commit. A job is never run twice.
 
-mod child;
 mod packages;
 
 use std::path::PathBuf;
@@ -18,12 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bioxen_guest::{Confinement, Failure, FrameError, Job, Limits, Outcome, Spent, decode, encode};
+use bioxen_guest::child::{Child, Lost, StartError, is_as_new};
+use bioxen_guest::{Confinement, Failure, FrameError, Job, Limits, Outcome, encode};
 use tokio::sync::oneshot;
 
-use self::child::{Child, Lost, StartError};
 pub use self::packages::{Modules, ModulesError};
 use crate::metrics::{GUEST_FUEL, GUEST_JOBS, GUESTS, GUESTS_LOST};
 
@@ -32,8 +31,6 @@ pub const PROGRAM_VARIABLE: &str = "BIOXEN_GUEST";
 const PROGRAM: &str = "bioxen-guest";
 /// Jobs that may wait for each child: a few seconds' worth of short ones.
 const WAITING_PER_CHILD: usize = 64;
-/// A guest ends a job by itself at its wall limit; one that is busy where it cannot look is killed so much later.
-const WALL_GRACE: Duration = Duration::from_millis(250);
 /// Between two tries to start a child.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
@@ -247,7 +244,7 @@ impl Keeper {
                 .map_or_else(|| Child::start(&self.program, self.packs.as_deref(), &self.ending), Ok)
             {
                 Ok(mut ready) => {
-                    let outcome = self.serve(&mut ready, &request);
+                    let outcome = ready.run(request.id, &request.limits, &request.frame, &self.ending);
                     child = outcome.as_ref().is_ok_and(is_as_new).then_some(ready);
                     outcome.unwrap_or_else(|lost| without_child(&request, lost))
                 }
@@ -267,16 +264,6 @@ impl Keeper {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
     }
 
-    fn serve(&self, child: &mut Child, request: &Request) -> Result<Outcome, Lost> {
-        let wall = Duration::from_millis(request.limits.wall_ms).saturating_add(WALL_GRACE);
-        let answer = child.ask(&request.frame, Instant::now().checked_add(wall), &self.ending)?;
-        match decode::<Outcome>(&answer) {
-            Ok(outcome) if outcome.id == request.id => Ok(outcome),
-            Ok(outcome) => Err(Lost::Ended(format!("it answered job {} for {}", outcome.id, request.id))),
-            Err(error) => Err(Lost::Ended(error.to_string())),
-        }
-    }
-
     /// Another child ahead of the next job; where none starts, that job tries again.
     fn replace(&self) -> Option<Child> {
         match Child::start(&self.program, self.packs.as_deref(), &self.ending) {
@@ -291,11 +278,6 @@ impl Keeper {
             }
         }
     }
-}
-
-/// Whether the child may serve another job: one whose heap was full may not get back all of its memory.
-fn is_as_new(outcome: &Outcome) -> bool {
-    !matches!(outcome.result, Err(Failure::Memory { .. }))
 }
 
 fn count(outcome: &Outcome) {
@@ -314,10 +296,9 @@ fn count(outcome: &Outcome) {
 }
 
 fn without_child(request: &Request, lost: Lost) -> Outcome {
-    let failure = match lost {
-        Lost::Late => Failure::Wall { limit_ms: request.limits.wall_ms },
-        Lost::Ended(how) => Failure::Killed { how },
-    };
-    tracing::warn!(job = request.id, %failure, "a guest was lost");
-    Outcome { id: request.id, spent: Spent::default(), result: Err(failure) }
+    let outcome = lost.outcome(request.id, &request.limits);
+    if let Err(failure) = &outcome.result {
+        tracing::warn!(job = request.id, %failure, "a guest was lost");
+    }
+    outcome
 }

@@ -229,14 +229,18 @@ impl Keeper {
         if stands && *self.reached.borrow() != Reached::Running {
             return assignment.run();
         }
-        let order = GuestWork::Quantum(Box::new(QuantumOrder::of(&assignment)));
-        let reply = self.ask(order, assignment.time).await.map_err(|error| self.failure(&error))?;
-        match reply {
-            Reply::Quantum { outcome, .. } => {
-                let outcome = outcome.map_err(|reason| Failure::Guest { reason })?;
-                outcome.into_outcome(&assignment)
+        let work = GuestWork::Quantum(Box::new(QuantumOrder::of(&assignment)));
+        let mut attempt = 1;
+        loop {
+            match self.ask(work.clone(), assignment.time).await {
+                Ok((id, reply)) => return reply.into_quantum(id, &assignment),
+                // A quantum that got no answer has changed nothing.
+                Err(error @ XcpngError::Ssh { .. }) if error.passes() && attempt < ATTEMPTS_MOST => {
+                    attempt += 1;
+                    tracing::info!(vm.id = %self.key, attempt, %error, "the guest's channel broke; opening it again");
+                }
+                Err(error) => return Err(Failure::Told { reason: self.words(&error) }),
             }
-            Reply::Job { .. } => Err(Failure::Guest { reason: "it answered another question".to_owned() }),
         }
     }
 
@@ -250,7 +254,7 @@ impl Keeper {
         work.end(begun, outcome)
     }
 
-    async fn job_of(&mut self, work: &ProcessWork) -> Result<Job, String> {
+    async fn job_of(&self, work: &ProcessWork) -> Result<Job, String> {
         let host = self.host.clone()?;
         let packages = if work.needs_packages() {
             host.modules().fetch(&work.order.packages).await.map_err(|error| error.to_string())?
@@ -261,44 +265,28 @@ impl Keeper {
     }
 
     async fn ask_job(&mut self, job: Job) -> Result<bioxen_guest::Outcome, String> {
-        let wall = Duration::from_millis(job.limits.wall_ms);
-        match self.ask_once(GuestWork::Job(Box::new(job)), wall).await {
-            Ok(Reply::Job { outcome, .. }) => Ok(*outcome),
-            Ok(Reply::Quantum { .. }) => Err("the guest answered another question".to_owned()),
+        let (job_id, wall) = (job.id, Duration::from_millis(job.limits.wall_ms));
+        match self.ask(GuestWork::Job(Box::new(job)), wall).await {
+            Ok((id, reply)) => reply.into_job(id, job_id).map_err(|failure| failure.to_string()),
             Err(error) => Err(self.words(&error)),
         }
     }
 
-    /// Asks until there is an answer, a few times: a quantum that got none has changed nothing.
-    async fn ask(&mut self, work: GuestWork, takes: Duration) -> Result<Reply, XcpngError> {
-        let mut attempt = 1;
-        loop {
-            match self.ask_once(work.clone(), takes).await {
-                Err(error @ XcpngError::Ssh { .. }) if error.passes() && attempt < ATTEMPTS_MOST => {
-                    attempt += 1;
-                    tracing::info!(vm.id = %self.key, attempt, %error, "the guest's channel broke; opening it again");
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn ask_once(&mut self, what: GuestWork, takes: Duration) -> Result<Reply, XcpngError> {
+    /// Asks once, and has the guest up before; its reply, and to which request.
+    async fn ask(&mut self, what: GuestWork, takes: Duration) -> Result<(u64, Reply), XcpngError> {
         self.up().await?;
         let Some(channel) = &mut self.channel else { return Err(XcpngError::Closed) };
         self.asked += 1;
         let id = self.asked;
-        let asked = async {
-            let frame = encode(&Request { id, what }).map_err(|error| channel.garbled(&error))?;
-            let answer = channel.ask(&frame, Deadline::within(takes + ANSWER)).await?;
-            let reply: Reply = decode(&answer).map_err(|error| channel.garbled(&error))?;
-            if reply.id == id { Ok(reply.what) } else { Err(channel.garbled(&"it answered an earlier question")) }
+        let answer = match encode(&Request { id, what }) {
+            Ok(frame) => channel.ask(&frame, Deadline::within(takes + ANSWER)).await,
+            Err(error) => Err(channel.garbled(&error)),
         };
-        let answer = asked.await;
-        if answer.is_err() {
+        let reply = answer.and_then(|body| decode(&body).map_err(|error| channel.garbled(&error)));
+        if reply.is_err() {
             self.close().await;
         }
-        answer
+        Ok((id, reply?))
     }
 
     /// Has the guest running and answering.
@@ -378,14 +366,10 @@ impl Keeper {
         }
     }
 
-    fn failure(&self, error: &XcpngError) -> Failure {
-        Failure::Guest { reason: self.words(error) }
-    }
-
     fn words(&self, error: &XcpngError) -> String {
         match &self.host {
-            Ok(host) => format!("pool {}: {error}", host.name()),
-            Err(why) => why.clone(),
+            Ok(host) => format!("BX018: pool {}: {error}", host.name()),
+            Err(why) => format!("BX018: {why}"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One `bioxen-guest` process: started, asked under a deadline, killed when dropped. It knows nothing of what is asked.
+//! One `bioxen-guest` process that runs process code: started ahead, given a job at a time under a deadline, killed when
+//! dropped. A job is never run twice; who runs another process in its place decides that alone.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -7,12 +8,15 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bioxen_guest::{Confinement, FrameError, Hello, decode, length_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{Confinement, Failure, FrameError, Hello, Limits, Outcome, Spent, decode, length_of};
 
 /// How long a child may take to be ready: a loaded machine starts slowly.
 const START_PATIENCE: Duration = Duration::from_secs(20);
-/// Waiting is cut in pieces so that an ending pool is noticed.
+/// A guest ends a job by itself at its wall limit; one that is busy where it cannot look is killed so much later.
+const WALL_GRACE: Duration = Duration::from_millis(250);
+/// Waiting is cut in pieces so that it is noticed when whoever asked is ending.
 const PIECE: Duration = Duration::from_millis(50);
 
 /// Why a child did not start.
@@ -26,19 +30,24 @@ pub enum StartError {
     Late,
     #[error("its greeting was not understood: {0}")]
     Greeting(#[from] FrameError),
-    #[error("it is of version {theirs}, this worker of {ours}; install both from one release")]
+    #[error(
+        "it is of version {theirs}, the program that started it of {ours}; install both from one release"
+    )]
     Version { theirs: String, ours: &'static str },
 }
 
 /// Why no answer came. The child is of no use any more.
 #[derive(Debug)]
-pub(super) enum Lost {
+pub enum Lost {
+    /// It did not answer in time.
     Late,
+    /// How it ended.
     Ended(String),
 }
 
+/// The process. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Child {
+pub struct Child {
     process: std::process::Child,
     input: ChildStdin,
     output: ChildStdout,
@@ -46,14 +55,15 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts the program and waits for its greeting. The kernel ends it with the calling thread.
-    pub(super) fn start(
-        program: &Path,
-        packs: Option<&Path>,
-        ending: &AtomicBool,
-    ) -> Result<Self, StartError> {
+    /// Starts the program and waits for its greeting, unless `ending` is set meanwhile. The kernel ends it with the
+    /// calling thread. `packs` is a folder of chassis packs, which it reads before it is confined.
+    ///
+    /// # Errors
+    /// The program missing, of another version, or not able to confine itself.
+    pub fn start(program: &Path, packs: Option<&Path>, ending: &AtomicBool) -> Result<Self, StartError> {
         let mut process = Command::new(program)
-            .args(packs)
+            // Absolute: no folder has the name of a mode.
+            .args(packs.map(std::path::absolute).transpose()?)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -80,17 +90,34 @@ impl Child {
         Ok(child)
     }
 
-    pub(super) fn confinement(&self) -> Confinement {
+    /// How it is shut off from this host.
+    #[must_use]
+    pub fn confinement(&self) -> Confinement {
         self.confinement
     }
 
-    /// Hands over a frame and reads the answer's body. After an error the child must be dropped.
-    pub(super) fn ask(
+    /// Runs the job `id`, encoded in `frame`. There is an answer at the latest a moment after the job's wall limit.
+    ///
+    /// # Errors
+    /// The child is lost; it must be dropped.
+    pub fn run(
         &mut self,
+        id: u64,
+        limits: &Limits,
         frame: &[u8],
-        deadline: Option<Instant>,
         ending: &AtomicBool,
-    ) -> Result<Vec<u8>, Lost> {
+    ) -> Result<Outcome, Lost> {
+        let wall = Duration::from_millis(limits.wall_ms).saturating_add(WALL_GRACE);
+        let answer = self.ask(frame, Instant::now().checked_add(wall), ending)?;
+        match decode::<Outcome>(&answer) {
+            Ok(outcome) if outcome.id == id => Ok(outcome),
+            Ok(outcome) => Err(Lost::Ended(format!("it answered job {} for {id}", outcome.id))),
+            Err(error) => Err(Lost::Ended(error.to_string())),
+        }
+    }
+
+    /// Hands over a frame and reads the answer's body.
+    fn ask(&mut self, frame: &[u8], deadline: Option<Instant>, ending: &AtomicBool) -> Result<Vec<u8>, Lost> {
         let wait = Wait { deadline, ending };
         let mut rest = frame;
         while !rest.is_empty() {
@@ -143,6 +170,24 @@ impl Child {
     }
 }
 
+impl Lost {
+    /// What became of the job that was lost with the child.
+    #[must_use]
+    pub fn outcome(self, id: u64, limits: &Limits) -> Outcome {
+        let failure = match self {
+            Self::Late => Failure::Wall { limit_ms: limits.wall_ms },
+            Self::Ended(how) => Failure::Killed { how },
+        };
+        Outcome { id, spent: Spent::default(), result: Err(failure) }
+    }
+}
+
+/// Whether the child may run another job: one whose heap was full may not get back all of its memory.
+#[must_use]
+pub fn is_as_new(outcome: &Outcome) -> bool {
+    !matches!(outcome.result, Err(Failure::Memory { .. }))
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.process.kill();
@@ -161,7 +206,7 @@ impl Wait<'_> {
     /// Waits for a piece of time, or until the child's pipe is ready.
     fn once(&self, child: &Child, what: PollFlags) -> Result<(), Lost> {
         if self.ending.load(Ordering::Relaxed) {
-            return Err(Lost::Ended("the worker is ending".to_owned()));
+            return Err(Lost::Ended("the program that started it is ending".to_owned()));
         }
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
