@@ -18,6 +18,8 @@ pub const VM_CREATION_TIMEOUT: Duration = Duration::from_secs(300);
 pub const SSH_PORT: u16 = 22;
 pub const SSH_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONNECTION_POOL_SIZE: usize = 10;
+/// Longer than making a guest takes by default.
+pub const ORPHAN_GRACE: Duration = Duration::from_secs(300);
 /// Of a pool's connections, the event loop and a login keep one each.
 pub(crate) const CONNECTIONS_RESERVED: usize = 2;
 const SECRET_BYTES_MOST: u64 = 4096;
@@ -53,6 +55,7 @@ struct Written {
     vm_creation_timeout: Option<u64>,
     ssh_timeout: Option<u64>,
     connection_pool_size: Option<usize>,
+    orphan_grace: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,6 +88,8 @@ pub struct PoolSettings {
     pub ssh_timeout: Duration,
     /// Connections to XAPI: the event loop, a login, the rest for calls.
     pub connection_pool_size: usize,
+    /// What nobody has is destroyed once it has been seen so for this long.
+    pub orphan_grace: Duration,
 }
 
 /// How a pool's hosts are known.
@@ -204,6 +209,7 @@ impl Written {
             vm_creation_timeout: seconds(self.vm_creation_timeout, VM_CREATION_TIMEOUT),
             ssh_timeout: seconds(self.ssh_timeout, SSH_TIMEOUT),
             connection_pool_size: self.connection_pool_size.unwrap_or(CONNECTION_POOL_SIZE),
+            orphan_grace: seconds(self.orphan_grace, ORPHAN_GRACE),
         };
         wrong.figures(&settings, memory_kb);
         if wrong.0.is_empty() { Ok(settings) } else { Err(InvalidPool { pool, problems: wrong.0 }) }

@@ -136,6 +136,8 @@ pub enum XcpngError {
         "the guest {guest} showed no address within {seconds} s; does its template have guest tools and DHCP?"
     )]
     NoAddress { guest: String, seconds: u64 },
+    #[error("{0}")]
+    Refused(String),
     #[error("the guest {guest} {fault}")]
     Ssh { guest: String, fault: SshFault },
     #[error("the guests' program {path} cannot be read ({what}); it has to stand beside bioxen-worker")]

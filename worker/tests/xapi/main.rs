@@ -36,6 +36,7 @@ pub(crate) fn settings(host: &Host) -> (PoolSettings, tempfile::TempDir) {
         vm_creation_timeout: Duration::from_secs(20),
         ssh_timeout: Duration::from_secs(5),
         connection_pool_size: 10,
+        orphan_grace: Duration::from_secs(300),
     };
     (settings, folder)
 }

@@ -45,6 +45,13 @@ impl Collection {
         state.unowned.extend(known);
     }
 
+    /// What the leader said of others is forgotten.
+    fn seen(&self, found: BTreeSet<(VmKey, Generation)>) {
+        let mut state = self.lock();
+        state.unowned.retain(|vm| found.contains(vm));
+        state.found = found;
+    }
+
     async fn look(&self, host: &Host, collector: &mut Collector) -> Result<BTreeSet<(VmKey, Generation)>, XcpngError> {
         let deadline = Deadline::within(LOOK);
         let unowned = self.lock().unowned.clone();
@@ -72,10 +79,7 @@ pub(super) async fn collect(hosts: Vec<Arc<Host>>, collection: Arc<Collection>) 
                 Err(error) => tracing::warn!(pool = host.name(), %error, "the pool was not looked over"),
             }
         }
-        let mut state = collection.lock();
-        state.unowned.retain(|vm| found.contains(vm));
-        state.found = found;
-        drop(state);
+        collection.seen(found);
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -74,7 +74,6 @@ pub(super) enum Work {
 /// The other end of a keeper.
 #[derive(Debug)]
 pub(super) struct Handle {
-    pub(super) generation: Generation,
     wanted: watch::Sender<Wanted>,
     work: mpsc::UnboundedSender<Work>,
     reached: watch::Receiver<Reached>,
@@ -158,13 +157,13 @@ impl Keeper {
             }
             keeper.run().await;
         });
-        Handle { generation, wanted, work, reached: reached_seen }
+        Handle { wanted, work, reached: reached_seen }
     }
 
     async fn run(mut self) {
         let end = loop {
-            let wanted = *self.wanted.borrow_and_update();
-            match (wanted, *self.reached.borrow()) {
+            let (wanted, reached) = (*self.wanted.borrow_and_update(), *self.reached.borrow());
+            match (wanted, reached) {
                 (end, _) if end.is_end() => break end,
                 (Wanted::Paused, Reached::Running) => self.pause().await,
                 (Wanted::Running, Reached::Paused) => self.resume().await,

@@ -92,7 +92,7 @@ impl Xcpng {
     /// # Errors
     /// The system gives no more threads.
     pub fn start(pools: BTreeMap<String, Pool>, quantum: Duration, common: Common) -> std::io::Result<Self> {
-        let cells = Cells::new(quantum, VmType::Xcpng);
+        let cells = Cells::elsewhere(VmType::Xcpng, quantum);
         let keepers = Arc::new(Guarded::default());
         let dispatch = Dispatch::start(cells.shared(), &keepers)?;
         Ok(Self {

@@ -112,6 +112,12 @@ impl Channel {
         Err(self.wrong(fault))
     }
 
+    /// That what was said over it makes no sense to this worker. It is of no use any more.
+    pub fn garbled(&mut self, what: &dyn std::fmt::Display) -> XcpngError {
+        self.is_usable = false;
+        self.wrong(SshFault::Ended { what: format!("what it said is not understood: {what}"), said: String::new() })
+    }
+
     /// Ends the program, and the connection in good order; not longer than a guest that does not answer is waited for.
     pub async fn close(self) {
         self.pipe.close().await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bioxen_protocol::id::{Generation, VmKey};
 use serde_json::Value;
 
 use super::super::fault::XcpngError;
@@ -114,6 +115,14 @@ impl Guest {
             suspend_vdi: fields.reference("suspend_VDI")?,
             guest_metrics: fields.reference("guest_metrics")?,
         })
+    }
+
+    /// Which placement of which VM has it; none of a snapshot, or where its name is not one of ours.
+    #[must_use]
+    pub fn served(&self) -> Option<(VmKey, Generation)> {
+        let owner = self.owner.as_ref()?;
+        let generation = self.claim.as_ref().map_or(owner.made_in, |claim| claim.generation);
+        Some((owner.key.clone(), generation))
     }
 
     /// What people look for on the pool.
