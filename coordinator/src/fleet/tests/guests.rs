@@ -178,7 +178,10 @@ fn a_guest_is_its_vms_while_the_vm_may_be_served_by_it() {
     bench.verb(Verb::Destroy, Ask::Destroy);
     assert_eq!(bench.keeps(), [true, false, true], "its own worker ends it");
     bench.observe("alice", "c1", ObservedState::Absent);
-    assert_eq!(bench.fleet.unowned(&[(key("alice", "c1"), Generation { incarnation: 9, index: 9 })]).len(), 1);
+    assert_eq!(
+        bench.fleet.unowned(&[(key("alice", "c1"), Generation { incarnation: 9, index: 9 })]).len(),
+        1
+    );
 }
 
 #[test]
