@@ -188,7 +188,7 @@ fn not_in_this_version() -> Vec<Case> {
     let record = json!({ "variables": ["atq"], "every_minutes": 1 });
     let call = json!([{ "at_minute": 5, "call": "test_proces()" }]);
     vec![
-        wrong("vm_type", json!("xcpng"), "BX005"),
+        json(CREATE, &with("vm_type", json!("xcpng")), "BX005").field("config.xcpng_config.pool"),
         wrong("horizon_generations", json!(3), "BX005"),
         json(CREATE, &with("record", record), "BX005").field("record.variables").nearest("atp"),
         wrong("config.xcpng_config", json!({}), "BX005"),

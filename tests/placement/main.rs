@@ -5,6 +5,7 @@
 
 mod boots;
 mod filling;
+mod pools;
 
 use async_nats::Client;
 use bioxen_tests::{ask, ask_until};

@@ -57,7 +57,14 @@ mod tests {
     use super::*;
 
     fn grant() -> WorkerCommand {
-        WorkerCommand::Grant { incarnation: 1, epoch: 2, heartbeat: 3, lease_ms: 3000, registration: 4 }
+        WorkerCommand::Grant {
+            incarnation: 1,
+            epoch: 2,
+            heartbeat: 3,
+            lease_ms: 3000,
+            registration: 4,
+            fleet: "f".to_owned(),
+        }
     }
 
     #[test]

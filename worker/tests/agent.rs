@@ -173,7 +173,14 @@ async fn without_its_lease_a_worker_freezes_and_goes_on_with_the_next_grant() {
     // A leader that no longer leads does not revive it.
     let heartbeat = leader.heartbeat().await.number;
     leader
-        .send(&WorkerCommand::Grant { incarnation: 1, epoch: 2, heartbeat, lease_ms: 3000, registration: 1 })
+        .send(&WorkerCommand::Grant {
+            incarnation: 1,
+            epoch: 2,
+            heartbeat,
+            lease_ms: 3000,
+            registration: 1,
+            fleet: String::new(),
+        })
         .await;
     leader.heartbeat().await;
     assert_eq!(leader.query(&key(), FIRST).await.unwrap().tick, frozen.tick, "an old epoch revived it");

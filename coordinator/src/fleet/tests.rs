@@ -4,6 +4,7 @@ mod alerts;
 mod alike;
 mod checkpoints;
 mod ensembles;
+mod guests;
 mod lost;
 mod movement;
 mod packages;

@@ -151,8 +151,9 @@ impl Leader {
 
     pub(crate) async fn grant(&self, heartbeat: u64) {
         if let Some(lease_ms) = self.lease_ms {
-            let epoch = self.epoch;
-            self.send(&WorkerCommand::Grant { incarnation: 1, epoch, heartbeat, lease_ms, registration: 1 })
+            let (epoch, fleet) = (self.epoch, String::new());
+            let (incarnation, registration) = (1, 1);
+            self.send(&WorkerCommand::Grant { incarnation, epoch, heartbeat, lease_ms, registration, fleet })
                 .await;
         }
     }

@@ -52,6 +52,10 @@ impl Bench {
     }
 }
 
+fn back_to(checkpoint: u64) -> Ask {
+    Ask::Restore { checkpoint: CheckpointId(checkpoint), home: None }
+}
+
 fn allocate(bench: &mut Bench, ribosomes: u64) {
     let less = AllocationRequest { ribosomes: Some(ribosomes), ..AllocationRequest::default() };
     bench.ask("alice", "c1", Verb::Allocate, Ask::Allocate(less)).unwrap();
