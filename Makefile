@@ -7,7 +7,7 @@ SEEDS ?= 1000
 FROM ?= 1
 ROUNDS ?= 200
 
-.PHONY: help run dev test simulate faults mutants static-bits acceptance ensemble bench bench-peers lint
+.PHONY: help run dev test simulate faults mutants static-bits guest acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ static-bits: ## Build bioxen statically beside the other, and hold their traject
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') && $(CARGO) build --release --workspace --bins \
 		&& RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release -p bioxen-cli --target "$$triple" --target-dir target/static \
 		&& BIOXEN_STATIC="$$PWD/target/static/$$triple/release/bioxen" $(CARGO) test --release --workspace --test checkpoints -- --ignored static_build
+
+guest: ## Build bioxen-guest statically, as a guest on an XCP-ng pool takes it, and test that program
+	@triple=$$(rustc -vV | sed -n 's/^host: //p') \
+		&& RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) test --release -p bioxen-guest --target "$$triple" --target-dir target/static \
+		&& echo "target/static/$$triple/release/bioxen-guest"
 
 acceptance: ## Print every row of the acceptance table with value, reference and tolerance, some minutes
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT \

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bioxen_guest::agent::{Answer, Request, Work};
 use bioxen_guest::quantum::{Assignment, Failure, Origin, Outcome};
-use bioxen_guest::{Failure as JobFailure, Limits, Value};
+use bioxen_guest::{Done, Failure as JobFailure, Job, Limits, Value};
 use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::recordable;
 use bioxen_protocol::command::Engine;
@@ -174,18 +174,18 @@ fn a_cell_that_cannot_go_on_is_told_in_the_words_of_here() {
 #[test]
 fn process_code_runs_in_the_child_and_what_never_ends_is_ended() {
     let mut agent = Agent::start();
-    let done = |job| agent.job(job).result;
-    let value = |result: Result<bioxen_guest::Done, JobFailure>| result.expect("it works").value;
-    let call = value(done(&job(1, "start_transcription(['dnaA', 'dnaN'])")));
-    assert!(matches!(call, Value::Table(_)), "{call:?}");
-    let advanced = done(&job(2, "cell.advance(2) return cell.time")).expect("it works");
+    let mut done = |job: Job| agent.job(&job).result;
+    let value = |result: Result<Done, JobFailure>| result.expect("it works").value;
+    let call = value(done(job(1, "start_transcription(['dnaA', 'dnaN'])")));
+    assert!(matches!(&call, Value::List(genes) if genes.len() == 2), "{call:?}");
+    let advanced = done(job(2, "cell.advance(2) return cell.time")).expect("it works");
     let left = advanced.checkpoint.expect("the cell has changed");
     assert_eq!(Cell::restore(&left.0).expect("a cell").tick(), 20);
     let limits = Limits { fuel: u64::MAX, wall_ms: 300, ..Limits::DEFAULT };
-    let endless = bioxen_guest::Job { limits, ..job(3, "while true do end") };
-    assert_eq!(done(&endless), Err(JobFailure::Wall { limit_ms: 300 }));
-    assert!(matches!(done(&job(4, "error('no')")), Err(JobFailure::Runtime { .. })));
-    assert_eq!(value(done(&job(5, "return 6 * 7"))).as_f64(), Some(42.0));
+    let endless = Job { limits, ..job(3, "while true do end") };
+    assert_eq!(done(endless), Err(JobFailure::Wall { limit_ms: 300 }));
+    assert!(matches!(done(job(4, "error('no')")), Err(JobFailure::Runtime { .. })));
+    assert_eq!(value(done(job(5, "return 6 * 7"))).as_f64(), Some(42.0));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn it_ends_with_its_input_and_its_child_with_it() {
     let mut agent = Agent::start();
     let children = children_of(agent.id());
     let limits = Limits { fuel: u64::MAX, wall_ms: 600_000, ..Limits::DEFAULT };
-    let endless = bioxen_guest::Job { limits, ..job(1, "while true do end") };
+    let endless = Job { limits, ..job(1, "while true do end") };
     agent.send(&Request { id: 1, what: Work::Job(Box::new(endless)) });
     agent.close_input();
     let Ok(Answer::Job(outcome)) = agent.reply().what else { panic!("a job's outcome") };
