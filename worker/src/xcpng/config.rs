@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::fault::XcpngError;
 
 pub const VM_CREATION_TIMEOUT: Duration = Duration::from_secs(300);
+pub const SSH_PORT: u16 = 22;
 pub const SSH_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONNECTION_POOL_SIZE: usize = 10;
 /// Of a pool's connections, the event loop and a login keep one each.
@@ -44,6 +45,7 @@ struct Written {
     template_name: Option<String>,
     ssh_user: Option<String>,
     ssh_key_path: Option<PathBuf>,
+    ssh_port: Option<u16>,
     network_uuid: Option<String>,
     storage_repository: Option<String>,
     vm_memory: Option<MemoryLimit>,
@@ -71,6 +73,7 @@ pub struct PoolSettings {
     pub template_name: String,
     pub ssh_user: String,
     pub ssh_key_path: PathBuf,
+    pub ssh_port: u16,
     pub network_uuid: String,
     /// A UUID or a name; absent: disks stay on the template's repository.
     pub storage_repository: Option<String>,
@@ -193,6 +196,7 @@ impl Written {
             ),
             ssh_user: wrong.text("ssh_user", self.ssh_user, "the account in the guests"),
             ssh_key_path: wrong.there("ssh_key_path", self.ssh_key_path, "the private key for ssh_user"),
+            ssh_port: self.ssh_port.unwrap_or(SSH_PORT),
             network_uuid: wrong.uuid("network_uuid", self.network_uuid),
             storage_repository: self.storage_repository,
             vm_memory_bytes: memory_kb.saturating_mul(1024),
@@ -315,6 +319,9 @@ impl Problems {
         }
         if memory_kb < MEMORY_LEAST_KB || memory_kb > i64::MAX as u64 / 1024 {
             self.say("vm_memory", format_args!("{memory_kb} KB given; expected at least \"128MB\""));
+        }
+        if settings.ssh_port == 0 {
+            self.say("ssh_port", "0 given; expected 1 to 65535");
         }
         let timeouts = [
             ("vm_creation_timeout", settings.vm_creation_timeout, 10..=3600),

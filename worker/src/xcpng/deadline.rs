@@ -37,6 +37,11 @@ impl Deadline {
         self.left().is_zero()
     }
 
+    /// How long it was off when it was set.
+    pub(crate) fn seconds(self) -> u64 {
+        self.within.as_secs()
+    }
+
     /// That `what` was not done by then.
     pub(crate) fn missed(self, what: impl Into<String>) -> XcpngError {
         XcpngError::deadline(what, self.within)

@@ -3,10 +3,13 @@
 //! No secret may get in here: messages are journaled and shown. What XAPI said is carried over as it is, but for
 //! session references.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bioxen_protocol::error::{Code, ErrorBody, XapiFault};
 use bioxen_protocol::id::{Generation, VmKey};
+
+use super::channel::SshFault;
 
 /// XAPI's codes that are more to us than words for people.
 pub mod code {
@@ -133,6 +136,10 @@ pub enum XcpngError {
         "the guest {guest} showed no address within {seconds} s; does its template have guest tools and DHCP?"
     )]
     NoAddress { guest: String, seconds: u64 },
+    #[error("the guest {guest} {fault}")]
+    Ssh { guest: String, fault: SshFault },
+    #[error("the guests' program {path} cannot be read ({what}); it has to stand beside bioxen-worker")]
+    Program { path: PathBuf, what: String },
     #[error("the connection to the pool was closed by this worker")]
     Closed,
 }
@@ -167,6 +174,7 @@ impl XcpngError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Fault { fault, .. } => fault.passes(),
+            Self::Ssh { fault, .. } => fault.passes(),
             _ => false,
         }
     }

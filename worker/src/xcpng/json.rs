@@ -18,12 +18,7 @@ pub(crate) fn request(method: &str, params: &[Value], id: u64) -> String {
 /// # Errors
 /// What makes it no answer.
 pub(crate) fn answer(text: &str) -> Result<Result<Value, Fault>, String> {
-    let mut answer: Value = match serde_json::from_str(text) {
-        Ok(answer) => answer,
-        Err(error) => {
-            serde_json::from_str(&without_bare_floats(text)).map_err(|_| format!("no JSON: {error}"))?
-        }
-    };
+    let mut answer = value(text)?;
     match answer.get_mut("error").map(Value::take) {
         None | Some(Value::Null) => {}
         Some(error) => {
@@ -34,6 +29,16 @@ pub(crate) fn answer(text: &str) -> Result<Result<Value, Fault>, String> {
         Some(result) => Ok(Ok(result.take())),
         None => Err("neither result nor error".to_owned()),
     }
+}
+
+/// JSON, or what XAPI takes for it.
+///
+/// # Errors
+/// What makes it none.
+pub(crate) fn value(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).or_else(|error| {
+        serde_json::from_str(&without_bare_floats(text)).map_err(|_| format!("no JSON: {error}"))
+    })
 }
 
 /// An object with code, message and data; before dispatch a plain array of code and parameters.
@@ -51,7 +56,7 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// XAPI writes floats that JSON lacks as bare words; nobody here reads such figures, so they become null.
+/// XAPI writes floats that JSON lacks as bare words; for us they are no figures, so they become null.
 fn without_bare_floats(text: &str) -> Cow<'_, str> {
     const WORDS: [&str; 6] = ["-Infinity", "Infinity", "-inf", "inf", "-nan", "NaN"];
     let mut changed = String::with_capacity(text.len());

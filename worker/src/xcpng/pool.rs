@@ -22,7 +22,7 @@ use super::fault::{XcpngError, code};
 use super::record::Ref;
 use super::rpc::{BadClient, Rpc};
 use super::seen::Seen;
-use super::session::{Session, Token};
+use super::session::{Session, Token, beside};
 
 /// One call that only reads or begins something.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -226,6 +226,42 @@ impl Pool {
             }
         }
         answer
+    }
+
+    /// A document that a host of the pool serves beside calls; `address` is the host's as the pool has it.
+    ///
+    /// # Errors
+    /// The host does not answer, or has no such document.
+    pub(crate) async fn fetch(
+        &self,
+        address: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        deadline: Deadline,
+    ) -> Result<String, XcpngError> {
+        let permit = deadline.bound(&format!("waiting to ask {path}"), self.inner.calls.acquire()).await?;
+        let _permit = permit.map_err(|_| XcpngError::Closed)?;
+        let wrong = |what: &str| XcpngError::Answer {
+            host: address.to_owned(),
+            method: path.to_owned(),
+            what: what.to_owned(),
+        };
+        // Once more where the session is forgotten: reading changes nothing.
+        for _ in 0..2 {
+            let session = self.token().await?;
+            let mut url = beside(&session.host, address).ok_or_else(|| wrong("no address of a host"))?;
+            url.set_path(path);
+            url.query_pairs_mut().append_pair("session_id", &session.reference).extend_pairs(query);
+            let left = deadline.but_within(CALL_TIMEOUT).left();
+            if left.is_zero() {
+                return Err(deadline.missed(path));
+            }
+            match self.inner.rpc.get(url, left).await? {
+                Some(text) => return Ok(text),
+                None => self.inner.session.drop_token(&session, None).await,
+            }
+        }
+        Err(wrong("that the session is unknown, also after a new login"))
     }
 
     /// `CLASS.get_record` and its like, for one object.

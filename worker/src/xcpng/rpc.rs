@@ -88,6 +88,26 @@ impl Rpc {
         }
     }
 
+    /// Reads what a host serves beside calls; none where it does not know the session, which stands in the address.
+    ///
+    /// # Errors
+    /// Why there is no such document.
+    pub(crate) async fn get(&self, url: Url, within: Duration) -> Result<Option<String>, XcpngError> {
+        let host = url.clone();
+        let path = url.path().to_owned();
+        let failed = |error| broken(&host, &path, within, error);
+        let mut response = self.http.get(url).timeout(within).send().await.map_err(failed)?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(None),
+            status if !status.is_success() => {
+                return Err(not_xapi(&host, &path, format!("HTTP status {status}")));
+            }
+            _ => {}
+        }
+        let text = read(&mut response).await.map_err(failed)?;
+        text.map(Some).ok_or_else(|| not_xapi(&host, &path, format!("more than {ANSWER_BYTES_MOST} bytes")))
+    }
+
     async fn ask(
         &self,
         host: &Url,

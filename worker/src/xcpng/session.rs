@@ -162,7 +162,7 @@ async fn login(rpc: &Rpc, settings: &PoolSettings, host: &mut Url) -> Result<Tok
 
 /// The address that a supporter named, at our port where it names none. It is trusted no more than any other: what
 /// answers there has to show a certificate that we expect.
-fn beside(host: &Url, named: &str) -> Option<Url> {
+pub(crate) fn beside(host: &Url, named: &str) -> Option<Url> {
     let mut url = host.clone();
     if let Ok(address) = named.parse::<IpAddr>() {
         url.set_ip_host(address).ok()?;

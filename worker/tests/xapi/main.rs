@@ -28,6 +28,7 @@ pub(crate) fn settings(host: &Host) -> (PoolSettings, tempfile::TempDir) {
         template_name: "bioxen-template".to_owned(),
         ssh_user: "bioxen".to_owned(),
         ssh_key_path: folder.path().join("key"),
+        ssh_port: 22,
         network_uuid: model::NETWORK_UUID.to_owned(),
         storage_repository: None,
         vm_memory_bytes: 1 << 30,

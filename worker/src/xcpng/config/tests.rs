@@ -27,7 +27,7 @@ fn a_pool_is_read_with_its_defaults() {
     assert_eq!(pool.xapi_url.as_str(), "https://10.0.0.5/");
     assert_eq!((pool.vm_memory_bytes, pool.vm_vcpus), (4 << 30, 1));
     assert_eq!((pool.vm_creation_timeout.as_secs(), pool.ssh_timeout.as_secs()), (300, 30));
-    assert_eq!(pool.connection_pool_size, 10);
+    assert_eq!((pool.connection_pool_size, pool.ssh_port), (10, 22));
     let Trust::Fingerprints(pins) = &pool.trust else { panic!("{:?}", pool.trust) };
     assert_eq!((pins.len(), pins[0][1], pins[0][31]), (1, 0x11, 0xff));
 }
@@ -35,7 +35,7 @@ fn a_pool_is_read_with_its_defaults() {
 #[test]
 fn everything_that_is_wrong_is_said_at_once_and_by_field() {
     let error =
-        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_timeout = 9999\n").unwrap_err();
+        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_port = 0\nssh_timeout = 9999\n").unwrap_err();
     for part in [
         "[xcpng.pools.lab]",
         "xapi_url: \"http://10.0.0.5\" cannot be used; expected https://",
@@ -46,6 +46,7 @@ fn everything_that_is_wrong_is_said_at_once_and_by_field() {
         "ssh_key_path: missing",
         "network_uuid: \"\" is no UUID",
         "vm_vcpus: 0 given; expected 1 to 64",
+        "ssh_port: 0 given; expected 1 to 65535",
         "ssh_timeout: 9999 s given; expected 1 to 600",
     ] {
         assert!(error.contains(part), "{part:?} is not in {error}");

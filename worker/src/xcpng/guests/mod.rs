@@ -25,6 +25,7 @@ use super::record::{Ref, references};
 mod address;
 mod collecting;
 mod ending;
+mod figures;
 mod fitting;
 mod making;
 mod power;

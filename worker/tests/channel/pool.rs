@@ -1,0 +1,138 @@
+//! A guest of a pool from nothing to nothing: brought up with keys of ours, spoken to, its host's figures read, destroyed.
+//! The pool is the tests' own, whose guests are real sshds; it fails the test where XAPI is called otherwise than it may be.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bioxen_worker::xcpng::channel::{Channel, HostKey, Target, UserKey, seed};
+use bioxen_worker::xcpng::config::{SecretSource, Trust};
+use bioxen_worker::xcpng::guests::{Guests, Order, PowerState, Up};
+use bioxen_worker::xcpng::{Pool, PoolSettings, SshFault};
+use bioxen_xapi_pool as xapi;
+
+use crate::sshd::{key, stand_in};
+use crate::{fault, frame, soon};
+
+const NETWORK: &str = "Pool-wide network associated with eth0";
+
+/// None where guests cannot run here, which is said.
+fn lab() -> Option<(xapi::Pool, PoolSettings, tempfile::TempDir)> {
+    let options = xapi::Options { guests: true, ..xapi::Options::default() };
+    if let Err(why) = xapi::Pool::guests_can_run(&options) {
+        println!("no guests here, so nothing was tried: {why}");
+        return None;
+    }
+    let pool = xapi::Pool::start(options.clone()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("password"), options.password).unwrap();
+    key(&at("key"));
+    let pin = pool.fingerprint_of(0);
+    let pin: Vec<u8> = (0..64).step_by(2).map(|at| u8::from_str_radix(&pin[at..at + 2], 16).unwrap()).collect();
+    let networks = pool.records("network");
+    let is_named = |network: &&xapi::Value| network.get("name_label").unwrap().as_text() == NETWORK;
+    let network = networks.values().find(is_named).unwrap();
+    let settings = PoolSettings {
+        xapi_url: pool.url().parse().unwrap(),
+        username: options.username,
+        password: SecretSource::File(at("password")),
+        trust: Trust::Fingerprints(vec![pin.try_into().unwrap()]),
+        template_name: options.template_name,
+        ssh_user: options.guest_user,
+        ssh_key_path: at("key"),
+        ssh_port: options.ssh_port,
+        network_uuid: network.get("uuid").unwrap().as_text().to_owned(),
+        storage_repository: None,
+        vm_memory_bytes: 1 << 30,
+        vm_vcpus: 1,
+        vm_creation_timeout: Duration::from_secs(60),
+        ssh_timeout: Duration::from_secs(20),
+        connection_pool_size: 10,
+    };
+    Some((pool, settings, folder))
+}
+
+fn order(settings: &PoolSettings, host_key: &HostKey) -> Order {
+    Order {
+        key: bioxen_protocol::id::VmKey { user: "ada".parse().unwrap(), vm: "cell-1".parse().unwrap() },
+        generation: bioxen_protocol::id::Generation { incarnation: 1, index: 7 },
+        seed: seed(settings, host_key).unwrap(),
+        host_key: host_key.public().to_owned(),
+    }
+}
+
+/// As a backend does it: the host key is the one among the guest's marks.
+async fn talk(settings: &PoolSettings, up: &Up) -> Result<Vec<u8>, bioxen_worker::xcpng::XcpngError> {
+    let key = UserKey::read(&settings.ssh_key_path).unwrap();
+    let program = stand_in();
+    let target = Target {
+        guest: "cell-1",
+        address: SocketAddr::new(up.address, settings.ssh_port),
+        user: &settings.ssh_user,
+        key: &key,
+        host_key: up.guest.host_key.as_deref().unwrap(),
+        ssh_timeout: settings.ssh_timeout,
+        program: &program,
+    };
+    let mut channel = Channel::open(&target, up.deadline).await?;
+    let answer = channel.ask(&frame(b"hi"), soon()).await;
+    channel.close().await;
+    answer
+}
+
+#[test]
+fn a_guest_is_brought_up_spoken_to_measured_and_destroyed() {
+    let Some((lab, settings, _folder)) = lab() else { return };
+    let before = lab.census();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let guests = Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let order = order(&settings, &HostKey::generate().unwrap());
+        let up = guests.bring_up(&order).await.unwrap();
+        assert_eq!(talk(&settings, &up).await.unwrap(), b"hi");
+        let figures = guests.figures(&up.guest, soon()).await.unwrap().unwrap();
+        assert_eq!((figures.cpu_percent, figures.memory_bytes), (25.0, 1 << 30));
+        guests.power(&up.guest, PowerState::Halted, soon()).await.unwrap();
+        assert_eq!(guests.figures(&up.guest, soon()).await.unwrap(), None);
+        // A guest keeps its key and its program when it is off.
+        let again = guests.bring_up(&order).await.unwrap();
+        assert_eq!(talk(&settings, &again).await.unwrap(), b"hi");
+        guests.destroy(&order.key, order.generation).await.unwrap();
+        guests.pool().close().await;
+    });
+    let after = xapi::Census { connections: before.connections, ..lab.census() };
+    assert_eq!(after, before);
+}
+
+#[test]
+fn figures_are_read_after_a_session_was_forgotten_and_say_when_a_host_is_gone() {
+    let Some((lab, settings, _folder)) = lab() else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let guests = Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let order = order(&settings, &HostKey::generate().unwrap());
+        let up = guests.bring_up(&order).await.unwrap();
+        lab.restart();
+        assert!(guests.figures(&up.guest, soon()).await.unwrap().is_some());
+        guests.destroy(&order.key, order.generation).await.unwrap();
+        let gone = guests.figures(&up.guest, soon()).await.unwrap_err();
+        assert!(gone.is("HANDLE_INVALID"), "{gone}");
+        guests.pool().close().await;
+    });
+}
+
+#[test]
+fn a_guest_whose_template_ignores_our_host_key_is_not_spoken_to() {
+    let Some((lab, settings, _folder)) = lab() else { return };
+    lab.inject(xapi::Fault::WrongHostKey, 1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let guests = Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let order = order(&settings, &HostKey::generate().unwrap());
+        let up = guests.bring_up(&order).await.unwrap();
+        let fault = fault(talk(&settings, &up).await);
+        assert!(matches!(fault, SshFault::HostKey { .. }), "{fault}");
+        guests.destroy(&order.key, order.generation).await.unwrap();
+        guests.pool().close().await;
+    });
+}

@@ -1,0 +1,68 @@
+//! The program in the guest: copied in where it is missing, another or damaged.
+
+use std::os::unix::fs::PermissionsExt;
+
+use bioxen_worker::xcpng::SshFault;
+use bioxen_worker::xcpng::channel::Program;
+
+use crate::sshd::{Sshd, stand_in};
+use crate::{fault, frame, soon};
+
+#[tokio::test]
+async fn a_program_that_is_missing_is_copied_in_once_and_another_takes_its_place() {
+    let Some(sshd) = Sshd::start() else { return };
+    assert_eq!(sshd.installed(), [""; 0].map(std::path::PathBuf::from));
+    let (first, second) = (stand_in(), stand_in());
+    let mut times = Vec::new();
+    for program in [&first, &first, &second] {
+        let mut channel = sshd.open(program).await;
+        channel.ask(&frame(b"hi"), soon()).await.unwrap();
+        channel.close().await;
+        let installed = sshd.installed();
+        assert_eq!(installed.len(), 1, "{installed:?}");
+        assert!(installed[0].ends_with(format!("bioxen-guest-{}", program.digest())));
+        let stands = std::fs::metadata(&installed[0]).unwrap();
+        assert_eq!(stands.permissions().mode() & 0o777, 0o700);
+        times.push(std::os::unix::fs::MetadataExt::ino(&stands));
+    }
+    assert_eq!(times[0], times[1], "it was copied twice");
+    sshd.nothing_is_left(&first);
+    sshd.nothing_is_left(&second);
+}
+
+#[tokio::test]
+async fn a_program_that_was_damaged_is_copied_in_anew() {
+    let Some(sshd) = Sshd::start() else { return };
+    let program = stand_in();
+    sshd.open(&program).await.close().await;
+    for damaged in ["", "#!/bin/sh\nexit 0\n", "#!/bin/sh\necho Welcome to this guest\n"] {
+        std::fs::write(&sshd.installed()[0], damaged).unwrap();
+        let mut channel = sshd.open(&program).await;
+        assert_eq!(channel.ask(&frame(b"hi"), soon()).await.unwrap(), b"hi");
+        channel.close().await;
+    }
+    sshd.nothing_is_left(&program);
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_run_is_said_with_its_last_words() {
+    let Some(sshd) = Sshd::start() else { return };
+    let program = Program::new(*b"#!/bin/sh\necho 'no such processor' >&2\nexit 9\n");
+    let fault = fault(sshd.try_open(&program, soon()).await);
+    assert!(matches!(fault, SshFault::Program { .. }), "{fault:?}");
+    let words = fault.to_string();
+    assert!(words.contains("status 9") && words.contains("no such processor"), "{words}");
+    sshd.nothing_is_left(&program);
+}
+
+#[tokio::test]
+async fn a_guest_that_cannot_take_the_program_says_why() {
+    let Some(sshd) = Sshd::start() else { return };
+    // Where the folder is to be stands a file.
+    std::fs::write(sshd.folder.path().join("home/.bioxen"), "").unwrap();
+    let program = stand_in();
+    let fault = fault(sshd.try_open(&program, soon()).await);
+    let words = fault.to_string();
+    assert!(matches!(fault, SshFault::Program { .. }) && words.contains(".bioxen"), "{words}");
+    sshd.nothing_is_left(&program);
+}
