@@ -32,7 +32,8 @@ async fn a_guest_with_another_host_key_is_not_spoken_to() {
     let Some(sshd) = Sshd::start() else { return };
     let program = stand_in();
     let other = HostKey::generate().unwrap();
-    let fault = fault(Channel::open(&Target { host_key: other.public(), ..sshd.target(&program) }, soon()).await);
+    let fault =
+        fault(Channel::open(&Target { host_key: other.public(), ..sshd.target(&program) }, soon()).await);
     assert!(matches!(fault, SshFault::HostKey { .. }), "{fault}");
     assert!(fault.to_string().matches("SHA256:").count() == 2 && !fault.passes(), "{fault}");
     let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBPDFxgD8KZnZYr5ZWb/pd3Hv\
