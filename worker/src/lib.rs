@@ -155,7 +155,7 @@ impl Runner {
         for (name, pool) in &settings.pools {
             pools.insert(name.clone(), Pool::open(name, pool.clone())?);
         }
-        let program = Program::read(&guest::program()?)?;
+        let program = Program::read(&guest::program()?, settings.packs.as_deref())?;
         let modules = Arc::new(Modules::default());
         let common = Common { worker: settings.name.clone(), program, modules: Arc::clone(&modules) };
         let backend = Xcpng::start(pools, quantum, common).map_err(WorkerError::Threads)?;

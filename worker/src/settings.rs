@@ -66,8 +66,6 @@ pub enum BadSettings {
         "worker.backend is \"xcpng\" and no pool is there: name one in [xcpng.pools.NAME] of the worker's file"
     )]
     NoPools,
-    #[error("worker.backend is \"xcpng\", whose guests have the program's own packs alone: leave --packs out")]
-    PacksInGuests,
     #[error("worker.backend is {0:?}: expected \"basic\" or \"xcpng\"")]
     Backend(String),
     #[error("{0}; choose a name with --name")]
@@ -108,11 +106,9 @@ impl Settings {
             own.extend(section.remove_entry(key));
         }
         let program: Program = own.try_into().map_err(wrong)?;
-        let packs = given.packs.or(program.packs);
         let backend = match program.backend.as_deref() {
             None | Some("basic") => VmType::Basic,
             Some("xcpng") if pools.is_empty() => return Err(BadSettings::NoPools),
-            Some("xcpng") if packs.is_some() => return Err(BadSettings::PacksInGuests),
             Some("xcpng") => VmType::Xcpng,
             Some(other) => return Err(BadSettings::Backend(other.to_owned())),
         };
@@ -123,7 +119,7 @@ impl Settings {
             url: given.url.or(program.url).unwrap_or_else(|| DEFAULT_URL.to_owned()),
             name: name.parse()?,
             http_port: given.http_port.or(program.http_port).unwrap_or(DEFAULT_HTTP_PORT),
-            packs,
+            packs: given.packs.or(program.packs),
             backend,
             worker,
             pools,

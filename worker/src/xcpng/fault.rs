@@ -140,7 +140,9 @@ pub enum XcpngError {
     Refused(String),
     #[error("the guest {guest} {fault}")]
     Ssh { guest: String, fault: SshFault },
-    #[error("the guests' program {path} cannot be read ({what}); it has to stand beside bioxen-worker")]
+    #[error(
+        "{path}, which guests need, cannot be read ({what}); bioxen-guest has to stand beside bioxen-worker, and packs where the worker was told"
+    )]
     Program { path: PathBuf, what: String },
     #[error("the connection to the pool was closed by this worker")]
     Closed,

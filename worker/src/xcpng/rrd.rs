@@ -49,7 +49,11 @@ fn figures(values: &[Value], columns: &[(usize, &str)]) -> Option<GuestFigures> 
     }
     #[expect(clippy::cast_precision_loss, reason = "a few processors")]
     let count = cpus.len() as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a memory, none negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bytes of a memory, none negative"
+    )]
     let memory_bytes = *memory.first()? as u64;
     Some(GuestFigures { cpu_percent: 100.0 * cpus.iter().sum::<f64>() / count, memory_bytes })
 }

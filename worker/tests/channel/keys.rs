@@ -33,8 +33,10 @@ pub(crate) fn seed_of(user_key: &Path, host_key: &HostKey) -> BTreeMap<String, S
 fn a_guest_is_handed_its_host_key_and_who_may_log_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let Ok(made) =
-        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path).status()
+    let Ok(made) = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&path)
+        .status()
     else {
         println!("ssh-keygen is not installed, so nothing was tried");
         return;

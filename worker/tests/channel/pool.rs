@@ -28,7 +28,8 @@ fn lab() -> Option<(xapi::Pool, PoolSettings, tempfile::TempDir)> {
     std::fs::write(at("password"), options.password).unwrap();
     key(&at("key"));
     let pin = pool.fingerprint_of(0);
-    let pin: Vec<u8> = (0..64).step_by(2).map(|at| u8::from_str_radix(&pin[at..at + 2], 16).unwrap()).collect();
+    let pin: Vec<u8> =
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&pin[at..at + 2], 16).unwrap()).collect();
     let networks = pool.records("network");
     let is_named = |network: &&xapi::Value| network.get("name_label").unwrap().as_text() == NETWORK;
     let network = networks.values().find(is_named).unwrap();
@@ -86,7 +87,8 @@ fn a_guest_is_brought_up_spoken_to_measured_and_destroyed() {
     let before = lab.census();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let guests = Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let guests =
+            Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         assert_eq!(talk(&settings, &up).await.unwrap(), b"hi");
@@ -109,7 +111,8 @@ fn figures_are_read_after_a_session_was_forgotten_and_say_when_a_host_is_gone() 
     let Some((lab, settings, _folder)) = lab() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let guests = Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let guests =
+            Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         lab.restart();
@@ -127,7 +130,8 @@ fn a_guest_whose_template_ignores_our_host_key_is_not_spoken_to() {
     lab.inject(xapi::Fault::WrongHostKey, 1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let guests = Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let guests =
+            Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         let fault = fault(talk(&settings, &up).await);

@@ -1,5 +1,6 @@
 //! A guest's sshd, on loopback, with a home of its own, and what is left of its processes. It ends with its test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +18,10 @@ const AS_ROOT: &str = "mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/sshd 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Speaks frames: says hello, then answers each frame with itself, but for some words that it takes for orders.
-const STAND_IN: &str = r#"#!/usr/bin/perl
+pub(crate) const STAND_IN: &str = r#"#!/usr/bin/perl
 # NUMBER
 use strict; $| = 1; binmode STDIN; binmode STDOUT;
-die "expected agent\n" unless @ARGV == 1 && $ARGV[0] eq 'agent';
+die "expected agent\n" unless @ARGV && $ARGV[0] eq 'agent';
 sub frame { print join '', map { pack('N', length $_) . $_ } @_ }
 frame("\x81\xa7version\xa6NUMBER");
 while ((read(STDIN, my $head, 4) || 0) == 4) {
@@ -29,6 +30,7 @@ while ((read(STDIN, my $head, 4) || 0) == 4) {
     elsif ($body eq 'die') { kill 'KILL', $$ }
     elsif ($body eq 'sleep') { sleep 1000 while 1 }
     elsif ($body eq 'babble') { frame($body, 'and another') }
+    elsif ($body eq 'packs') { frame(join '', map { open(my $file, '<', $_); <$file> } <"$ARGV[1]/*/*">) }
     elsif ($body eq 'shout') { print 'Welcome to this guest' }
     else { frame($body) }
 }
@@ -39,7 +41,12 @@ pub(crate) fn stand_in() -> Program {
     let mut number = [0; 3];
     getrandom::fill(&mut number).unwrap();
     let number: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
-    Program::new(STAND_IN.replace("NUMBER", &number).into_bytes())
+    program(&STAND_IN.replace("NUMBER", &number))
+}
+
+/// A program without packs.
+pub(crate) fn program(script: &str) -> Program {
+    Program::new(script.as_bytes(), &BTreeMap::new()).unwrap()
 }
 
 pub(crate) struct Sshd {
@@ -113,7 +120,11 @@ impl Sshd {
         self.try_open(program, super::soon()).await.unwrap()
     }
 
-    pub(crate) async fn try_open(&self, program: &Program, deadline: Deadline) -> Result<Channel, XcpngError> {
+    pub(crate) async fn try_open(
+        &self,
+        program: &Program,
+        deadline: Deadline,
+    ) -> Result<Channel, XcpngError> {
         Channel::open(&self.target(program), deadline).await
     }
 

@@ -32,7 +32,8 @@ async fn a_guest_with_another_host_key_is_not_spoken_to() {
     let Some(sshd) = Sshd::start() else { return };
     let program = stand_in();
     let other = HostKey::generate().unwrap();
-    let fault = fault(Channel::open(&Target { host_key: other.public(), ..sshd.target(&program) }, soon()).await);
+    let fault =
+        fault(Channel::open(&Target { host_key: other.public(), ..sshd.target(&program) }, soon()).await);
     assert!(matches!(fault, SshFault::HostKey { .. }), "{fault}");
     assert!(fault.to_string().matches("SHA256:").count() == 2 && !fault.passes(), "{fault}");
     let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBPDFxgD8KZnZYr5ZWb/pd3Hv\
@@ -100,4 +101,27 @@ async fn a_listener_that_never_says_a_banner_is_given_up_at_the_deadline() {
         std::io::Read::read_to_end(&mut stream, &mut said).unwrap();
         assert!(said.starts_with(b"SSH-2.0-"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_work_side_by_side_in_tasks_of_their_own() {
+    let Some(sshd) = Sshd::start() else { return };
+    let sshd = std::sync::Arc::new(sshd);
+    let program = stand_in();
+    sshd.open(&program).await.close().await;
+    let tasks = (0..8_u8).map(|number| {
+        let (sshd, program) = (std::sync::Arc::clone(&sshd), program.clone());
+        tokio::spawn(async move {
+            let mut channel = sshd.open(&program).await;
+            for _ in 0..10 {
+                let body = vec![number; 100_000];
+                assert!(channel.ask(&frame(&body), soon()).await.unwrap() == body);
+            }
+            channel.close().await;
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    sshd.nothing_is_left(&program);
 }

@@ -143,11 +143,7 @@ fn passing(error: std::io::Error) -> Failed {
 fn sorted(target: &Target<'_>, expected: &PublicKey, broken: Broken) -> Failed {
     use russh::Error;
     let other_key = |shown: String| {
-        Failed::Final(SshFault::HostKey {
-            address: target.address,
-            shown,
-            expected: fingerprint(expected),
-        })
+        Failed::Final(SshFault::HostKey { address: target.address, shown, expected: fingerprint(expected) })
     };
     match broken {
         Broken::HostKey(shown) => other_key(shown),

@@ -13,13 +13,17 @@ pub enum SshFault {
         "shows the host key {shown} at {address}, expected {expected}; nothing was said to it. Does its template take its host key from the xenstore? Else find out who answers there"
     )]
     HostKey { address: SocketAddr, shown: String, expected: String },
-    #[error("has no host key that can be read among its marks on the pool ({what}); destroy the VM, and create it again")]
+    #[error(
+        "has no host key that can be read among its marks on the pool ({what}); destroy the VM, and create it again"
+    )]
     UnknownHostKey { what: String },
     #[error(
         "refuses to let {user} in; does its template let ssh_user in with the key in its xenstore, and is that of ssh_key_path?"
     )]
     Login { user: String },
-    #[error("speaks SSH in a way that this worker does not ({what}); does its template have a recent OpenSSH?")]
+    #[error(
+        "speaks SSH in a way that this worker does not ({what}); does its template have a recent OpenSSH?"
+    )]
     Protocol { what: String },
     #[error(
         "does not run bioxen-guest: {what}{said}; log in as ssh_user and look at ~/.bioxen, at free space, and that nothing is printed at login"

@@ -73,7 +73,8 @@ impl UserKey {
         match key.algorithm() {
             Algorithm::Ed25519 | Algorithm::Ecdsa { .. } if !key.is_encrypted() => Ok(Self(Arc::new(key))),
             other => {
-                let other = if key.is_encrypted() { "an encrypted key".to_owned() } else { other.to_string() };
+                let other =
+                    if key.is_encrypted() { "an encrypted key".to_owned() } else { other.to_string() };
                 Err(wrong(format!("holds {other}; expected an ed25519 or ECDSA key without a passphrase")))
             }
         }

@@ -35,7 +35,8 @@ fn a_pool_is_read_with_its_defaults() {
 #[test]
 fn everything_that_is_wrong_is_said_at_once_and_by_field() {
     let error =
-        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_port = 0\nssh_timeout = 9999\n").unwrap_err();
+        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_port = 0\nssh_timeout = 9999\n")
+            .unwrap_err();
     for part in [
         "[xcpng.pools.lab]",
         "xapi_url: \"http://10.0.0.5\" cannot be used; expected https://",

@@ -17,7 +17,11 @@ impl Guests {
     ///
     /// # Errors
     /// The pool or the host does not answer, or otherwise than expected.
-    pub async fn figures(&self, guest: &Guest, deadline: Deadline) -> Result<Option<GuestFigures>, XcpngError> {
+    pub async fn figures(
+        &self,
+        guest: &Guest,
+        deadline: Deadline,
+    ) -> Result<Option<GuestFigures>, XcpngError> {
         let record = self.pool.get("VM.get_record", &guest.reference, deadline).await?;
         let Some(host) = Fields::new(&record, "VM.get_record").reference("resident_on")? else {
             return Ok(None);
