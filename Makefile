@@ -7,7 +7,7 @@ SEEDS ?= 1000
 FROM ?= 1
 ROUNDS ?= 200
 
-.PHONY: help run dev test simulate faults mutants static-bits guest acceptance ensemble bench bench-peers lint
+.PHONY: help run dev test simulate faults mutants static-bits guest xcpng acceptance ensemble bench bench-peers lint
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ guest: ## Build bioxen-guest statically, as a guest on an XCP-ng pool takes it, 
 	@triple=$$(rustc -vV | sed -n 's/^host: //p') \
 		&& RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) test --release -p bioxen-guest --target "$$triple" --target-dir target/static \
 		&& echo "target/static/$$triple/release/bioxen-guest"
+
+xcpng: ## Lose answers and kill workers on a pool of the tests' own, ROUNDS=n times
+	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
+		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_XCPNG_ROUNDS=$(ROUNDS) $(CARGO) test --release --workspace --test contract -- --nocapture lost
 
 acceptance: ## Print every row of the acceptance table with value, reference and tolerance, some minutes
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT \

@@ -8,8 +8,12 @@
 mod cell;
 mod guests;
 mod life;
+mod lost;
+mod many;
+mod moved;
 mod place;
 mod processes;
+mod refused;
 
 /// Each of these is a test of both backends.
 macro_rules! contract {

@@ -1,5 +1,6 @@
 //! A fleet with one worker of a backend, and what its VMs are created with there.
 
+use std::path::Path;
 use std::process::Command;
 
 use async_nats::Client;
@@ -16,8 +17,11 @@ pub(crate) struct Place {
     pub(crate) pool: Option<Pool>,
 }
 
-/// A worker's file for VMs on a pool.
-pub(crate) fn pool_worker(pool: &Pool, folder: &std::path::Path) -> String {
+/// What a worker's file says first, for VMs on pools.
+pub(crate) const WORKER: &str = "backend = \"xcpng\"\nmax_vms = 100\ntotal_ribosomes = 20000\n";
+
+/// A pool in a worker's file.
+pub(crate) fn section(name: &str, pool: &Pool, folder: &Path) -> String {
     let key = folder.join("guest_key");
     if !key.exists() {
         let mut make = Command::new("ssh-keygen");
@@ -27,12 +31,11 @@ pub(crate) fn pool_worker(pool: &Pool, folder: &std::path::Path) -> String {
     let password = folder.join("password");
     std::fs::write(&password, PoolOptions::default().password).expect("the password is written");
     let network = pool.records("network").into_values().next().expect("a network");
-    let network = network.get("uuid").map(bioxen_xapi_pool::Value::as_text).expect("a UUID");
+    let network = network.get("uuid").map(bioxen_xapi_pool::Value::as_text).expect("a UUID").to_owned();
     format!(
-        "backend = \"xcpng\"\nmax_vms = 100\ntotal_ribosomes = 20000\n\n[xcpng.pools.lab]\nxapi_url = \"{url}\"\n\
-         username = \"root\"\npassword_file = {password:?}\ntls_fingerprint = \"{fingerprint}\"\n\
-         template_name = \"bioxen-guest\"\nssh_user = \"bioxen\"\nssh_key_path = {key:?}\n\
-         network_uuid = \"{network}\"\norphan_grace = 1\n",
+        "\n[xcpng.pools.{name}]\nxapi_url = \"{url}\"\nusername = \"root\"\npassword_file = {password:?}\n\
+         tls_fingerprint = \"{fingerprint}\"\ntemplate_name = \"bioxen-guest\"\nssh_user = \"bioxen\"\n\
+         ssh_key_path = {key:?}\nnetwork_uuid = \"{network}\"\norphan_grace = 1\n",
         url = pool.url(),
         fingerprint = pool.fingerprint_of(0),
     )
@@ -56,10 +59,15 @@ impl Place {
     }
 
     pub(crate) async fn xcpng() -> Option<Self> {
+        Self::xcpng_with("").await
+    }
+
+    /// The same, with more lines in the pool's section.
+    pub(crate) async fn xcpng_with(more: &str) -> Option<Self> {
         let pool = pool_with_guests()?;
         let mut fleet =
             TestFleet::without_workers(&Options { resources: WIDE.to_owned(), ..Options::default() });
-        let table = pool_worker(&pool, fleet.folder());
+        let table = format!("{WORKER}{}{more}", section("lab", &pool, fleet.folder()));
         fleet.start_worker("x1", &table);
         let client = fleet.connect().await;
         Some(Self { fleet, client, pool: Some(pool) })

@@ -13,8 +13,24 @@ use crate::place::Place;
 /// A fault, how it is told, and within what.
 const CASES: [(&str, fn() -> Fault, &str); 4] = [
     ("host-key", || Fault::WrongHostKey, "host key"),
-    ("full", || Fault::Fail { method: "VM.clone".to_owned(), code: "SR_FULL".to_owned(), params: vec!["1".to_owned(), "0".to_owned()] }, "SR_FULL"),
-    ("memory", || Fault::Fail { method: "VM.start".to_owned(), code: "HOST_NOT_ENOUGH_FREE_MEMORY".to_owned(), params: vec!["2".to_owned(), "1".to_owned()] }, "HOST_NOT_ENOUGH_FREE_MEMORY"),
+    (
+        "full",
+        || Fault::Fail {
+            method: "VM.clone".to_owned(),
+            code: "SR_FULL".to_owned(),
+            params: vec!["1".to_owned(), "0".to_owned()],
+        },
+        "SR_FULL",
+    ),
+    (
+        "memory",
+        || Fault::Fail {
+            method: "VM.start".to_owned(),
+            code: "HOST_NOT_ENOUGH_FREE_MEMORY".to_owned(),
+            params: vec!["2".to_owned(), "1".to_owned()],
+        },
+        "HOST_NOT_ENOUGH_FREE_MEMORY",
+    ),
     ("no-address", || Fault::NoAddress, "showed no address"),
 ];
 
@@ -31,9 +47,8 @@ async fn what_fails_on_a_pool_is_told_and_leaves_nothing_and_others_go_on() {
         place.create(vm, json!({ "biological_type": "syn3a", "auto_start": true })).await;
         let failed = status_until(client, vm, |status| status["state"] == "failed").await;
         assert!(begun.elapsed() < Duration::from_secs(50), "{vm} took {:?}", begun.elapsed());
-        let told = failed["error"]["message"].as_str().unwrap_or_default();
-        assert_eq!(failed["error"]["code"], "BX018", "{vm}: {failed}");
-        assert!(told.contains(words), "{vm}: {failed}");
+        let told = failed["reason"].as_str().unwrap_or_default();
+        assert!(told.starts_with("BX018: pool lab: ") && told.contains(words), "{vm}: {failed}");
         let before = ask(client, &subject("status", "other"), &Value::Null).await;
         let beyond = |now: &Value| now["simulated_minutes"].as_f64() > before["simulated_minutes"].as_f64();
         status_until(client, "other", beyond).await;

@@ -21,7 +21,10 @@ pub(in crate::backend) struct Threads {
 impl Threads {
     /// # Errors
     /// The system gives no more threads.
-    pub(in crate::backend) fn start(shared: &Arc<Shared>, guests: Option<&Arc<GuestPool>>) -> std::io::Result<Self> {
+    pub(in crate::backend) fn start(
+        shared: &Arc<Shared>,
+        guests: Option<&Arc<GuestPool>>,
+    ) -> std::io::Result<Self> {
         let mut threads = Self { shared: Arc::clone(shared), handles: Vec::new() };
         for index in 0..shared.in_work_since_ns.len() {
             let shared = Arc::clone(shared);

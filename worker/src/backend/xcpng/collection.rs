@@ -52,7 +52,11 @@ impl Collection {
         state.found = found;
     }
 
-    async fn look(&self, host: &Host, collector: &mut Collector) -> Result<BTreeSet<(VmKey, Generation)>, XcpngError> {
+    async fn look(
+        &self,
+        host: &Host,
+        collector: &mut Collector,
+    ) -> Result<BTreeSet<(VmKey, Generation)>, XcpngError> {
         let deadline = Deadline::within(LOOK);
         let unowned = self.lock().unowned.clone();
         let is_owned = |key: &VmKey, generation| !unowned.contains(&(key.clone(), generation));

@@ -20,7 +20,9 @@ impl Dispatch {
     /// The system gives no more threads.
     pub(super) fn start(shared: &Arc<Shared>, keepers: &Arc<Guarded>) -> std::io::Result<Self> {
         let mut dispatch = Self { shared: Arc::clone(shared), handles: Vec::new() };
-        for (name, hand_out) in [("quanta", hand_out_quanta as fn(&Shared, &Guarded)), ("processes", hand_out_processes)] {
+        for (name, hand_out) in
+            [("quanta", hand_out_quanta as fn(&Shared, &Guarded)), ("processes", hand_out_processes)]
+        {
             let (shared, keepers) = (Arc::clone(shared), Arc::clone(keepers));
             let thread = std::thread::Builder::new().name(name.to_owned());
             dispatch.handles.push(thread.spawn(move || {

@@ -224,7 +224,8 @@ impl Keeper {
 
     /// A quantum in the guest. What lets no time pass and needs no guest, such as stopping a paused cell, is done here.
     async fn compute(&mut self, assignment: Assignment) -> Result<Outcome, Failure> {
-        let stands = matches!(&assignment.origin, Origin::Cell(cell) if cell.tick() >= assignment.target_tick);
+        let stands =
+            matches!(&assignment.origin, Origin::Cell(cell) if cell.tick() >= assignment.target_tick);
         if stands && *self.reached.borrow() != Reached::Running {
             return assignment.run();
         }
@@ -353,9 +354,7 @@ impl Keeper {
         self.close().await;
         let Ok(host) = self.host.clone() else { return };
         let done = match (wanted, &self.guest) {
-            (Wanted::Halted, Some(guest)) => {
-                host.guests().shut_down(guest, Deadline::within(POWER)).await
-            }
+            (Wanted::Halted, Some(guest)) => host.guests().shut_down(guest, Deadline::within(POWER)).await,
             (Wanted::Gone, _) => host.guests().destroy(&self.key, self.generation).await.map(|_| ()),
             _ => Ok(()),
         };

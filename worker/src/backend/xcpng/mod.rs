@@ -38,8 +38,8 @@ use tokio::task::JoinHandle;
 
 use self::collection::Collection;
 use self::dispatch::Dispatch;
-use self::host::Host;
 pub use self::host::Common;
+use self::host::Host;
 use self::keeper::{Handle, Keeper, Wanted, Work};
 use self::telling::Telling;
 use super::cells::Cells;
@@ -80,7 +80,8 @@ impl Guarded {
 
     /// Hands work to the keeper of a VM; where there is none, nobody holds the VM any more.
     fn give(&self, key: Option<&VmKey>, work: Work) {
-        if let Some(keeper) = key.and_then(|key| self.lock().by_key.get(key).map(|keeper| keeper.give(work))) {
+        if let Some(keeper) = key.and_then(|key| self.lock().by_key.get(key).map(|keeper| keeper.give(work)))
+        {
             keeper
         }
     }

@@ -115,7 +115,10 @@ impl Channel {
     /// That what was said over it makes no sense to this worker. It is of no use any more.
     pub fn garbled(&mut self, what: &dyn std::fmt::Display) -> XcpngError {
         self.is_usable = false;
-        self.wrong(SshFault::Ended { what: format!("what it said is not understood: {what}"), said: String::new() })
+        self.wrong(SshFault::Ended {
+            what: format!("what it said is not understood: {what}"),
+            said: String::new(),
+        })
     }
 
     /// Ends the program, and the connection in good order; not longer than a guest that does not answer is waited for.
