@@ -11,14 +11,14 @@ use std::time::Duration;
 use bioxen_guest::agent::{Answer, Request, Work};
 use bioxen_guest::quantum::{Assignment, Failure, Origin, Outcome};
 use bioxen_guest::{Done, Failure as JobFailure, Job, Limits, Value};
-use bioxen_hypervisor::Cell;
 use bioxen_hypervisor::trace::recordable;
+use bioxen_hypervisor::{Cell, ChassisName};
 use bioxen_protocol::command::Engine;
 use bioxen_protocol::worker::{
     CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, OrderedChange, RecordOrder,
 };
 
-use self::support::{Agent, assignment, children_of, desired, is_gone, job, until};
+use self::support::{Agent, assignment, children_of, desired, is_gone, job, job_on, until};
 
 const EVERY_TICKS: u64 = 4;
 
@@ -172,19 +172,41 @@ fn a_cell_that_cannot_go_on_is_told_in_the_words_of_here() {
 }
 
 #[test]
+fn a_chassis_of_a_pack_is_computed_where_the_pack_is() {
+    const NAME: &str = "exemplum";
+    let packs = tempfile::tempdir().expect("a folder");
+    let sheet = include_str!("../../hypervisor/packs/minimal_cell/pack.toml")
+        .replace("\"minimal_cell\"\n", "\"exemplum\"\n");
+    std::fs::create_dir(packs.path().join(NAME)).expect("a folder");
+    std::fs::write(packs.path().join(NAME).join("pack.toml"), sheet).expect("a pack");
+    bioxen_packs::load(packs.path()).expect("it is known here");
+    let chassis: ChassisName = NAME.parse().expect("it is known here");
+
+    let order = desired(NAME, Engine::Ode, |order| order.pack = chassis.digest().map(str::to_owned));
+    let next = assignment(Origin::Order(order), 30);
+    let mut agent = Agent::with_packs(Some(packs.path()));
+    let local = next.clone().run().expect("it runs here");
+    assert_eq!(told(&agent.quantum(&next).expect("it runs there")), told(&local));
+    let done = agent.job(&job_on(chassis, 1, "return cell.time()")).result.expect("its child has it too");
+    assert_eq!(done.value.as_f64(), Some(0.0));
+    let without = Agent::start().quantum(&next).expect_err("it is not known there");
+    assert!(without.to_string().contains("exemplum"), "{without}");
+}
+
+#[test]
 fn process_code_runs_in_the_child_and_what_never_ends_is_ended() {
     let mut agent = Agent::start();
     let mut done = |job: Job| agent.job(&job).result;
     let value = |result: Result<Done, JobFailure>| result.expect("it works").value;
     let call = value(done(job(1, "start_transcription(['dnaA', 'dnaN'])")));
     assert!(matches!(&call, Value::List(genes) if genes.len() == 2), "{call:?}");
-    let advanced = done(job(2, "cell.advance(2) return cell.time")).expect("it works");
+    let advanced = done(job(2, "cell.advance(2) return cell.time()")).expect("it works");
     let left = advanced.checkpoint.expect("the cell has changed");
     assert_eq!(Cell::restore(&left.0).expect("a cell").tick(), 20);
     let limits = Limits { fuel: u64::MAX, wall_ms: 300, ..Limits::DEFAULT };
     let endless = Job { limits, ..job(3, "while true do end") };
     assert_eq!(done(endless), Err(JobFailure::Wall { limit_ms: 300 }));
-    assert!(matches!(done(job(4, "error('no')")), Err(JobFailure::Runtime { .. })));
+    assert!(matches!(done(job(4, "local none return none.field")), Err(JobFailure::Runtime { .. })));
     assert_eq!(value(done(job(5, "return 6 * 7"))).as_f64(), Some(42.0));
 }
 

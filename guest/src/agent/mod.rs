@@ -11,8 +11,6 @@
 
 mod order;
 mod outcome;
-#[cfg(test)]
-mod tests;
 
 use serde::{Deserialize, Serialize};
 

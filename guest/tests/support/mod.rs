@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,13 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start() -> Self {
+        Self::with_packs(None)
+    }
+
+    pub(crate) fn with_packs(packs: Option<&Path>) -> Self {
         let process = Command::new(env!("CARGO_BIN_EXE_bioxen-guest"))
             .arg("agent")
+            .args(packs)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -142,7 +148,11 @@ pub(crate) fn desired(chassis: &str, engine: Engine, edit: impl Fn(&mut CellOrde
 }
 
 pub(crate) fn job(id: u64, code: &str) -> Job {
-    let cell = Cell::new(&CellSpec::unlimited(ChassisName::Syn3a)).expect("a cell");
+    job_on(ChassisName::Syn3a, id, code)
+}
+
+pub(crate) fn job_on(chassis: ChassisName, id: u64, code: &str) -> Job {
+    let cell = Cell::new(&CellSpec::unlimited(chassis)).expect("a cell");
     Job {
         id,
         checkpoint: cell.checkpoint(),

@@ -1,9 +1,14 @@
 //! What a guest says is taken only where it can be: the true outcome is, and each lie is refused in words.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bioxen_guest::agent::{Answer, QuantumOrder, QuantumOutcome, Reply, Request, Work};
+use bioxen_guest::quantum::{Assignment, Failure, Origin};
+use bioxen_guest::{Checkpoint, Failure as JobFailure, Outcome, Rows, Spent, decode, encode};
 use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
@@ -12,10 +17,6 @@ use bioxen_protocol::quantity::Pace;
 use bioxen_protocol::worker::{
     CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, RecordOrder,
 };
-
-use super::*;
-use crate::quantum::{Failure, Origin};
-use crate::{Checkpoint, Rows, Spent, decode, encode};
 
 const ALLOCATION: CellAllocation = CellAllocation { atp_millipercent: 70_000, ribosomes: 9, memory_kb: 64 };
 
@@ -176,7 +177,7 @@ fn a_cell_from_before_the_quantum_is_refused() {
 #[test]
 fn a_reply_to_something_else_is_no_outcome() {
     let (assignment, outcome) = quantum();
-    let job = Outcome { id: 5, spent: Spent::default(), result: Err(crate::Failure::Fuel { limit: 1 }) };
+    let job = Outcome { id: 5, spent: Spent::default(), result: Err(JobFailure::Fuel { limit: 1 }) };
     let quantum = |id| Reply { id, what: Ok(Answer::Quantum(Box::new(outcome.clone()))) };
     let of_job = |id| Reply { id, what: Ok(Answer::Job(Box::new(job.clone()))) };
     assert!(quantum(3).into_quantum(3, &assignment).is_ok());
