@@ -209,8 +209,7 @@ impl Fleet {
         }
         self.edit(index, key, |vm| {
             let (worker, boot) = (worker.clone(), boot.clone());
-            let observed = ObservedState::Absent;
-            let applied = vm.checkpoint_applied;
+            let (observed, applied) = (ObservedState::Absent, vm.checkpoint_applied);
             let (expired_ms, over) = (None, false);
             vm.note_guest(generation);
             vm.placement = Some(Placement { worker, boot, generation, observed, applied, expired_ms, over });

@@ -1,9 +1,10 @@
 //! Where a VM runs: in a worker's own hypervisor, or in a guest on a pool. Neither decides its trajectory, so a VM at rest
 //! may change it.
 
+use std::sync::Arc;
+
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::VmKey;
-use std::sync::Arc;
 
 use super::Fleet;
 use super::entry::Entry;

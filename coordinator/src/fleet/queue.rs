@@ -90,6 +90,8 @@ impl Fleet {
         account.queued.insert((priority, index, key.vm.clone()));
         self.waiting_users.insert(key.user.clone());
         *self.queued_by_priority.entry(priority).or_default() += places;
+        // Those before it may wait for what it does not need.
+        self.room_may_have_appeared = true;
     }
 
     /// Takes back what [`Self::enqueue`] gave.
