@@ -95,3 +95,25 @@ async fn packs_go_with_the_program_and_another_pack_makes_it_another() {
     channel.close().await;
     sshd.nothing_is_left(&program);
 }
+
+#[tokio::test]
+async fn a_copy_that_breaks_off_leaves_nothing_and_is_done_again() {
+    let Some(sshd) = Sshd::start() else { return };
+    // Larger than what is on its way at once.
+    let program = program(&format!("{}\n__END__\n{}", crate::sshd::STAND_IN, "x".repeat(32 << 20)));
+    let part_is_there = async {
+        while !sshd.installed().iter().any(|path| path.extension().is_some_and(|kind| kind == "tar")) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        opened = sshd.try_open(&program, soon()) => panic!("it was not interrupted: {opened:?}"),
+        () = part_is_there => {}
+    }
+    crate::sshd::until("what had arrived is removed", || sshd.installed().is_empty());
+    let mut channel = sshd.open(&program).await;
+    assert_eq!(channel.ask(&frame(b"hi"), soon()).await.unwrap(), b"hi");
+    channel.close().await;
+    assert_eq!(sshd.installed().len(), 1);
+    sshd.nothing_is_left(&program);
+}

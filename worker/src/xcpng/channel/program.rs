@@ -42,11 +42,12 @@ sshd=$PPID
 exec "$there/bioxen-guest" agent "$@"'"#;
 
 /// Takes the archive from its input. It gets its name only when it is there to the last byte; older ones go then.
+/// What it gives up is removed before anything is said: where the connection broke, words end the shell.
 const INSTALL: &str = r#"exec sh -c 'umask 077
 folder="$HOME/.bioxen"
 there="$folder/guest-DIGEST"
 part="$folder/part.$$"
-give_up() { echo "$1" >&2; rm -rf "$part" "$part.tar"; exit 1; }
+give_up() { rm -rf "$part" "$part.tar"; echo "$1" >&2; exit 1; }
 mkdir -p "$part" && cat >"$part.tar" || give_up "it cannot be written"
 [ "$(sha256sum <"$part.tar" | cut -c 1-64)" = DIGEST ] || give_up "what arrived is not what was sent"
 tar -x -f "$part.tar" -C "$part" || give_up "it cannot be unpacked"
