@@ -1,7 +1,7 @@
 //! The channel to a guest against Debian's own sshd on loopback: connections, logins, the program copied in, frames,
 //! and every way in which it may end. What runs in the guest is a stand-in that speaks frames.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 
 mod endings;
 mod keys;

@@ -19,7 +19,7 @@ const NETWORK: &str = "Pool-wide network associated with eth0";
 fn lab() -> Option<(xapi::Pool, PoolSettings, tempfile::TempDir)> {
     let options = xapi::Options { guests: true, ..xapi::Options::default() };
     if let Err(why) = xapi::Pool::guests_can_run(&options) {
-        println!("no guests here, so nothing was tried: {why}");
+        eprintln!("no guests here, so nothing was tried: {why}");
         return None;
     }
     let pool = xapi::Pool::start(options.clone()).unwrap();

@@ -73,7 +73,7 @@ impl Sshd {
     pub(crate) fn start() -> Option<Self> {
         let usable = Path::new(SSHD).exists() && Path::new("/usr/bin/perl").exists();
         if !usable {
-            println!("{SSHD} or perl is not installed, so nothing was tried; install openssh-server");
+            eprintln!("{SSHD} or perl is not installed, so nothing was tried; install openssh-server");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
