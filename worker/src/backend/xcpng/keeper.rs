@@ -232,15 +232,23 @@ impl Keeper {
         let work = GuestWork::Quantum(Box::new(QuantumOrder::of(&assignment)));
         let mut attempt = 1;
         loop {
-            match self.ask(work.clone(), assignment.time).await {
-                Ok((id, reply)) => return reply.into_quantum(id, &assignment),
-                // A quantum that got no answer has changed nothing.
-                Err(error @ XcpngError::Ssh { .. }) if error.passes() && attempt < ATTEMPTS_MOST => {
-                    attempt += 1;
-                    tracing::info!(vm.id = %self.key, attempt, %error, "the guest's channel broke; opening it again");
+            let asked = self.ask(work.clone(), assignment.time).await;
+            let why = match asked.map(|(id, reply)| reply.into_quantum(id, &assignment)) {
+                // A guest that is broken: its cell is not, for it is here.
+                Ok(Err(Failure::Guest { reason })) => {
+                    self.close().await;
+                    reason
                 }
+                Ok(outcome) => return outcome,
+                // A quantum that got no answer has changed nothing.
+                Err(error @ XcpngError::Ssh { .. }) if error.passes() => self.words(&error),
                 Err(error) => return Err(Failure::Told { reason: self.words(&error) }),
+            };
+            if attempt == ATTEMPTS_MOST {
+                return Err(Failure::Told { reason: why });
             }
+            attempt += 1;
+            tracing::info!(vm.id = %self.key, attempt, why, "the guest is asked again over another channel");
         }
     }
 
