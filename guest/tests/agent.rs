@@ -233,7 +233,7 @@ fn it_ends_with_its_input_and_its_child_with_it() {
     // Also in the middle of a job.
     let mut agent = Agent::start();
     let children = children_of(agent.id());
-    let limits = Limits { fuel: u64::MAX, wall_ms: 600_000, ..Limits::DEFAULT };
+    let limits = Limits { fuel: u64::MAX, wall_ms: 20_000, ..Limits::DEFAULT };
     let endless = Job { limits, ..job(1, "while true do end") };
     agent.send(&Request { id: 1, what: Work::Job(Box::new(endless)) });
     agent.close_input();
