@@ -1,8 +1,6 @@
 //! The agent as a worker has it: the real program over pipes. What it computes has the bytes of what is computed here, in
 //! whatever pieces; code of users runs in its child; and it ends as it should.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on fails there and then")]
-
 mod support;
 
 use std::sync::Arc;
