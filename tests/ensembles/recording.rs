@@ -65,7 +65,7 @@ async fn a_recording_is_simulate_s_trajectory_also_after_stops_and_starts_and_wi
     let client = fleet.connect().await;
     let expected = simulated(&ARGUMENTS, &COLUMNS);
     ask(&client, &subject("create", "whole"), &body(&json!({ "horizon_minutes": MINUTES }))).await;
-    let moved = body(&json!({ "horizon_minutes": MINUTES, "pace": 3000 }));
+    let moved = body(&json!({ "horizon_minutes": MINUTES, "pace": 1000 }));
     ask(&client, &subject("create", "moved"), &moved).await;
     let past = |minute: f64| move |now: &Value| now["simulated_minutes"].as_f64() > Some(minute);
     ask_until(&client, &subject("status", "moved"), &Value::Null, past(20.0)).await;

@@ -93,7 +93,12 @@ async def check_life(nc, user, vm, told, request_ids=None):
     """Events, live and streamed, and audit: each step once, in order, and the chain joins."""
     live = [event for _, event in told if event["vm_id"] == vm]
     assert [(each["event"], each["verb"], each["state"]) for each in live] == LIFE, live
-    kept = await streamed(nc, "BIOXEN_EVENTS", user=user, vm_id=vm)
+    # A subscriber may be told before the server has stored it.
+    async def stored():
+        kept = await streamed(nc, "BIOXEN_EVENTS", user=user, vm_id=vm)
+        return kept if len(kept) >= len(live) else None
+
+    kept = await until(stored, f"{len(live)} events of {vm} are kept")
     assert kept == live, "a live subscription is told what the stream keeps"
     assert all(subject == f"bioxen.v1.evt.{user}.{vm}.{event['event']}" for subject, event in told)
     check_each_once(kept, lambda event: (event["index"], event["event"]))

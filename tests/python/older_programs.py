@@ -8,7 +8,7 @@ import json
 import random
 import sys
 
-from wire import ask, connect, has, refused, request, until
+from wire import ask, connect, has, refused, until
 
 USER = "bioxen.v1.cmd.alice"
 
@@ -114,14 +114,25 @@ async def processes(nc):
     assert after["biological_output"], after
     started = await say(nc, "transcription", "p1", {"gene_ids": ["dnaA", "dnaN"]})
     assert started["status"] == "completed", started
-    answer, _ = await request(nc, f"{USER}.events", {"limit": 1000})
-    results = [event for event in answer["events"] if event["event"] == "result"]
-    assert len(results) == 6, results
-    audit, _ = await request(nc, f"{USER}.audit", {"limit": 1000})
-    ends = [record for record in audit["audit"] if record["action"] == "process"]
-    starts = [record for record in audit["audit"] if record["action"] in ("execute", "transcription")]
+
+    # Events and audit are told behind the answers.
+    async def results():
+        answer = await ask(nc, f"{USER}.events", {"limit": 1000})
+        found = [event for event in answer["events"] if event["event"] == "result"]
+        return found if len(found) >= 6 else None
+
+    async def ends():
+        audit = await ask(nc, f"{USER}.audit", {"limit": 1000})
+        found = [record for record in audit["audit"] if record["action"] == "process"]
+        return audit["audit"] if len(found) >= 6 else None
+
+    told = await until(results, "six results are told")
+    assert len(told) == 6, told
+    audit = await until(ends, "six ends are audited")
+    ended = [record for record in audit if record["action"] == "process"]
+    starts = [record for record in audit if record["action"] in ("execute", "transcription")]
     accepted = [record for record in starts if record["outcome"] == "accepted"]
-    assert len(ends) == 6 and len(accepted) == 6, (ends, starts)
+    assert len(ended) == 6 and len(accepted) == 6, (ended, starts)
 
 
 async def main():

@@ -1,5 +1,6 @@
 //! Three nats-servers on loopback, by the configuration that deploy/ ships, with ports and folders of their own.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,11 @@ const SERVERS: usize = 3;
 /// the proxies on the routes, and who is connected to one server stays with it.
 const FOUND_NOWHERE: &str = "advertise: \"127.0.0.1:1\"\n  no_advertise: true";
 
+/// Below are ports that programs are known by.
+const LEAST_PORT: u16 = 10_000;
+/// On loopback, and nobody's.
+const HOLDING: &str = "127.77.0.1";
+
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     client: u16,
@@ -26,6 +32,8 @@ struct Ports {
 pub struct Cluster {
     folder: PathBuf,
     ports: Vec<Ports>,
+    /// Keeps other clusters off the ports.
+    _held: Vec<TcpListener>,
     servers: Vec<Option<Process>>,
     /// Where the servers reach one another through proxies.
     routes: Option<Routes>,
@@ -35,8 +43,7 @@ impl Cluster {
     /// Starts all, and waits until JetStream answers on each.
     pub(crate) fn start(folder: &Path) -> Self {
         let (held, ports) = free_ports();
-        drop(held);
-        Self::start_on(folder, ports, None)
+        Self::start_on(folder, ports, held, None)
     }
 
     /// The same with proxies between the servers.
@@ -44,13 +51,12 @@ impl Cluster {
         let (held, ports) = free_ports();
         let listening: Vec<u16> = ports.iter().map(|ports| ports.route).collect();
         let routes = Routes::between(&listening).await;
-        drop(held);
-        Self::start_on(folder, ports, Some(routes))
+        Self::start_on(folder, ports, held, Some(routes))
     }
 
-    fn start_on(folder: &Path, ports: Vec<Ports>, routes: Option<Routes>) -> Self {
+    fn start_on(folder: &Path, ports: Vec<Ports>, held: Vec<TcpListener>, routes: Option<Routes>) -> Self {
         let servers = (0..SERVERS).map(|_| None).collect();
-        let mut cluster = Self { folder: folder.to_owned(), ports, servers, routes };
+        let mut cluster = Self { folder: folder.to_owned(), ports, _held: held, servers, routes };
         for number in 0..SERVERS {
             cluster.spawn(number);
         }
@@ -147,14 +153,30 @@ impl Cluster {
     }
 }
 
-/// Ports for every server, each held until its listener is dropped, so that none is given twice.
+/// Ports for every server, each held against other clusters until its listener is dropped.
 fn free_ports() -> (Vec<TcpListener>, Vec<Ports>) {
-    let held: Vec<TcpListener> =
-        (0..SERVERS * 3).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
-    let free: Vec<u16> = held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
+    let (held, free): (Vec<TcpListener>, Vec<u16>) = (0..SERVERS * 3).map(|_| free_port()).unzip();
     let of_one = |three: &[u16]| Ports { client: three[0], route: three[1], http: three[2] };
     let ports = free.chunks(3).map(of_one).collect();
     (held, ports)
+}
+
+/// A port that nobody listens on and nobody is given by chance: below those that the kernel gives out, and held at an
+/// address of this machine that only clusters of tests use.
+fn free_port() -> (TcpListener, u16) {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given_out = range.split_whitespace().next().and_then(|first| first.parse::<u16>().ok());
+    let end = given_out.filter(|first| *first > LEAST_PORT + 1_000).unwrap_or(u16::MAX);
+    let random = RandomState::new();
+    for number in 0..10_000_u32 {
+        let beyond = random.hash_one(number) % u64::from(end - LEAST_PORT);
+        let port = LEAST_PORT + u16::try_from(beyond).expect("below a port");
+        let Ok(held) = TcpListener::bind((HOLDING, port)) else { continue };
+        if TcpStream::connect(("127.0.0.1", port)).is_err() {
+            return (held, port);
+        }
+    }
+    panic!("no port from {LEAST_PORT} to {end} is free");
 }
 
 /// The name of a server in its cluster.
