@@ -101,7 +101,7 @@ async fn stops_and_starts_on_another_worker_leave_no_trace_in_a_trajectory() {
     }
     fleet.start_worker("four", "max_vms = 4\ntotal_ribosomes = 20000\nthreads = 4\n");
     for vm in &vms {
-        let started = vm.ask("start", json!({ "horizon_minutes": 60, "wait_ms": 20_000 })).await;
+        let started = vm.ask("start", json!({ "horizon_minutes": 60, "wait_ms": 30_000 })).await;
         assert_eq!(started["state"], "running", "{started}");
         assert_eq!(vm.ask("status", Value::Null).await["worker"], "four");
         vm.agrees().await;
@@ -215,7 +215,7 @@ async fn ends(vm: &Vm<'_>, beyond: f64) {
     vm.passes(beyond).await;
     vm.reach("stop", "stopped").await;
     let horizon = (vm.agrees().await + 25.0).ceil();
-    let started = vm.ask("start", json!({ "horizon_minutes": horizon, "wait_ms": 20_000 })).await;
+    let started = vm.ask("start", json!({ "horizon_minutes": horizon, "wait_ms": 30_000 })).await;
     assert!(started["error"].is_null(), "{started}");
     vm.completes().await;
     assert_eq!(vm.agrees().await, horizon);

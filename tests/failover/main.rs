@@ -200,7 +200,7 @@ async fn a_paused_leader_that_wakes_changes_nothing_and_follows() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), stepped_down).await.unwrap();
+        tokio::time::timeout(START_PATIENCE, stepped_down).await.unwrap();
         load.until_more(30).await;
         assert_eq!(leader(&client).await, other(&name), "it took the lead back");
         assert_eq!(leaders(&client).await.len(), epochs, "somebody else led meanwhile");

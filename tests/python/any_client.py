@@ -129,7 +129,9 @@ async def life(nc):
         assert has(expected, created) and created["vm_type"] == "basic", created
         predicted = created["predicted"]
         assert predicted is None or predicted["doubling_time_min"] > predicted["unlimited_doubling_time_min"]
-        assert await cmd("start", {}) == {"vm_id": "c1", "state": "running"}
+        # Where nobody says how long to wait, a busy machine may not be there yet.
+        wait = {"wait_ms": 30_000}
+        assert await cmd("start", wait) == {"vm_id": "c1", "state": "running"}
         most = {"atp_percentage": 70.0, "ribosomes": 15, "memory_kb": 512 * 1024}
         allocated = await cmd("allocate", {"atp_percentage": 70, "ribosomes": 15.0})
         assert allocated == {"vm_id": "c1", "state": "running", "allocation": most}, allocated
@@ -140,8 +142,8 @@ async def life(nc):
         assert all(name in metrics for name in METRICS), metrics
         assert has({"vm_id": "c1", "biological_type": "syn3a"}, metrics) and metrics["growth_rate_per_min"] > 0
         await last_told(told, "allocated", "c1")
-        assert await cmd("stop", {}) == {"vm_id": "c1", "state": "stopped"}
-        assert await cmd("destroy", {}) == {"vm_id": "c1", "state": "destroyed"}
+        assert await cmd("stop", wait) == {"vm_id": "c1", "state": "stopped"}
+        assert await cmd("destroy", wait) == {"vm_id": "c1", "state": "destroyed"}
         await last_told(told, "destroyed", "c1")
         await check_life(nc, user, "c1", told)
 

@@ -27,7 +27,7 @@ async def say(nc, verb, vm, body=None):
 async def life(nc, chassis, vm, atp, ribosomes, code):
     created = await say(nc, "create", vm, {"biological_type": chassis})
     assert has({"status": "created", "state": "created"}, created), created
-    assert (await say(nc, "start", vm, {"wait_ms": 10_000}))["state"] == "running"
+    assert (await say(nc, "start", vm, {"wait_ms": 30_000}))["state"] == "running"
     allocated = await say(nc, "allocate", vm, {"atp_percentage": atp, "ribosomes": ribosomes})
     assert has({"atp_percentage": atp, "ribosomes": ribosomes}, allocated["allocation"]), allocated
     assert (await say(nc, "monitor", vm, {"interval_seconds": 1}))["interval_seconds"] == 1
@@ -53,7 +53,7 @@ async def life(nc, chassis, vm, atp, ribosomes, code):
     best = applied["best"]
     assert status["ribosome_allocation"] == best["ribosomes"], (shown(applied), status)
     assert status["atp_percentage"] == best["atp_percentage"], (shown(applied), status)
-    assert (await say(nc, "destroy", vm, {"wait_ms": 10_000}))["state"] == "destroyed"
+    assert (await say(nc, "destroy", vm, {"wait_ms": 30_000}))["state"] == "destroyed"
 
 
 async def programs(nc):
@@ -65,8 +65,8 @@ async def ten_at_once(nc):
     names = [f"vm-{number}" for number in range(10)]
     for verb, body, state in [
         ("create", {"biological_type": "syn3a"}, "created"),
-        ("start", {"wait_ms": 20_000}, "running"),
-        ("destroy", {"wait_ms": 20_000}, "destroyed"),
+        ("start", {"wait_ms": 30_000}, "running"),
+        ("destroy", {"wait_ms": 30_000}, "destroyed"),
     ]:
         answers = await asyncio.gather(*(ask(nc, f"{USER}.{verb}.{vm}", body) for vm in names))
         assert [answer["state"] for answer in answers] == [state] * 10, answers
@@ -75,7 +75,7 @@ async def ten_at_once(nc):
 
 async def hundred_allocations(nc, url):
     await ask(nc, f"{USER}.create.shared", {"biological_type": "ecoli"})
-    await ask(nc, f"{USER}.start.shared", {"wait_ms": 10_000})
+    await ask(nc, f"{USER}.start.shared", {"wait_ms": 30_000})
     draw = random.Random(7)
 
     async def client(number):
@@ -93,7 +93,7 @@ async def hundred_allocations(nc, url):
 async def processes(nc):
     """What process code may do, and how its refusals read."""
     await ask(nc, f"{USER}.create.p1", {"biological_type": "syn3a"})
-    await ask(nc, f"{USER}.start.p1", {"wait_ms": 10_000})
+    await ask(nc, f"{USER}.start.p1", {"wait_ms": 30_000})
     before = await ask(nc, f"{USER}.metrics.p1")
     body = {"process_code": "cell.advance(30) return cell.time()", "request_id": "once"}
     script = await say(nc, "execute", "p1", body)

@@ -45,7 +45,7 @@ async fn a_recording_goes_on_through_process_code_and_the_loss_of_its_worker() {
     fleet.kill_worker("w1");
     let unknown = |now: &Value| now["state"] == "unknown";
     ask_until(&client, &subject("alice", "status", "called"), &Value::Null, unknown).await;
-    let stopped = ask(&client, &subject("alice", "stop", "called"), &json!({ "wait_ms": 10_000 })).await;
+    let stopped = ask(&client, &subject("alice", "stop", "called"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
     let kept = csv(&client, "called").await;
     assert!(
@@ -54,7 +54,7 @@ async fn a_recording_goes_on_through_process_code_and_the_loss_of_its_worker() {
     );
     let (name, table) = roomy_worker("w2");
     fleet.start_worker(&name, &table);
-    let started = ask(&client, &subject("alice", "start", "called"), &json!({ "wait_ms": 10_000 })).await;
+    let started = ask(&client, &subject("alice", "start", "called"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(started["state"], "running", "{started}");
     completes(&client, "alice", "called").await;
     assert_eq!(csv(&client, "called").await, expected);

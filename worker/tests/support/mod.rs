@@ -15,7 +15,7 @@ use bioxen_protocol::worker::{
 use futures::StreamExt;
 use tokio::time::timeout;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const SERVER_VARIABLE: &str = "BIOXEN_NATS_SERVER";
 
 /// A process whose stderr is read line by line; ended with the test.
