@@ -4,13 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::START_PATIENCE;
 use crate::process::{Process, nats_server};
 use crate::routes::Routes;
 
 const SERVERS: usize = 3;
+const POLL: Duration = Duration::from_millis(20);
 /// Servers tell one another where they are found, and clients too: here, that is nowhere, and nothing. So nobody gets past
 /// the proxies on the routes, and who is connected to one server stays with it.
 const FOUND_NOWHERE: &str = "advertise: \"127.0.0.1:1\"\n  no_advertise: true";
@@ -62,6 +65,12 @@ impl Cluster {
         }
         for number in 0..SERVERS {
             cluster.wait_until_healthy(number);
+        }
+        // Only then a stream with a replica on each can be created.
+        let started = Instant::now();
+        while !cluster.is_whole() {
+            assert!(started.elapsed() < START_PATIENCE, "the servers do not all know one another");
+            std::thread::sleep(POLL);
         }
         cluster
     }
@@ -137,19 +146,34 @@ impl Cluster {
             let name = name_of(number);
             let log = std::fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
             assert!(started.elapsed() < START_PATIENCE, "{name} is not healthy; it wrote:\n{log}");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(POLL);
         }
     }
 
     fn is_healthy(&self, number: usize) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.ports[number].http))?;
-            stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
+        self.ask(number, "/healthz").is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"))
+    }
+
+    /// Whether the server that leads the others in JetStream sees all of them.
+    fn is_whole(&self) -> bool {
+        let sees_all = |number: usize| -> Option<bool> {
+            let answer = self.ask(number, "/jsz").ok()?;
+            let (_, body) = answer.split_once("\r\n\r\n")?;
+            let told: Value = serde_json::from_str(body).ok()?;
+            let others = told["meta_cluster"]["replicas"].as_array()?;
+            let is_there = |one: &Value| one["current"] == true && one["offline"] != true;
+            Some(others.len() == SERVERS - 1 && others.iter().all(is_there))
         };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"))
+        (0..SERVERS).any(|number| sees_all(number) == Some(true))
+    }
+
+    /// What a server's monitoring answers, headers and all.
+    fn ask(&self, number: usize, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[number].http))?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 
