@@ -243,9 +243,8 @@ impl TestFleet {
 
     /// The same with more arguments.
     pub fn start_coordinator_with(&mut self, arguments: &[&str]) {
-        self.coordinator = Some(self.spawn_coordinator(arguments));
-        let coordinator = self.coordinator.as_mut().expect("just started");
-        coordinator.wait_for_line("bioxen-coordinator leads", START_PATIENCE);
+        let lines = ["bioxen-coordinator leads"];
+        self.coordinator = Some(self.supervised(&lines, || self.spawn_coordinator(arguments)));
     }
 
     /// Starts a coordinator that is expected to end by itself; its exit code, and what it wrote.
