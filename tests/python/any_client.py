@@ -237,7 +237,9 @@ async def replies(nc, metrics_address):
     spied = []
 
     async def spy(message):
-        spied.append(message.subject)
+        # What the leader journals meanwhile, a tick at least, has a name; an answer has none.
+        if "Nats-Msg-Id" not in (message.headers or {}):
+            spied.append(message.subject)
 
     for subject in reserved:
         await nc.subscribe(subject, cb=spy)
