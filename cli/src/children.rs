@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::exit::Failure;
 
@@ -26,6 +27,8 @@ const WAITING_LINES: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a child may take to end by itself before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
+/// How long the last lines of a child that has ended are waited for: whom it started itself may still have its pipes.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
 
 type Tail = Arc<Mutex<VecDeque<String>>>;
 
@@ -50,6 +53,8 @@ struct Running {
     name: String,
     child: Child,
     tail: Tail,
+    /// Each ends with its pipe.
+    pumps: Vec<JoinHandle<()>>,
 }
 
 impl Children {
@@ -71,13 +76,14 @@ impl Children {
         let mut child = command.kill_on_drop(true).spawn().map_err(told)?;
         let tail = Tail::default();
         let pump = Pump { child: name.to_owned(), log, tail: Arc::clone(&tail), sender: self.sender.clone() };
+        let mut pumps = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(pump.clone().run(stdout));
+            pumps.push(tokio::spawn(pump.clone().run(stdout)));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(pump.run(stderr));
+            pumps.push(tokio::spawn(pump.run(stderr)));
         }
-        self.running.push(Running { name: name.to_owned(), child, tail });
+        self.running.push(Running { name: name.to_owned(), child, tail, pumps });
         Ok(())
     }
 
@@ -98,7 +104,9 @@ impl Children {
                 Some(line) = self.lines.recv() => if let Some(seen) = look(&line) {
                     return Ok(seen);
                 },
-                failure = first_end(&mut self.running) => return Err(failure),
+                (index, status) = first_end(&mut self.running) => {
+                    return Err(self.died(index, status).await);
+                }
                 () = &mut deadline => return Err(Failure::other(format!(
                     "waited {} s for {expected}; see the logs in {}", PATIENCE.as_secs(), self.logs.display()
                 ))),
@@ -111,9 +119,28 @@ impl Children {
         loop {
             tokio::select! {
                 Some(_) = self.lines.recv() => {}
-                failure = first_end(&mut self.running) => return failure,
+                (index, status) = first_end(&mut self.running) => return self.died(index, status).await,
             }
         }
+    }
+
+    /// A child that should not have ended, once all that it wrote was read.
+    async fn died(&mut self, index: usize, status: io::Result<ExitStatus>) -> Failure {
+        let Self { running, lines, .. } = self;
+        let ended = &mut running[index];
+        let read = futures::future::join_all(ended.pumps.drain(..));
+        tokio::pin!(read);
+        let all = async {
+            loop {
+                tokio::select! {
+                    _ = &mut read => return,
+                    Some(_) = lines.recv() => {}
+                }
+            }
+        };
+        // Beyond that, what was read is told.
+        let _ = tokio::time::timeout(LAST_LINES_PATIENCE, all).await;
+        ended.died(status)
     }
 
     /// Asks those whose name fits to end, waits for each, and kills what does not.
@@ -173,16 +200,14 @@ impl Running {
     }
 }
 
-/// How the first child to end did so; waits for ever where there is none.
-async fn first_end(running: &mut [Running]) -> Failure {
+/// Which child is the first to end, and how; waits for ever where there is none.
+async fn first_end(running: &mut [Running]) -> (usize, io::Result<ExitStatus>) {
     if running.is_empty() {
         return std::future::pending().await;
     }
     let waits = running.iter_mut().map(|child| Box::pin(child.child.wait()));
     let (status, index, _) = futures::future::select_all(waits).await;
-    // What it wrote last may still be on its way through the pipe.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    running[index].died(status)
+    (index, status)
 }
 
 #[derive(Clone)]

@@ -237,7 +237,7 @@ pub(crate) async fn lead(
 /// Finds out which format every live coordinator knows, until it is the newest.
 async fn watch_formats(peers: Peers, mut active: Format, activate: mpsc::Sender<Format>) {
     while active < Format::NEWEST {
-        let peers = peers.gather().await;
+        let peers = peers.gather_patiently().await;
         if let Some(format) = Format::to_activate(active, peers.iter().map(|peer| peer.format)) {
             tracing::info!(%format, "every live coordinator knows this format: it is activated");
             active = format;

@@ -15,6 +15,8 @@ use crate::fleet::format::Format;
 
 /// How long answers are gathered: a round trip on a busy network, short beside the silence that makes a candidate.
 const GATHER: Duration = Duration::from_millis(150);
+/// The same where nobody waits for it: a machine may be busy, too.
+const GATHER_PATIENTLY: Duration = Duration::from_millis(600);
 /// Answers taken at most.
 const MOST_ANSWERS: usize = 64;
 
@@ -81,6 +83,15 @@ impl Peers {
 
     /// The other coordinators that answer. At once where nobody listens.
     pub(crate) async fn gather(&self) -> Vec<Peer> {
+        self.gather_within(GATHER).await
+    }
+
+    /// The same, where one that is overlooked would be the worse for it and nobody waits.
+    pub(crate) async fn gather_patiently(&self) -> Vec<Peer> {
+        self.gather_within(GATHER_PATIENTLY).await
+    }
+
+    async fn gather_within(&self, patience: Duration) -> Vec<Peer> {
         let mut peers = Vec::new();
         let inbox = self.client.new_inbox();
         let gathering = async {
@@ -99,7 +110,7 @@ impl Peers {
             Some(())
         };
         // Whoever does not answer by then is taken for away.
-        let _ = tokio::time::timeout(GATHER, gathering).await;
+        let _ = tokio::time::timeout(patience, gathering).await;
         peers
     }
 

@@ -9,6 +9,7 @@ use async_nats::Client;
 use bioxen_tests::fold::assert_both_content;
 use bioxen_tests::vms::{USER, completes, digest, done, packing_worker, reach, rows, status_until};
 use bioxen_tests::{ask_until, program};
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{fleet, packed_beyond};
@@ -102,21 +103,26 @@ async fn a_cell_ends_with_the_same_bits_whatever_happened_to_it() {
         expected.push(found);
     }
     let paused = create_all(&client, "paused", true).await;
-    for pause in 1..=5 {
-        for (case, _, vm) in &paused {
+    // All side by side here and below: whoever waited for the others' turn would end meanwhile.
+    join_all(paused.iter().map(async |(case, _, vm)| {
+        for pause in 1..=5 {
             passes(&client, vm, case.minutes * f64::from(pause) / 8.0).await;
             reach(&client, "pause", vm, "paused").await;
             reach(&client, "resume", vm, "running").await;
         }
-    }
+    }))
+    .await;
     for ((_, records, vm), expected) in paused.iter().zip(expected.iter().flat_map(|one| [one, one])) {
         agrees(&client, vm, *records, expected).await;
     }
     let lost = create_all(&client, "lost", true).await;
     let mut taken = Vec::new();
-    for (case, records, vm) in &lost {
+    join_all(lost.iter().map(async |(case, _, vm)| {
         passes(&client, vm, case.minutes / 8.0).await;
         reach(&client, "pause", vm, "paused").await;
+    }))
+    .await;
+    for (case, records, vm) in &lost {
         if !records {
             packed_beyond(&client, &[vm], case.minutes / 8.0 - 1.0).await;
             taken.push(done(&client, "checkpoint", vm, Value::Null).await);

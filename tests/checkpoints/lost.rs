@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{fleet, last_event, packed, packed_beyond};
 
-const HORIZON: u64 = 120;
+/// At pace 600 longer than it takes to see what was packed, on a busy machine too.
+const HORIZON: u64 = 180;
 
 fn body(more: Value) -> Value {
     let mut body = json!({ "biological_type": "syn3a", "seed": 5, "auto_start": true, "pace": 600,

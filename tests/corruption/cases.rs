@@ -204,10 +204,23 @@ async fn a_row_that_does_not_decode(client: &Client, ledger: &Path) -> Planted {
 
 /// The last batch that begins with a command of this user's.
 fn caused_by<'a>(batches: &'a [JournalBatch], user: &str) -> (usize, &'a JournalBatch) {
-    let is_theirs = |batch: &JournalBatch| {
-        batch.batch.entries[0].cause().is_some_and(|cause| cause.user.as_str() == user)
+    let all = batches.iter().enumerate();
+    all.rev().find(|(_, batch)| is_of(user, &batch.batch.entries[0])).unwrap()
+}
+
+/// The last one that begins with a command to a VM that there was, which [`altered`] takes. What else a batch may begin
+/// with depends on what reached the leader at once.
+fn commanded_by<'a>(batches: &'a [JournalBatch], user: &str) -> (usize, &'a JournalBatch) {
+    let is_command = |entry: &Entry| {
+        matches!(entry, Entry::Desired { .. } | Entry::Started { .. } | Entry::Allocated { .. })
     };
-    batches.iter().enumerate().rfind(|(_, batch)| is_theirs(batch)).unwrap()
+    let all = batches.iter().enumerate().map(|(at, batch)| (at, batch, &batch.batch.entries[0]));
+    let mut theirs = all.rev().filter(|(.., first)| is_command(first) && is_of(user, first));
+    theirs.next().map(|(at, batch, _)| (at, batch)).unwrap()
+}
+
+fn is_of(user: &str, entry: &Entry) -> bool {
+    entry.cause().is_some_and(|cause| cause.user.as_str() == user)
 }
 
 async fn a_journal_message_deleted_in_the_middle(client: &Client, _: &Path) -> Planted {
@@ -253,7 +266,7 @@ fn altered(batch: &Batch) -> Batch {
 
 async fn a_journal_message_altered(client: &Client, _: &Path) -> Planted {
     let all = batches(client).await;
-    let (at, batch) = caused_by(&all, "bob");
+    let (at, batch) = commanded_by(&all, "bob");
     delete_all(client, &all[at..]).await;
     publish_to_journal(client, altered(&batch.batch).encode().unwrap().0).await;
     for later in &all[at + 1..] {
@@ -264,7 +277,7 @@ async fn a_journal_message_altered(client: &Client, _: &Path) -> Planted {
 
 async fn a_journal_forged_from_a_message_on(client: &Client, _: &Path) -> Planted {
     let all = batches(client).await;
-    let (at, batch) = caused_by(&all, "bob");
+    let (at, batch) = commanded_by(&all, "bob");
     delete_all(client, &all[at..]).await;
     let mut previous_hash: Hash = batch.batch.previous_hash;
     for later in &all[at..] {

@@ -11,7 +11,7 @@ use crate::oracle::whole;
 use bioxen_tests::Random;
 
 /// An answer that was on its way at a kill arrives within this; a later one is only taken for none.
-const LATE_ANSWER: Duration = Duration::from_millis(100);
+pub(crate) const LATE_ANSWER: Duration = Duration::from_millis(100);
 /// Of the fleet's default `syn3a`: within its most, and above nothing.
 const ATP: (u64, u64) = (30, 70);
 const RIBOSOMES: (u64, u64) = (5, 15);
@@ -73,6 +73,9 @@ struct Command {
     /// What is known once it is accepted.
     then: Known,
 }
+
+/// That the coordinator is gone, and how late answers may still come.
+type Gone = watch::Receiver<Option<Duration>>;
 
 /// How a command ended.
 enum End {
@@ -176,9 +179,9 @@ impl Lane {
     }
 
     /// Sends until the coordinator is gone.
-    async fn run(mut self, client: Client, gone: watch::Receiver<bool>, counts: Counts) -> (Self, Counts) {
+    async fn run(mut self, client: Client, gone: Gone, counts: Counts) -> (Self, Counts) {
         let mut counts = counts;
-        while !*gone.borrow() {
+        while gone.borrow().is_none() {
             // Only from there are a start and a new create in order.
             if matches!(self.known.goal, Goal::Stopped | Goal::Absent) && self.sent > 0 {
                 match send(&client, &self.subject("status"), &Value::Null, gone.clone()).await {
@@ -307,13 +310,17 @@ pub(crate) async fn settle(client: &Client, lane: &Lane) {
 }
 
 /// One request, given up a little after the coordinator is gone.
-async fn send(client: &Client, subject: &str, body: &Value, mut gone: watch::Receiver<bool>) -> End {
+async fn send(client: &Client, subject: &str, body: &Value, mut gone: Gone) -> End {
     let payload = bioxen_tests::payload(body);
     let request = async_nats::Request::new().payload(payload.into()).timeout(Some(ANSWER_PATIENCE));
+    let too_late = async {
+        let late = gone.wait_for(Option::is_some).await.ok().and_then(|late| *late);
+        tokio::time::sleep(late.unwrap_or_default()).await;
+    };
     let answer = tokio::select! {
         biased;
         answer = client.send_request(subject.to_owned(), request) => answer,
-        () = async { _ = gone.wait_for(|gone| *gone).await; tokio::time::sleep(LATE_ANSWER).await } => return End::Unanswered,
+        () = too_late => return End::Unanswered,
     };
     match answer {
         Ok(message) => {
@@ -325,22 +332,23 @@ async fn send(client: &Client, subject: &str, body: &Value, mut gone: watch::Rec
     }
 }
 
-/// All lanes at once for a while; then `end` ends the coordinator.
+/// All lanes at once for a while; then `end` ends the coordinator. Answers may come so late after that.
 pub(crate) async fn run_lanes(
     client: &Client,
     lanes: Vec<Lane>,
     load: Duration,
+    late: Duration,
     counts: &mut Counts,
     end: impl FnOnce(),
 ) -> Vec<Lane> {
-    let (tell, gone) = watch::channel(false);
+    let (tell, gone) = watch::channel(None);
     let running: Vec<_> = lanes
         .into_iter()
         .map(|lane| tokio::spawn(lane.run(client.clone(), gone.clone(), Counts::default())))
         .collect();
     tokio::time::sleep(load).await;
     tokio::task::block_in_place(end);
-    tell.send_replace(true);
+    tell.send_replace(Some(late));
     let mut lanes = Vec::new();
     for lane in running {
         let (lane, one) = lane.await.unwrap();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_tests::Random;
-use bioxen_tests::{Options, TestFleet, assert_clean, roomy_worker};
-use lane::{Counts, Lane, resolve, run_lanes};
+use bioxen_tests::{ANSWER_PATIENCE, Options, TestFleet, assert_clean, roomy_worker};
+use lane::{Counts, LATE_ANSWER, Lane, resolve, run_lanes};
 use oracle::{check_once_each, check_quotas, check_vms, events_told};
 
 const ROUNDS: u32 = 30;
@@ -61,7 +61,8 @@ async fn what_was_answered_survives_every_kill_and_nothing_takes_effect_twice() 
     while (rounds < ROUNDS || rounds_unanswered < ROUNDS_UNANSWERED) && rounds < MOST_ROUNDS {
         let load = Duration::from_millis(random.below(LONGEST_LOAD_MS));
         let unanswered_before = counts.unanswered;
-        lanes = run_lanes(&client, lanes, load, &mut counts, || fleet.kill_coordinator()).await;
+        let kill = || fleet.kill_coordinator();
+        lanes = run_lanes(&client, lanes, load, LATE_ANSWER, &mut counts, kill).await;
         rounds += 1;
         rounds_unanswered += u32::from(counts.unanswered > unanswered_before);
         fleet.start_coordinator();
@@ -90,7 +91,8 @@ async fn a_coordinator_told_to_end_under_load_answers_everything_or_says_that_th
     let mut counts = Counts::default();
     for end in 1..=ENDS {
         let load = Duration::from_millis(random.below(LONGEST_LOAD_MS));
-        lanes = run_lanes(&client, lanes, load, &mut counts, || fleet.stop_coordinator()).await;
+        let stop = || fleet.stop_coordinator();
+        lanes = run_lanes(&client, lanes, load, ANSWER_PATIENCE, &mut counts, stop).await;
         assert_eq!(counts.unanswered, 0, "end {end}: commands were left without any answer\n{counts:#?}");
         fleet.start_coordinator();
         resolve(&client, &mut lanes, &mut counts).await;

@@ -14,7 +14,7 @@ pub(crate) const VMS: usize = 100;
 /// VMs whose figures are compared with `bioxen simulate`.
 const PICKED: usize = 10;
 /// How long an event may take.
-const EVENT_PATIENCE: Duration = Duration::from_secs(30);
+const EVENT_PATIENCE: Duration = Duration::from_secs(60);
 /// Ticks a second of `/proc/<pid>/stat`, on every Linux that we know.
 const TICKS_PER_SECOND: f64 = 100.0;
 

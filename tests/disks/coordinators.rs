@@ -9,7 +9,7 @@ use bioxen_tests::{FIRST, Options, Random, TestFleet, assert_clean, leader, room
 
 use crate::child::{Doomed, RESOURCES};
 use crate::failing::{Call, Failing};
-use crate::lane::{Counts, Lane, resolve, run_lanes};
+use crate::lane::{Counts, LATE_ANSWER, Lane, resolve, run_lanes};
 use crate::oracle::{check_once_each, check_quotas, check_vms, events_told};
 
 const EVER: u64 = u64::MAX;
@@ -73,7 +73,8 @@ async fn a_coordinator_whose_disk_fails_under_load_says_so_and_what_it_accepted_
         fleet.kill_coordinator();
         let doomed = Doomed::start(&fleet, &fleet.ledger(), *failing);
         let mut ended = None;
-        lanes = run_lanes(&client, lanes, Duration::ZERO, &mut counts, || ended = Some(doomed.end())).await;
+        let end = || ended = Some(doomed.end());
+        lanes = run_lanes(&client, lanes, Duration::ZERO, LATE_ANSWER, &mut counts, end).await;
         let ended = ended.unwrap();
         led += u32::from(ended.0);
         println!("{failing}: {}", assert_says(*failing, &fleet.ledger(), ended));
@@ -106,7 +107,8 @@ async fn another_coordinator_takes_over_from_one_whose_disk_fails() {
         let second = format!("{call:?}-second").to_lowercase();
         fleet.start_coordinator_as(&second);
         let mut ended = None;
-        lanes = run_lanes(&client, lanes, Duration::ZERO, &mut counts, || ended = Some(doomed.end())).await;
+        let end = || ended = Some(doomed.end());
+        lanes = run_lanes(&client, lanes, Duration::ZERO, LATE_ANSWER, &mut counts, end).await;
         assert_says(failing, &fleet.ledger(), ended.unwrap());
         assert_eq!(leader(&client).await, second);
         resolve(&client, &mut lanes, &mut counts).await;

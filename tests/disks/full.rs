@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bioxen_tests::{
-    Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, code, first_accepted, http_get,
-    roomy_worker,
+    ANSWER_PATIENCE, Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, code, first_accepted,
+    http_get, roomy_worker,
 };
 use serde_json::{Value, json};
 
@@ -50,8 +50,8 @@ async fn a_full_disk_under_nats_server_is_said_and_the_fleet_goes_on_with_room()
     let before = long_runner(&client).await;
     let (mut lanes, mut counts) = (lanes(), Counts::default());
     let pid = fleet.coordinator_pid();
-    lanes =
-        run_lanes(&client, lanes, Duration::from_millis(500), &mut counts, || fill(&fleet, &address)).await;
+    let (load, end) = (Duration::from_millis(500), || fill(&fleet, &address));
+    lanes = run_lanes(&client, lanes, load, ANSWER_PATIENCE, &mut counts, end).await;
     assert_eq!((counts.unanswered, counts.not_taken), (0, 0), "{counts:#?}");
     assert!(counts.said_unknown > 0 && counts.accepted > 0, "{counts:#?}");
 

@@ -157,7 +157,7 @@ async fn a_failing_member_is_told_apart_and_a_stopped_ensemble_makes_no_more() {
     let listed = ask(&client, &format!("bioxen.v1.cmd.{USER}.list"), &Value::Null).await;
     assert_eq!(listed["vms"].as_array().map(Vec::len), Some(10), "{listed}");
     assert_eq!(listed["ensembles"].as_array().map(Vec::len), Some(3), "{listed}");
-    let destroyed = ask(&client, &subject("destroy", "endless"), &json!({ "wait_ms": 10_000 })).await;
+    let destroyed = ask(&client, &subject("destroy", "endless"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(destroyed["state"], "destroyed", "{destroyed}");
     let gone = ask(&client, &subject("status", "endless"), &Value::Null).await;
     assert_eq!(code(&gone), "BX010", "{gone}");

@@ -65,13 +65,13 @@ async fn a_recording_is_simulate_s_trajectory_also_after_stops_and_starts_and_wi
     let client = fleet.connect().await;
     let expected = simulated(&ARGUMENTS, &COLUMNS);
     ask(&client, &subject("create", "whole"), &body(&json!({ "horizon_minutes": MINUTES }))).await;
-    let moved = body(&json!({ "horizon_minutes": MINUTES, "pace": 3000 }));
+    let moved = body(&json!({ "horizon_minutes": MINUTES, "pace": 1000 }));
     ask(&client, &subject("create", "moved"), &moved).await;
     let past = |minute: f64| move |now: &Value| now["simulated_minutes"].as_f64() > Some(minute);
     ask_until(&client, &subject("status", "moved"), &Value::Null, past(20.0)).await;
     let early = csv(&client, "moved", 7).await;
     assert!(expected.starts_with(&early) && early.lines().count() > 10, "{early}");
-    let stopped = ask(&client, &subject("stop", "moved"), &json!({ "wait_ms": 10_000 })).await;
+    let stopped = ask(&client, &subject("stop", "moved"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
     ask_until(&client, &subject("status", "whole"), &Value::Null, |now| now["reason"] == "completed").await;
     fleet.kill_worker("w1");
@@ -81,7 +81,7 @@ async fn a_recording_is_simulate_s_trajectory_also_after_stops_and_starts_and_wi
     fleet.start_worker(&name, &table);
     let expired = |workers: &Value| workers["workers"][0]["state"] == "expired";
     ask_until(&client, "bioxen.v1.ops.tester.workers", &Value::Null, expired).await;
-    let started = ask(&client, &subject("start", "moved"), &json!({ "wait_ms": 5_000 })).await;
+    let started = ask(&client, &subject("start", "moved"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(started["state"], "running", "{started}");
     for vm in ["whole", "moved"] {
         ask_until(&client, &subject("status", vm), &Value::Null, |now| now["reason"] == "completed").await;

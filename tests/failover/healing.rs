@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use bioxen_tests::{FIRST, ask_until, leader};
+use bioxen_tests::{FIRST, START_PATIENCE, ask_until, leader};
 use serde_json::json;
 
 use crate::journal::{batches, delete_from_journal};
 use crate::{SECOND, assert_clean, other, two_coordinators};
 
-/// Waits until a coordinator has written this.
-async fn said(fleet: &bioxen_tests::TestFleet, name: &str, what: &str) {
+/// Waits until a coordinator has written this behind the first `bytes` of what it wrote.
+async fn said(fleet: &bioxen_tests::TestFleet, name: &str, bytes: usize, what: &str) {
     let waiting = async {
-        while !fleet.log_of_coordinator(name).contains(what) {
+        while !fleet.log_of_coordinator(name).get(bytes..).is_some_and(|said| said.contains(what)) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    let waited = tokio::time::timeout(START_PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{name} never said {what:?}: {}", fleet.log_of_coordinator(name));
 }
 
@@ -53,12 +53,13 @@ async fn the_longest_ledger_heals_a_journal_and_the_shorter_one_waits_for_it() {
     // Both run, and what was acknowledged last vanishes: whoever leads finds out, and the rest is put back.
     let whole = batches(&client).await;
     let (led, last) = (leader(&client).await, whole.last().unwrap().sequence);
+    let before = fleet.log_of_coordinator(other(&led)).len();
     fleet.pause_coordinator(&led);
     let now = batches(&client).await;
     for batch in now.iter().rev().take(3) {
         delete_from_journal(&client, batch.sequence).await;
     }
-    said(&fleet, other(&led), "the journal is healed").await;
+    said(&fleet, other(&led), before, "the journal is healed").await;
     fleet.wake_coordinator(&led);
     create("after").await;
     let healed = batches(&client).await;

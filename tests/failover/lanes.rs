@@ -1,6 +1,7 @@
 //! Clients that make VMs, look at each and destroy most of them, and what is there of them afterwards.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_nats::Client;
 use bioxen_tests::load::{Caller, Load};
@@ -20,7 +21,15 @@ pub(crate) struct Made {
 
 /// So many users at work.
 pub(crate) async fn lanes(fleet: &TestFleet, users: usize) -> Load<Made> {
-    let mut load = Load::default();
+    begin(fleet, users, Load::default()).await
+}
+
+/// The same, who ask again only after so long.
+pub(crate) async fn patient_lanes(fleet: &TestFleet, users: usize, patience: Duration) -> Load<Made> {
+    begin(fleet, users, Load::with_patience(patience)).await
+}
+
+async fn begin(fleet: &TestFleet, users: usize, mut load: Load<Made>) -> Load<Made> {
     for user in 0..users {
         load.add(fleet, format!("user{user}"), run).await;
     }

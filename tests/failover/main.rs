@@ -16,16 +16,18 @@ use std::time::{Duration, Instant};
 use async_nats::Client;
 use bioxen_coordinator::fleet::entry::Entry;
 use bioxen_tests::{
-    FIRST, Options, TestFleet, ask, ask_until, assert_clean, code, first_accepted, leader, metric, metrics,
-    peers, roomy_worker,
+    FIRST, Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean, code, first_accepted, leader,
+    metric, metrics, peers, roomy_worker,
 };
 use journal::batches;
-use lanes::{check_kept, lanes};
+use lanes::{check_kept, lanes, patient_lanes};
 use serde_json::{Value, json};
 
 const SECOND: &str = "coordinator-2";
 /// Kills of the leader; more of them by BIOXEN_FAILOVER_ROUNDS.
 const ROUNDS: usize = 3;
+/// A busy machine is slow to end a process; who is not answered by then is not answered.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn two_coordinators() -> TestFleet {
     let resources = "global_atp_limit = 10000000.0\nglobal_ribosome_limit = 5000000\nmax_concurrent_vms = 100000\nmax_vms_per_user = 10000\n";
@@ -73,9 +75,18 @@ async fn a_follower_passes_commands_on_and_answers_nothing_itself() {
             ask(&client, "bioxen.v1.cmd.alice.create.large", &json!({ "labels": { "x": large } })).await;
         assert_eq!(code(&refused), "BX008", "{refused}");
     }
-    let said = peers(&client).await;
-    assert_eq!(said.iter().map(|peer| &peer["leads"]).collect::<Vec<_>>(), [true, false], "{said:?}");
-    assert_eq!(said[0]["index"], said[1]["index"], "the follower is behind: {said:?}");
+    // The leader's ticks go on: the follower is as far as it at some moment, not at each.
+    let begun = Instant::now();
+    loop {
+        let said = peers(&client).await;
+        if let [leads, follows] = &said[..]
+            && leads["index"] == follows["index"]
+        {
+            assert_eq!((&leads["leads"], &follows["leads"]), (&json!(true), &json!(false)), "{said:?}");
+            break;
+        }
+        assert!(begun.elapsed() < START_PATIENCE, "the follower is behind: {said:?}");
+    }
     assert_clean(&client).await;
 }
 
@@ -113,7 +124,7 @@ async fn forged_forwards_are_dropped_or_as_good_as_the_command_itself() {
 async fn a_rolling_restart_of_the_coordinators_under_load_refuses_and_loses_no_command() {
     let mut fleet = two_coordinators();
     let client = fleet.connect().await;
-    let load = lanes(&fleet, 8).await;
+    let load = patient_lanes(&fleet, 8, PATIENCE).await;
     let mut epochs = 0;
     for name in [FIRST, SECOND, FIRST, SECOND] {
         load.until_more(50).await;
@@ -189,7 +200,7 @@ async fn a_paused_leader_that_wakes_changes_nothing_and_follows() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), stepped_down).await.unwrap();
+        tokio::time::timeout(START_PATIENCE, stepped_down).await.unwrap();
         load.until_more(30).await;
         assert_eq!(leader(&client).await, other(&name), "it took the lead back");
         assert_eq!(leaders(&client).await.len(), epochs, "somebody else led meanwhile");

@@ -2,10 +2,10 @@
 
 use bioxen_tests::fold::assert_both_content;
 use bioxen_tests::vms::{completes, digest, done, events_with, is_at, names, reach, rows, status_until};
-use bioxen_tests::{metric, metrics};
+use bioxen_tests::{code, metric, metrics};
 use serde_json::{Value, json};
 
-use crate::support::{fleet, start_worker};
+use crate::support::{fleet, operate, start_worker};
 
 fn body(more: Value) -> Value {
     let mut body = json!({ "biological_type": "syn3a", "seed": 5, "auto_start": true, "pace": 600,
@@ -20,8 +20,11 @@ fn body(more: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
-    let mut fleet = fleet(&["w1"]);
+    // The other one is there already, and takes nobody in yet: the VMs end soon, and a process is slow to start.
+    let mut fleet = fleet(&["w1", "w2"]);
     let client = fleet.connect().await;
+    let cordoned = operate(&client, "cordon.w2", Value::Null).await;
+    assert_eq!(code(&cordoned), "", "{cordoned}");
     let records = json!({ "record": { "variables": ["atp", "protein_total"], "every_minutes": 1 } });
     let mut straight = records.clone();
     straight["pace"] = json!("max");
@@ -40,7 +43,8 @@ async fn the_vms_of_a_killed_worker_go_on_elsewhere_by_themselves() {
     )
     .await;
     is_at(&client, "stands", "w1").await;
-    start_worker(&mut fleet, "w2");
+    let uncordoned = operate(&client, "uncordon.w2", Value::Null).await;
+    assert_eq!(code(&uncordoned), "", "{uncordoned}");
     let killed = std::time::Instant::now();
     fleet.kill_worker("w1");
     for vm in ["runs", "records", "paused", "stands"] {

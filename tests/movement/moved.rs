@@ -1,6 +1,7 @@
 //! Live moves: nothing is computed again, nothing comes out different, and what is asked meanwhile takes effect in order.
 
 use async_nats::Client;
+use bioxen_tests::cells::minutes_of;
 use bioxen_tests::fold::assert_both_content;
 use bioxen_tests::vms::{completes, digest, done, events_with, is_at, names, reach, rows, status_until};
 use bioxen_tests::{code, metric, metrics};
@@ -32,15 +33,14 @@ async fn begins_at(client: &Client, vm: &str, worker: &str) {
 async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved() {
     let mut fleet = fleet(&["w1", "w2"]);
     let client = fleet.connect().await;
-    let body = |pace: Value| {
-        json!({ "biological_type": "syn3a", "seed": 7, "auto_start": true, "horizon_minutes": 600, "pace": pace,
+    let body = |horizon_minutes: Value, pace: Value| {
+        json!({ "biological_type": "syn3a", "seed": 7, "auto_start": true, "horizon_minutes": horizon_minutes, "pace": pace,
             "record": { "variables": ["atp", "protein_total"], "every_minutes": 2 },
             "schedule": [{ "at_minute": 50, "allocation": { "ribosomes": 6 } },
                          { "at_minute": 90, "call": "cell.advance(3) cell.set_nutrient(5000) return 1" },
                          { "at_minute": 150, "allocation": { "ribosomes": 9 } }] })
     };
-    done(&client, "create", "straight", body(json!("max"))).await;
-    done(&client, "create", "moves", body(json!(4000))).await;
+    done(&client, "create", "moves", body(Value::Null, json!(4000))).await;
     begins_at(&client, "moves", "w1").await;
     for number in 0..MOVES {
         if number.is_multiple_of(5) {
@@ -52,8 +52,18 @@ async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved
         }
         is_at(&client, "moves", target(number)).await;
     }
+    let events = events_with(&client, "moves", "moved").await;
+    let told = names(&events);
+    assert!(
+        !told.iter().any(|name| matches!(*name, "unknown" | "failed" | "stopped" | "stopping")),
+        "{told:?}"
+    );
+    // However long the moves took: a horizon beyond them.
+    reach(&client, "stop", "moves", "stopped").await;
     let status = status_until(&client, "moves", |_| true).await;
-    assert_eq!(status["state"], "running", "it ended before it had moved: {status}");
+    let horizon_minutes = json!((minutes_of(&status) + 200.0).ceil());
+    done(&client, "start", "moves", json!({ "horizon_minutes": horizon_minutes })).await;
+    done(&client, "create", "straight", body(horizon_minutes, json!("max"))).await;
     completes(&client, "moves").await;
     completes(&client, "straight").await;
     assert_eq!(digest(&client, "moves").await, digest(&client, "straight").await);
@@ -61,10 +71,6 @@ async fn a_vm_that_moves_twenty_times_while_it_runs_ends_as_one_that_never_moved
     let events = events_with(&client, "moves", "completed").await;
     let told = names(&events);
     assert!(told.iter().filter(|name| **name == "moved").count() >= MOVES, "{told:?}");
-    assert!(
-        !told.iter().any(|name| matches!(*name, "unknown" | "failed" | "stopped" | "stopping")),
-        "{told:?}"
-    );
     let page = metrics(&fleet.coordinator_http());
     let counted = metric(&page, "bioxen_moves_total{reason=\"operator\"}");
     assert_eq!(counted, told.iter().filter(|name| **name == "moved").count() as f64, "{page}");

@@ -34,7 +34,7 @@ async fn kills_of_every_process_leave_no_trace_in_the_trajectory_of_a_cell_with_
     for (vm, (first, second)) in vms.iter_mut().zip(loads) {
         vm.spec.changes = vec![(first, "wp", 40.0), (second, "wp", 100.0)];
     }
-    let wait = json!({ "wait_ms": 20_000 });
+    let wait = json!({ "wait_ms": 30_000 });
     let stopped = ask(&client, &subject("stop", "saved"), &wait).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
     fleet.kill_worker("w1");

@@ -99,7 +99,7 @@ async fn a_package_slows_a_running_cell_as_the_burden_row_says_to_the_bit_of_sim
     let fleet = TestFleet::start(&Options::default());
     let client = fleet.connect().await;
     let digest = publish(&client, &burden("burden", 100.0)).await;
-    let more = json!({ "auto_start": true, "pace": 60_000, "horizon_minutes": MINUTES });
+    let more = json!({ "auto_start": true, "pace": 30_000, "horizon_minutes": MINUTES });
     let mut vm = Vm::create(&client, "slowed".to_owned(), unlimited(), more).await;
     let passed = |now: &Value| now["simulated_minutes"].as_f64() > Some(5.0);
     ask_until(&client, &subject("status", "slowed"), &Value::Null, passed).await;

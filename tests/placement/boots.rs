@@ -135,7 +135,7 @@ async fn a_killed_workers_vms_keep_everything_while_no_other_worker_has_room_and
     }
     let (stopped, kept) = of_worker["w1"].split_at(2);
     for (vm, _) in stopped {
-        let now = ask(&client, &command("alice", "stop", vm), &json!({ "wait_ms": 10_000 })).await;
+        let now = ask(&client, &command("alice", "stop", vm), &json!({ "wait_ms": 30_000 })).await;
         assert_eq!(now["state"], "stopped", "{now}");
     }
     let expected =
@@ -150,7 +150,7 @@ async fn a_killed_workers_vms_keep_everything_while_no_other_worker_has_room_and
     fleet.start_worker(&name, &table);
     for (vm, running) in &of_worker["w1"] {
         if stopped.iter().any(|(of, _)| of == vm) {
-            ask(&client, &command("alice", "start", vm), &json!({ "wait_ms": 10_000 })).await;
+            ask(&client, &command("alice", "start", vm), &json!({ "wait_ms": 30_000 })).await;
         }
         let now = reaches(&client, "alice", vm, "running").await;
         assert_eq!(now["worker"], "w1", "{now}");
@@ -171,7 +171,7 @@ async fn a_killed_coordinator_leaves_running_vms_running_and_its_successor_finds
     for number in 0..5 {
         running.push((format!("c{number}"), run(&client, "alice", &format!("c{number}")).await));
     }
-    ask(&client, &command("alice", "pause", "c4"), &json!({ "wait_ms": 10_000 })).await;
+    ask(&client, &command("alice", "pause", "c4"), &json!({ "wait_ms": 30_000 })).await;
     let (_, paused) = running.pop().expect("five VMs");
     let pid = fleet.coordinator_pid();
     for round in 0..3 {

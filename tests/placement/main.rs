@@ -48,7 +48,7 @@ pub(crate) async fn reaches(client: &Client, user: &str, vm: &str, state: &str) 
 }
 
 pub(crate) async fn destroy(client: &Client, user: &str, vm: &str) {
-    let gone = ask(client, &command(user, "destroy", vm), &json!({ "wait_ms": 10_000 })).await;
+    let gone = ask(client, &command(user, "destroy", vm), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(gone["state"], "destroyed", "{gone}");
 }
 

@@ -196,6 +196,10 @@ async fn the_password_of_a_pool_of_ones_own_stands_nowhere() {
     }
     // Journal, streams, ledger and logs.
     drop(client);
+    assert!(
+        !files_with(fleet.folder(), b"config.xcpng_config").is_empty(),
+        "the refusals are not found either"
+    );
     let holds = files_with(fleet.folder(), SECRET.as_bytes());
     assert!(holds.is_empty(), "the password stands in {holds:?}");
 }

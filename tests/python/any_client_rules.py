@@ -69,7 +69,7 @@ async def idempotency(nc):
 
     # Verbs that wait: not executed again, and answered with the state then reached.
     await ask(nc, f"{cmd}.create.w", {"biological_type": "syn3a"})
-    start = {"request_id": "s1", "wait_ms": 20_000}
+    start = {"request_id": "s1", "wait_ms": 30_000}
     assert (await ask(nc, f"{cmd}.start.w", start))["state"] == "running"
     generation = (await ask(nc, f"{cmd}.status.w"))["generation"]
     assert (await ask(nc, f"{cmd}.start.w", start))["state"] == "running"
@@ -97,10 +97,10 @@ async def idempotency(nc):
     late = {"request_id": "l1"}
     await refused(nc, f"{cmd}.pause.late", late, "BX010")
     await ask(nc, f"{cmd}.create.late", {"biological_type": "syn3a", "auto_start": True})
-    assert (await ask(nc, f"{cmd}.pause.late", {**late, "wait_ms": 20_000}))["state"] == "paused"
+    assert (await ask(nc, f"{cmd}.pause.late", {**late, "wait_ms": 30_000}))["state"] == "paused"
     repeat = {"verb": "create", **body}
     await nc.jetstream().publish("bioxen.v1.submit.alice", Json.encode(repeat))
-    await ask(nc, f"{cmd}.destroy.late", {"request_id": "l2", "wait_ms": 20_000})
+    await ask(nc, f"{cmd}.destroy.late", {"request_id": "l2", "wait_ms": 30_000})
     records = await audit_so_far(nc)
     taken = [r["request_id"] for r in records if r["outcome"] == "accepted" and r["request_id"]]
     assert sorted(taken) == ["a1", "l1", "l2", "r1", "r1", "s1", "s2", "s3"], taken
@@ -116,7 +116,8 @@ async def operators(nc):
     for codec in [Json, MessagePack]:
         answer = await ask(nc, f"{ops}.status.alice.c1", {}, codec)
         assert has({"vm_id": "c1"}, answer), answer
-    assert (await ask(nc, f"{ops}.stop.alice.c1", {"request_id": "o1"}))["state"] == "stopped"
+    stop = {"request_id": "o1", "wait_ms": 30_000}
+    assert (await ask(nc, f"{ops}.stop.alice.c1", stop))["state"] == "stopped"
     # Nobody else's VM is anybody's business, and an operator's name is no user's.
     for verb in ["status", "metrics", "resources", "start", "destroy"]:
         await refused(nc, f"bioxen.v1.cmd.bob.{verb}.c1", {}, "BX010")
@@ -135,7 +136,7 @@ async def operators(nc):
     figures = {"resource": "vms", "limit": 1, "used": 1, "requested": 1}
     assert has(figures, error["details"]) and error["details"]["retry_after_ms"] > 0, error
     error = await refused(nc, f"{cmd}.allocate.c1", {"ribosomes": 13}, "BX006")
-    await ask(nc, f"{ops}.start.alice.c1")
+    await ask(nc, f"{ops}.start.alice.c1", {"wait_ms": 30_000})
     error = await refused(nc, f"{cmd}.allocate.c1", {"ribosomes": 13}, "BX011")
     assert has({"resource": "ribosomes", "limit": 12, "used": 10, "requested": 3}, error["details"]), error
     await ask(nc, f"{cmd}.allocate.c1", {"ribosomes": 12})
@@ -200,8 +201,8 @@ async def lists(nc):
     for limit, expected in [(1, 7), (2, 4), (3, 3), (7, 1), (1000, 1)]:
         vms, count = await pages(nc, f"{cmd}.list", "vms", {"limit": limit}, next_page)
         assert [vm["vm_id"] for vm in vms] == names and count == expected, (limit, count, vms)
-    await ask(nc, f"{cmd}.start.b-3", {"wait_ms": 20_000})
-    await ask(nc, f"{cmd}.destroy.a-6", {"wait_ms": 20_000})
+    await ask(nc, f"{cmd}.start.b-3", {"wait_ms": 30_000})
+    await ask(nc, f"{cmd}.destroy.a-6", {"wait_ms": 30_000})
     for body, expected in [
         ({"prefix": "b-"}, ["b-1", "b-3", "b-5"]),
         ({"prefix": "a-0"}, ["a-0"]),
@@ -247,7 +248,7 @@ async def waiting(nc):
     cmd = "bioxen.v1.cmd.alice"
     await ask(nc, "bioxen.v1.ops.root.quota.alice", {"max_vms": 1})
     body = {"biological_type": "syn3a", "on_full": "queue"}
-    first = await ask(nc, f"{cmd}.create.now", {**body, "wait_ms": 20_000})
+    first = await ask(nc, f"{cmd}.create.now", {**body, "wait_ms": 30_000})
     assert has({"state": "starting", "queue_position": None}, first), first
     for vm, priority, position in [("q3", 3, 1), ("q4", 4, 2), ("q1", 1, 1), ("q3b", 3, 3)]:
         answer = await ask(nc, f"{cmd}.create.{vm}", {**body, "priority": priority})
@@ -261,7 +262,7 @@ async def waiting(nc):
     assert (await ask(nc, f"{cmd}.fleet"))["queued"] == 4
     running = "now"
     while order:
-        await ask(nc, f"{cmd}.destroy.{running}", {"wait_ms": 20_000})
+        await ask(nc, f"{cmd}.destroy.{running}", {"wait_ms": 30_000})
         running = order.pop(0)
 
         async def runs(vm=running):

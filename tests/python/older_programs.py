@@ -8,7 +8,7 @@ import json
 import random
 import sys
 
-from wire import ask, connect, has, refused, request, until
+from wire import ask, connect, has, refused, until
 
 USER = "bioxen.v1.cmd.alice"
 
@@ -27,7 +27,7 @@ async def say(nc, verb, vm, body=None):
 async def life(nc, chassis, vm, atp, ribosomes, code):
     created = await say(nc, "create", vm, {"biological_type": chassis})
     assert has({"status": "created", "state": "created"}, created), created
-    assert (await say(nc, "start", vm, {"wait_ms": 10_000}))["state"] == "running"
+    assert (await say(nc, "start", vm, {"wait_ms": 30_000}))["state"] == "running"
     allocated = await say(nc, "allocate", vm, {"atp_percentage": atp, "ribosomes": ribosomes})
     assert has({"atp_percentage": atp, "ribosomes": ribosomes}, allocated["allocation"]), allocated
     assert (await say(nc, "monitor", vm, {"interval_seconds": 1}))["interval_seconds"] == 1
@@ -53,7 +53,7 @@ async def life(nc, chassis, vm, atp, ribosomes, code):
     best = applied["best"]
     assert status["ribosome_allocation"] == best["ribosomes"], (shown(applied), status)
     assert status["atp_percentage"] == best["atp_percentage"], (shown(applied), status)
-    assert (await say(nc, "destroy", vm, {"wait_ms": 10_000}))["state"] == "destroyed"
+    assert (await say(nc, "destroy", vm, {"wait_ms": 30_000}))["state"] == "destroyed"
 
 
 async def programs(nc):
@@ -65,8 +65,8 @@ async def ten_at_once(nc):
     names = [f"vm-{number}" for number in range(10)]
     for verb, body, state in [
         ("create", {"biological_type": "syn3a"}, "created"),
-        ("start", {"wait_ms": 20_000}, "running"),
-        ("destroy", {"wait_ms": 20_000}, "destroyed"),
+        ("start", {"wait_ms": 30_000}, "running"),
+        ("destroy", {"wait_ms": 30_000}, "destroyed"),
     ]:
         answers = await asyncio.gather(*(ask(nc, f"{USER}.{verb}.{vm}", body) for vm in names))
         assert [answer["state"] for answer in answers] == [state] * 10, answers
@@ -75,7 +75,7 @@ async def ten_at_once(nc):
 
 async def hundred_allocations(nc, url):
     await ask(nc, f"{USER}.create.shared", {"biological_type": "ecoli"})
-    await ask(nc, f"{USER}.start.shared", {"wait_ms": 10_000})
+    await ask(nc, f"{USER}.start.shared", {"wait_ms": 30_000})
     draw = random.Random(7)
 
     async def client(number):
@@ -93,7 +93,7 @@ async def hundred_allocations(nc, url):
 async def processes(nc):
     """What process code may do, and how its refusals read."""
     await ask(nc, f"{USER}.create.p1", {"biological_type": "syn3a"})
-    await ask(nc, f"{USER}.start.p1", {"wait_ms": 10_000})
+    await ask(nc, f"{USER}.start.p1", {"wait_ms": 30_000})
     before = await ask(nc, f"{USER}.metrics.p1")
     body = {"process_code": "cell.advance(30) return cell.time()", "request_id": "once"}
     script = await say(nc, "execute", "p1", body)
@@ -114,14 +114,25 @@ async def processes(nc):
     assert after["biological_output"], after
     started = await say(nc, "transcription", "p1", {"gene_ids": ["dnaA", "dnaN"]})
     assert started["status"] == "completed", started
-    answer, _ = await request(nc, f"{USER}.events", {"limit": 1000})
-    results = [event for event in answer["events"] if event["event"] == "result"]
-    assert len(results) == 6, results
-    audit, _ = await request(nc, f"{USER}.audit", {"limit": 1000})
-    ends = [record for record in audit["audit"] if record["action"] == "process"]
-    starts = [record for record in audit["audit"] if record["action"] in ("execute", "transcription")]
+
+    # Events and audit are told behind the answers.
+    async def results():
+        answer = await ask(nc, f"{USER}.events", {"limit": 1000})
+        found = [event for event in answer["events"] if event["event"] == "result"]
+        return found if len(found) >= 6 else None
+
+    async def ends():
+        audit = await ask(nc, f"{USER}.audit", {"limit": 1000})
+        found = [record for record in audit["audit"] if record["action"] == "process"]
+        return audit["audit"] if len(found) >= 6 else None
+
+    told = await until(results, "six results are told")
+    assert len(told) == 6, told
+    audit = await until(ends, "six ends are audited")
+    ended = [record for record in audit if record["action"] == "process"]
+    starts = [record for record in audit if record["action"] in ("execute", "transcription")]
     accepted = [record for record in starts if record["outcome"] == "accepted"]
-    assert len(ends) == 6 and len(accepted) == 6, (ends, starts)
+    assert len(ended) == 6 and len(accepted) == 6, (ended, starts)
 
 
 async def main():

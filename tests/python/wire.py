@@ -10,7 +10,7 @@ import nats
 from nats.js.errors import NotFoundError
 
 # How long anything may take that is bound to happen: a loaded machine is slow.
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 NO_HASH = "0" * 64
 

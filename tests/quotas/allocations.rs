@@ -83,7 +83,7 @@ async fn crowded(client: &Client) -> Vec<(String, String)> {
         let created = ask(client, &command(user, "create", vm), &body).await;
         assert_eq!(created["status"], "created", "{created}");
     }
-    let paused = ask(client, &command("carol", "pause", "rests"), &json!({ "wait_ms": 10_000 })).await;
+    let paused = ask(client, &command("carol", "pause", "rests"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(paused["state"], "paused", "{paused}");
     vms
 }

@@ -64,7 +64,7 @@ async fn many_starts_of_one_vm_take_its_allocation_once_and_many_stops_give_it_b
     let clients = connections(&fleet, CLIENTS).await;
     let client = &clients[0];
     let user = ["alice".to_owned()];
-    let wait = json!({ "wait_ms": 10_000 });
+    let wait = json!({ "wait_ms": 30_000 });
     let all = |verb: &str| (0..CLIENTS).map(|_| (command("alice", verb, "c1"), wait.clone())).collect();
     let quota = async || ask(client, "bioxen.v1.cmd.alice.quota", &Value::Null).await["used"].clone();
     let slot = json!({ "slots": 1, "atp_percentage": 0.0, "ribosomes": 0, "memory_kb": 0 });

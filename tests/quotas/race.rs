@@ -89,7 +89,7 @@ pub(crate) fn assert_figures(answer: &Value, expected: &str, resource: &str, lim
 
 /// Destroys VMs, all at once, and waits until each is gone.
 pub(crate) async fn destroy_all(clients: &[Client], vms: &[(String, String)]) {
-    let body = json!({ "wait_ms": 10_000 });
+    let body = json!({ "wait_ms": 30_000 });
     let asked = vms.iter().map(|(user, vm)| (command(user, "destroy", vm), body.clone())).collect();
     for ((user, vm), answer) in vms.iter().zip(race(clients, asked).await) {
         assert_eq!(answer["state"], "destroyed", "{user}/{vm}: {answer}");

@@ -192,6 +192,7 @@ impl Split {
 
     /// A coordinator that follows is alone: it alone notices.
     async fn a_follower_alone(&mut self) {
+        self.have_lead(FIRST).await;
         let before = self.places().await;
         self.lead_streams_at(0).await;
         let last = last_leader_at(&self.at[0]).await;

@@ -1,12 +1,17 @@
 //! Clients that go on making VMs, starting some and destroying some, until they are told to stop.
 
+use std::time::Duration;
+
 use bioxen_tests::TestFleet;
 use bioxen_tests::load::{Caller, Load};
 use serde_json::json;
 
+/// Nothing is ended under this load: who is not answered by then is not answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// So many users; each ends with how many of its VMs stand.
 pub(crate) async fn start(fleet: &TestFleet, users: usize) -> Load<usize> {
-    let mut load = Load::default();
+    let mut load = Load::with_patience(PATIENCE);
     for user in 0..users {
         load.add(fleet, format!("load{user}"), run).await;
     }

@@ -37,7 +37,7 @@ pub async fn first_accepted(client: &Client) -> Instant {
 
 /// Asks once; None where no answer comes in time.
 pub async fn try_to_ask(client: &Client, subject: &str, body: &Value) -> Option<Value> {
-    let request = Request::new().payload(payload(body).into()).timeout(Some(Duration::from_secs(2)));
+    let request = Request::new().payload(payload(body).into()).timeout(Some(PATIENCE));
     let message = client.send_request(subject.to_owned(), request).await.ok()?;
     serde_json::from_slice(&message.payload).ok()
 }

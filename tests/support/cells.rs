@@ -164,7 +164,7 @@ impl<'a> Vm<'a> {
 
     /// Asks for a state and waits for it.
     pub async fn reach(&self, verb: &str, state: &str) {
-        let answer = self.ask(verb, json!({ "wait_ms": 20_000 })).await;
+        let answer = self.ask(verb, json!({ "wait_ms": 30_000 })).await;
         assert_eq!(answer["state"], state, "{}: {answer}", self.name);
     }
 

@@ -17,20 +17,39 @@ const PEERS_PATIENCE: Duration = Duration::from_millis(250);
 impl TestFleet {
     /// Starts a coordinator under a name, and waits until it leads or follows. Each name has a ledger of its own.
     pub fn start_coordinator_as(&mut self, name: &str) {
-        let mut process = if name == FIRST {
-            self.spawn_coordinator(&[])
-        } else {
+        let lines = ["bioxen-coordinator leads", "bioxen-coordinator follows"];
+        let process = self.supervised(&lines, || {
+            if name == FIRST {
+                return self.spawn_coordinator(&[]);
+            }
             let mut command = program("bioxen-coordinator");
             command.args(["--url", &self.url(), "--http-port", "0", "--name", name, "--data"]);
             command.arg(self.ledger_of(name)).arg("--config").arg(self.folder().join("coordinator.toml"));
             Process::start(name, command, self.folder())
-        };
-        process
-            .wait_for_any_line(&["bioxen-coordinator leads", "bioxen-coordinator follows"], START_PATIENCE);
+        });
         if name == FIRST {
             self.coordinator = Some(process);
         } else {
             self.others.push((name.to_owned(), process));
+        }
+    }
+
+    /// Starts a coordinator, and waits until it says one of these lines. In a cluster that has only come up a stream may
+    /// be long in the making, or a server be missed; then it is started again, as whoever supervises it does.
+    pub(crate) fn supervised(&self, lines: &[&str], start: impl Fn() -> Process) -> Process {
+        let begun = Instant::now();
+        loop {
+            let mut process = start();
+            let is_new = self.cluster.is_some() && begun.elapsed() < START_PATIENCE;
+            if !is_new {
+                process.wait_for_any_line(lines, START_PATIENCE);
+                return process;
+            }
+            if process.says(lines, START_PATIENCE) {
+                return process;
+            }
+            let error = process.last_error();
+            assert!(error.contains(" cannot be created or checked"), "it does not start: {error}");
         }
     }
 

@@ -40,8 +40,8 @@ use tempfile::TempDir;
 
 /// How long a process may take to say that it is up: a loaded machine starts slowly.
 pub const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a request may take.
-pub const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a request may take; a verb may wait half of it for what it asks.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a verification may take: it reads every batch and every record.
 const VERIFY_PATIENCE: Duration = Duration::from_secs(180);
 
@@ -243,9 +243,8 @@ impl TestFleet {
 
     /// The same with more arguments.
     pub fn start_coordinator_with(&mut self, arguments: &[&str]) {
-        self.coordinator = Some(self.spawn_coordinator(arguments));
-        let coordinator = self.coordinator.as_mut().expect("just started");
-        coordinator.wait_for_line("bioxen-coordinator leads", START_PATIENCE);
+        let lines = ["bioxen-coordinator leads"];
+        self.coordinator = Some(self.supervised(&lines, || self.spawn_coordinator(arguments)));
     }
 
     /// Starts a coordinator that is expected to end by itself; its exit code, and what it wrote.

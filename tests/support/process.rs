@@ -77,15 +77,30 @@ impl Process {
     }
 
     pub(crate) fn wait_for_any_line(&mut self, starts: &[&str], patience: Duration) {
+        if !self.says(starts, patience) {
+            self.fail(&format!("ended before it said {:?}", starts.join(" or ")));
+        }
+    }
+
+    /// Waits until it says one of these; false where it ends before.
+    pub(crate) fn says(&mut self, starts: &[&str], patience: Duration) -> bool {
         let started = Instant::now();
-        let start = starts.join(" or ");
         while !self.seen.iter().any(|line| starts.iter().any(|start| line.starts_with(start))) {
             match self.lines.recv_timeout(patience.saturating_sub(started.elapsed())) {
                 Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Timeout) => self.fail(&format!("did not say {start:?} in time")),
-                Err(RecvTimeoutError::Disconnected) => self.fail(&format!("ended before it said {start:?}")),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.fail(&format!("did not say {:?} in time", starts.join(" or ")));
+                }
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
+        true
+    }
+
+    /// The last error that it wrote, or one before it under its name.
+    pub(crate) fn last_error(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().rfind(|line| line.contains(" ERROR ")).unwrap_or_default().to_owned()
     }
 
     /// The address in the line in which `program` tells where metrics are.

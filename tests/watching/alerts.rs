@@ -23,9 +23,14 @@ async fn low_energy_is_told_once_for_each_time_and_not_again_by_the_next_leader(
     let client = fleet.connect().await;
     create(&client, "alice", "starved", &starving()).await;
     completes(&client, "alice", "starved").await;
-    let told = events(&client, "alice", "alert", 1).await;
-    let times: u64 = told.iter().filter_map(|event| event["alert"]["times"].as_u64()).sum();
-    assert_eq!(times, 2, "{told:?}");
+    // Both times in one event or in two.
+    let times =
+        |told: &[Value]| -> u64 { told.iter().filter_map(|event| event["alert"]["times"].as_u64()).sum() };
+    let mut told = events(&client, "alice", "alert", 1).await;
+    if times(&told) < 2 {
+        told = events(&client, "alice", "alert", 2).await;
+    }
+    assert_eq!(times(&told), 2, "{told:?}");
     let last = &told.last().expect("an alert")["alert"];
     assert_eq!((&last["kind"], &last["threshold"]), (&json!("atp_level"), &json!(0.2)), "{told:?}");
     assert_eq!(last["minute"], 401.0, "the first look after minute 400: {told:?}");
@@ -41,11 +46,11 @@ async fn low_energy_is_told_once_for_each_time_and_not_again_by_the_next_leader(
     assert_eq!((&told[0]["vm_id"], &told[0]["alert"]["minute"]), (&json!("short"), &json!(1.0)), "{told:?}");
     fleet.kill_coordinator();
     fleet.start_coordinator();
-    let stopped = ask(&client, &subject("bob", "stop", "short"), &json!({ "wait_ms": 15_000 })).await;
+    let stopped = ask(&client, &subject("bob", "stop", "short"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
-    let started = ask(&client, &subject("bob", "start", "short"), &json!({ "wait_ms": 15_000 })).await;
+    let started = ask(&client, &subject("bob", "start", "short"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(started["state"], "running", "{started}");
-    let stopped = ask(&client, &subject("bob", "stop", "short"), &json!({ "wait_ms": 15_000 })).await;
+    let stopped = ask(&client, &subject("bob", "stop", "short"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
     events(&client, "bob", "stopped", 2).await;
     assert_eq!(events(&client, "bob", "alert", 1).await.len(), 1, "it has not recovered meanwhile");

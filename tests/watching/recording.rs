@@ -30,21 +30,22 @@ async fn a_recording_goes_on_through_process_code_and_the_loss_of_its_worker() {
     let known = json!({ "schedule": [{ "at_minute": 30, "parameters": { "cl": 3 } }] });
     create(&client, "alice", "known", &body(&known)).await;
     let call = "cell.add_drug('chloramphenicol', 3) cell.advance(100) return cell.time()";
-    let called = json!({ "schedule": [{ "at_minute": 30, "call": call }], "pace": 1800 });
-    create(&client, "alice", "called", &body(&called)).await;
-    let told = events(&client, "alice", "result", 1).await;
-    assert!(told[0]["reason"].as_str().is_some_and(|text| text.ends_with("130")), "{told:?}");
     completes(&client, "alice", "known").await;
     let expected = csv(&client, "known").await;
     let rows = expected.lines().count();
     assert_eq!(rows, 1 + 134, "{expected}");
+    // From the call's end to the horizon it has seconds, in which its worker is lost.
+    let called = json!({ "schedule": [{ "at_minute": 30, "call": call }], "pace": 600 });
+    create(&client, "alice", "called", &body(&called)).await;
+    let told = events(&client, "alice", "result", 1).await;
+    assert!(told[0]["reason"].as_str().is_some_and(|text| text.ends_with("130")), "{told:?}");
     let meanwhile = csv(&client, "called").await;
     assert!(expected.starts_with(&meanwhile) && meanwhile.lines().count() > 85, "{meanwhile}");
 
     fleet.kill_worker("w1");
     let unknown = |now: &Value| now["state"] == "unknown";
     ask_until(&client, &subject("alice", "status", "called"), &Value::Null, unknown).await;
-    let stopped = ask(&client, &subject("alice", "stop", "called"), &json!({ "wait_ms": 10_000 })).await;
+    let stopped = ask(&client, &subject("alice", "stop", "called"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
     let kept = csv(&client, "called").await;
     assert!(
@@ -53,7 +54,7 @@ async fn a_recording_goes_on_through_process_code_and_the_loss_of_its_worker() {
     );
     let (name, table) = roomy_worker("w2");
     fleet.start_worker(&name, &table);
-    let started = ask(&client, &subject("alice", "start", "called"), &json!({ "wait_ms": 10_000 })).await;
+    let started = ask(&client, &subject("alice", "start", "called"), &json!({ "wait_ms": 30_000 })).await;
     assert_eq!(started["state"], "running", "{started}");
     completes(&client, "alice", "called").await;
     assert_eq!(csv(&client, "called").await, expected);

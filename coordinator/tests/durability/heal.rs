@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{Appended, NatsServer, append, batch_after, patience};
 
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(20);
 
 async fn journal_on(server: &NatsServer) -> (Journal, async_nats::Client) {
     let client = server.connect().await;

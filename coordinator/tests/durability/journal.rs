@@ -9,7 +9,7 @@ use bioxen_coordinator::journal::{
 use serde_json::json;
 use std::time::Duration;
 
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(20);
 
 async fn journal_on(server: &NatsServer) -> (Journal, async_nats::Client) {
     let client = server.connect().await;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use bioxen_coordinator::journal::Position;
 use bioxen_coordinator::ledger::{Committer, Ledger, LedgerError, LedgerWrite, RowKey};
@@ -118,7 +119,7 @@ fn a_flipped_byte_is_reported_by_its_row_and_the_others_are_read() {
 fn a_row_that_vanished_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     fill(directory.path(), 3);
-    let db = sled::open(directory.path()).unwrap();
+    let db = beneath(directory.path());
     let (key, _) = db.iter().flatten().find(|(key, _)| contains(key, b"vm-002")).unwrap();
     db.remove(key).unwrap();
     drop(db);
@@ -285,9 +286,22 @@ fn fill(path: &Path, count: usize) {
     }
 }
 
+/// sled's own store, as soon as it is free: a child that another test has just forked has its lock until it is another
+/// program.
+fn beneath(path: &Path) -> sled::Db {
+    let started = Instant::now();
+    loop {
+        match sled::open(path) {
+            Ok(db) => return db,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(30), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Changes a stored piece as a failing disk would, beneath the ledger.
 fn alter(path: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-    let db = sled::open(path).unwrap();
+    let db = beneath(path);
     let (key, piece) = db.iter().flatten().find(|(key, _)| contains(key, name.as_bytes())).unwrap();
     let mut piece = piece.to_vec();
     change(&mut piece);

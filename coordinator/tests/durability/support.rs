@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A nats-server in a directory of its own; killed when dropped.
 pub(crate) struct NatsServer {
@@ -181,7 +181,7 @@ pub(crate) async fn server_that_claims_version(version: &str) -> u16 {
 }
 
 pub(crate) fn patience() -> Patience {
-    Patience { answer: Duration::from_millis(500), total: Duration::from_secs(10) }
+    Patience { answer: Duration::from_millis(500), total: Duration::from_secs(60) }
 }
 
 pub(crate) fn note(text: &str) -> Entry {

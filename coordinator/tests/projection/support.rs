@@ -22,8 +22,10 @@ use bioxen_protocol::worker::{CellAllocation, CellOrder, DesiredState, ObservedS
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-const START_TIMEOUT: Duration = Duration::from_secs(20);
-pub(crate) const WAIT: Duration = Duration::from_secs(2);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
+/// How long a projector waits for an answer before it asks again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// A life that [`Lab::live`] journals: so many entries, events and audit records.
 pub(crate) const ENTRIES: u64 = 6;
 pub(crate) const EVENTS: u64 = 6;
@@ -162,7 +164,7 @@ impl Lab {
     pub(crate) fn project(&self, start: Start) -> Running {
         let (sender, batches) = mpsc::channel(16);
         let (progress, seen) = watch::channel(Progress::default());
-        let config = Config { wait: WAIT, events_max_age: Duration::from_secs(7 * 24 * 3600) };
+        let config = Config { wait: ASK_AGAIN, events_max_age: Duration::from_secs(7 * 24 * 3600) };
         let task = tokio::spawn(projector::run(self.client.clone(), config, start, batches, progress));
         Running { sender, progress: seen, task }
     }

@@ -63,13 +63,7 @@ pub(crate) fn check(golden: &mut Golden) {
         member: Some(7),
     };
     golden.body("results", &results);
-    let restore = Restore {
-        request_id: request_id.clone(),
-        checkpoint_id: CheckpointId(57),
-        vm_type: Some(VmType::Xcpng),
-        xcpng_config: Some(XcpngConfig::of_pool("lab")),
-    };
-    golden.body("restore", &restore);
+    golden.body("restore", &restore());
     golden.message("ensemble", &ensemble());
     golden.body("records", &Records { request_id: request_id.clone(), since: 17, limit: Some(1000) });
     golden.body("move", &Move { request_id: request_id.clone(), to: Some(id("w2")) });
@@ -137,6 +131,15 @@ fn create() -> Create {
         on_complete: OnComplete::Release,
         labels: [("sweep".to_owned(), "séance 7".to_owned())].into(),
         wait_ms: Some(0),
+    }
+}
+
+fn restore() -> Restore {
+    Restore {
+        request_id: Some(id("r-1")),
+        checkpoint_id: CheckpointId(57),
+        vm_type: Some(VmType::Xcpng),
+        xcpng_config: Some(XcpngConfig::of_pool("lab")),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::{Guests, fresh, job};
 const LIMITS: Limits = Limits {
     fuel: 1_500_000,
     memory_kb: 16 * 1024,
-    wall_ms: 5_000,
+    wall_ms: 60_000,
     advance_ticks: 20_000,
     result_bytes: 48 * 1024,
 };

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use async_nats::RequestErrorKind;
 use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::subject::{ALL_REPORTS, Subject};
 use bioxen_protocol::worker::{
@@ -14,7 +15,7 @@ use bioxen_protocol::worker::{
 use futures::StreamExt;
 use tokio::time::timeout;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const SERVER_VARIABLE: &str = "BIOXEN_NATS_SERVER";
 
 /// A process whose stderr is read line by line; ended with the test.
@@ -240,7 +241,18 @@ impl Leader {
     pub(crate) async fn query(&self, key: &VmKey, generation: Generation) -> Option<LiveVm> {
         let query = WorkerCommand::Query { key: key.clone(), generation, with: QueryExtra::Nothing };
         let bytes = rmp_serde::to_vec_named(&query).unwrap();
-        let reply = self.client.request(self.commands.clone(), bytes.into()).await.unwrap();
+        let reply = timeout(DEADLINE, async {
+            loop {
+                // After a restart of the bus the worker may not be back yet, and nobody be there to answer.
+                match self.client.request(self.commands.clone(), bytes.clone().into()).await {
+                    Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    answered => return answered.unwrap(),
+                }
+            }
+        });
+        let reply = reply.await.expect("nobody answered");
         match rmp_serde::from_slice(&reply.payload).unwrap() {
             VmQueryReply::Vm(live) => Some(*live),
             VmQueryReply::Absent | VmQueryReply::Trace { .. } => None,

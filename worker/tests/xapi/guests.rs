@@ -14,7 +14,7 @@ use crate::model::{Loss, Model};
 use crate::settings;
 
 fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(20))
+    Deadline::within(Duration::from_secs(60))
 }
 
 fn key() -> VmKey {

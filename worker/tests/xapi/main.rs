@@ -33,7 +33,7 @@ pub(crate) fn settings(host: &Host) -> (PoolSettings, tempfile::TempDir) {
         storage_repository: None,
         vm_memory_bytes: 1 << 30,
         vm_vcpus: 2,
-        vm_creation_timeout: Duration::from_secs(20),
+        vm_creation_timeout: Duration::from_secs(60),
         ssh_timeout: Duration::from_secs(5),
         connection_pool_size: 10,
         orphan_grace: Duration::from_secs(300),

@@ -14,7 +14,7 @@ use super::{Boot, boot, tree};
 use crate::options::Options;
 
 /// How long a guest may take until its sshd says something.
-const BOOT_PATIENCE: Duration = Duration::from_secs(20);
+const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 pub(super) enum Command {

@@ -1,23 +1,31 @@
 //! The processes of a guest: all that descend from its first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Looks at the whole tree until nothing in it runs any more that could have children meanwhile.
-const ROUNDS: usize = 20;
+/// Looks at the whole tree until nothing in it runs any more, which could have children meanwhile; but not for ever, for
+/// who waits for a child that stands still cannot stand still itself.
+const ROUNDS: usize = 500;
+const POLL: Duration = Duration::from_millis(2);
 
-/// Stops `process`'s descendants.
+/// Stops `process`'s descendants: they stand still when this returns, as soon as a busy machine lets them.
 pub(super) fn stop(process: u32) {
-    let mut stopped = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let found: BTreeSet<_> = descendants(process).into_iter().collect();
-        if found.is_subset(&stopped) {
+        let mut running = descendants(process);
+        running.retain(|&one| runs(one));
+        if running.is_empty() {
             return;
         }
-        found.iter().for_each(|&one| signal(one, Signal::STOP));
-        stopped.extend(found);
+        running.into_iter().for_each(|one| signal(one, Signal::STOP));
+        std::thread::sleep(POLL);
     }
+}
+
+/// Whether it is neither stopped nor ended.
+fn runs(process: u32) -> bool {
+    state_and_parent(process).is_some_and(|(state, _)| !matches!(state, 'T' | 't' | 'Z' | 'X'))
 }
 
 /// Lets them go on.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bioxen_xapi_pool::{Fault, Options, Pool};
 use serde_json::{Value as Json, json};
 
-use crate::caller::{Caller, until};
+use crate::caller::{Caller, PATIENCE, until};
 
 fn pool() -> Pool {
     Pool::start(Options::default()).expect("a pool")
@@ -110,6 +110,8 @@ fn a_host_takes_connections_and_says_nothing_and_json_rpc_is_missing() {
     let mut stream = TcpStream::connect(address).expect("it is accepted");
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
     assert!(stream.read(&mut [0]).is_err(), "nothing comes");
+    until("it is this connection that is mute", || (pool.faults_left() == 0).then_some(()));
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     pool.restart();
     assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
     let early = Fault::FailEarly { method: "pool.get_all".to_owned(), code: "X".to_owned(), params: vec![] };
