@@ -97,12 +97,6 @@ impl Process {
         true
     }
 
-    /// The last error that it wrote, or one before it under its name.
-    pub(crate) fn last_error(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        log.lines().rfind(|line| line.contains(" ERROR ")).unwrap_or_default().to_owned()
-    }
-
     /// The address in the line in which `program` tells where metrics are.
     pub(crate) fn http(&mut self, program: &str) -> String {
         self.wait_for_line(&format!("{program} metrics="), START_PATIENCE);
