@@ -7,16 +7,18 @@ use bioxen_xapi_pool::Census;
 
 use crate::place::Place;
 
-/// Waits until the pool holds no guest and no disk but the template's.
+/// Waits until the pool holds what it held before: the template, its disk and its snapshot.
 pub(crate) async fn nothing_is_left(place: &Place) {
     let begun = Instant::now();
     loop {
-        let Some(pool) = &place.pool else { return };
-        let Census { vms, guests, snapshots, .. } = pool.census();
-        if (vms, guests, snapshots) == (0, 0, 0) {
+        let (Some(pool), Some(before)) = (&place.pool, &place.before) else { return };
+        let census = pool.census();
+        // The worker has a session and connections, and tasks come and go with its looks.
+        let Census { sessions, tasks, connections, .. } = census;
+        if census == (Census { sessions, tasks, connections, ..before.clone() }) {
             return;
         }
-        assert!(begun.elapsed() < START_PATIENCE, "left on the pool: {:?}", pool.census());
+        assert!(begun.elapsed() < START_PATIENCE, "left on the pool: {census:?}, before: {before:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

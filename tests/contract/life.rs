@@ -29,8 +29,7 @@ pub(crate) async fn a_vm_lives_from_create_to_destroy_and_gives_everything_back(
     are(place, &["Running"]);
     reach(client, "destroy", "c1", "destroyed").await;
     let quota = ask(client, &format!("bioxen.v1.cmd.{USER}.quota"), &Value::Null).await;
-    assert_eq!(quota["usage"]["vms"], 0, "{quota}");
-    assert_eq!(quota["usage"]["ribosomes"], 0, "{quota}");
+    assert_eq!(quota["used"], json!({ "atp_percentage": 0.0, "memory_kb": 0, "ribosomes": 0, "slots": 0 }));
 }
 
 pub(crate) async fn a_name_is_free_again_once_its_vm_is_destroyed(place: &Place) {

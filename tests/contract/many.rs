@@ -4,7 +4,7 @@ use bioxen_tests::TestFleet;
 use bioxen_tests::vms::{WIDE, reach, status_until};
 use bioxen_tests::{Options, ask, assert_clean, cells::subject};
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::place::{WORKER, pool_with_guests, section};
 

@@ -122,7 +122,11 @@ impl Pool {
             .thread_name("xapi-pool")
             .enable_all()
             .build()?;
-        let listeners = runtime.block_on(listen(&addresses))?;
+        // On a thread of its own: a test may be in a runtime, where nobody may wait for another.
+        let listening =
+            std::thread::scope(|scope| scope.spawn(|| runtime.block_on(listen(&addresses))).join());
+        let listeners =
+            listening.map_err(|_| std::io::Error::other("the thread that listens panicked"))??;
         let port =
             listeners.first().and_then(|one| one.local_addr().ok()).map_or(0, |address| address.port());
         let mut certificates = Vec::with_capacity(hosts);

@@ -10,7 +10,7 @@ use super::host::Host;
 use crate::xcpng::guests::Collector;
 use crate::xcpng::{Deadline, XcpngError};
 
-/// Between two looks at a pool; what others tell of it is looked at in between.
+/// Between two looks at the pools, or less where what nobody has goes sooner.
 const EVERY: Duration = Duration::from_secs(30);
 /// A look, and what it destroys.
 const LOOK: Duration = Duration::from_secs(300);
@@ -75,6 +75,8 @@ pub(super) async fn collect(hosts: Vec<Arc<Host>>, collection: Arc<Collection>) 
         .iter()
         .map(|host| (host, Collector::new(host.guests().pool().settings().orphan_grace)))
         .collect();
+    let every = collectors.iter().map(|(host, _)| host.guests().pool().settings().orphan_grace).min();
+    let every = every.map_or(EVERY, |grace| grace.min(EVERY));
     loop {
         let mut found = BTreeSet::new();
         for (host, collector) in &mut collectors {
@@ -84,6 +86,6 @@ pub(super) async fn collect(hosts: Vec<Arc<Host>>, collection: Arc<Collection>) 
             }
         }
         collection.seen(found);
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
