@@ -47,7 +47,7 @@ guest: ## Build bioxen-guest statically, as a guest on an XCP-ng pool takes it, 
 
 xcpng: ## Lose answers and kill workers on a pool of the tests' own, ROUNDS=n times
 	@nats=$(NATS_SERVER) && $(CARGO) build --release --workspace --bins \
-		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_XCPNG_ROUNDS=$(ROUNDS) $(CARGO) test --release --workspace --test contract -- --include-ignored --nocapture lost
+		&& BIOXEN_NATS_SERVER="$$nats" BIOXEN_XCPNG_ROUNDS=$(ROUNDS) $(CARGO) test --release --workspace --test contract -- --nocapture lost
 
 acceptance: ## Print every row of the acceptance table with value, reference and tolerance, some minutes
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT \

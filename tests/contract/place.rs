@@ -7,7 +7,7 @@ use async_nats::Client;
 use bioxen_tests::cells::{USER, subject};
 use bioxen_tests::vms::{WIDE, done};
 use bioxen_tests::{Options, TestFleet, ask, assert_clean};
-use bioxen_xapi_pool::{Census, Options as PoolOptions, Pool};
+use bioxen_xapi_pool::{Census, Options as PoolOptions, Pool, Value as Field};
 use serde_json::{Value, json};
 
 pub(crate) struct Place {
@@ -15,8 +15,8 @@ pub(crate) struct Place {
     pub(crate) fleet: TestFleet,
     pub(crate) client: Client,
     pub(crate) pool: Option<Pool>,
-    /// Whether a worker was, in this test.
-    pub(crate) was_killed: bool,
+    /// A worker that is killed leaves its session, and an answer that is lost its task, until the pool ends them.
+    pub(crate) was_disturbed: bool,
     /// What the pool held before any VM.
     pub(crate) before: Option<Census>,
 }
@@ -34,8 +34,12 @@ pub(crate) fn section(name: &str, pool: &Pool, folder: &Path) -> String {
     }
     let password = folder.join("password");
     std::fs::write(&password, PoolOptions::default().password).expect("the password is written");
-    let network = pool.records("network").into_values().next().expect("a network");
-    let network = network.get("uuid").map(bioxen_xapi_pool::Value::as_text).expect("a UUID").to_owned();
+    let networks = pool.records("network");
+    let has_addresses = |network: &&Field| {
+        network.get("name_label").is_some_and(|name| name.as_text().starts_with("Pool-wide"))
+    };
+    let network = networks.values().find(has_addresses).expect("a network with addresses");
+    let network = network.get("uuid").map(Field::as_text).expect("a UUID");
     format!(
         "\n[xcpng.pools.{name}]\nxapi_url = \"{url}\"\nusername = \"root\"\npassword_file = {password:?}\n\
          tls_fingerprint = \"{fingerprint}\"\ntemplate_name = \"bioxen-guest\"\nssh_user = \"bioxen\"\n\
@@ -59,7 +63,7 @@ impl Place {
     pub(crate) async fn basic() -> Self {
         let fleet = TestFleet::start(&Options { resources: WIDE.to_owned(), ..Options::default() });
         let client = fleet.connect().await;
-        Self { fleet, client, pool: None, before: None, was_killed: false }
+        Self { fleet, client, pool: None, before: None, was_disturbed: false }
     }
 
     pub(crate) async fn xcpng() -> Option<Self> {
@@ -75,7 +79,7 @@ impl Place {
         let table = format!("{WORKER}{}{more}", section("lab", &pool, fleet.folder()));
         fleet.start_worker("x1", &table);
         let client = fleet.connect().await;
-        Some(Self { fleet, client, pool: Some(pool), before, was_killed: false })
+        Some(Self { fleet, client, pool: Some(pool), before, was_disturbed: false })
     }
 
     /// A body of `create` as this place's VMs have it.
@@ -110,10 +114,11 @@ impl Place {
         assert_clean(&self.client).await;
         if let Some(pool) = &mut self.pool {
             self.fleet.stop_worker("x1");
-            // A worker that is killed leaves its session until the pool ends it.
-            let sessions = if self.was_killed { pool.census().sessions } else { 0 };
-            let before = self.before.map(|before| Census { sessions, ..before });
-            assert_eq!(Some(pool.census()), before, "sessions, tasks, guests, disks, connections");
+            let mut census = pool.census();
+            if self.was_disturbed {
+                (census.sessions, census.tasks) = (0, 0);
+            }
+            assert_eq!(Some(census), self.before, "sessions, tasks, guests, disks, connections");
             pool.assert_no_violations();
         }
     }
