@@ -1,11 +1,13 @@
 //! What is on the pool behind a place's VMs.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bioxen_tests::START_PATIENCE;
 use bioxen_xapi_pool::Census;
 
 use crate::place::Place;
+
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the pool holds what it held before: the template, its disk and its snapshot.
 pub(crate) async fn nothing_is_left(place: &Place) {
@@ -19,7 +21,22 @@ pub(crate) async fn nothing_is_left(place: &Place) {
             return;
         }
         assert!(begun.elapsed() < START_PATIENCE, "left on the pool: {census:?}, before: {before:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until one guest is left, which runs; at no time do two.
+pub(crate) async fn one_is_left(place: &Place) {
+    let begun = Instant::now();
+    loop {
+        let found = powers(place).unwrap_or_default();
+        let running = found.iter().filter(|power| *power == "Running").count();
+        assert_eq!(running, 1, "{found:?}");
+        if found.len() == 1 {
+            return;
+        }
+        assert!(begun.elapsed() < START_PATIENCE, "left on the pool: {found:?}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
