@@ -25,6 +25,7 @@ fn origin(chassis: &str) -> Origin {
         biological_type: chassis.to_owned(),
         pack: None,
         vm_type: VmType::Xcpng,
+        pool: None,
         engine: Engine::Ode,
         seed: 1,
         replicate: 0,

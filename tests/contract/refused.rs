@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use crate::guests::nothing_is_left;
 use crate::place::Place;
 
-/// A fault, how it is told, and within what.
-const CASES: [(&str, fn() -> Fault, &str); 4] = [
+type Case = (&'static str, fn() -> Fault, &'static str);
+
+/// A VM, what goes wrong with it, and a part of how that is told.
+const CASES: [Case; 4] = [
     ("host-key", || Fault::WrongHostKey, "host key"),
     (
         "full",

@@ -97,6 +97,12 @@ pub(super) fn process(end: &ProcessEnd) -> String {
     format!("process {number} {status}: {shown}{rest}")
 }
 
+/// Where a VM runs from here on.
+pub(super) fn home(vm_type: VmType, pool: Option<&str>) -> String {
+    let on = pool.map(|pool| format!(" on pool {pool}")).unwrap_or_default();
+    format!("runs as {}{on} from here on", vm_type.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,10 +130,4 @@ mod tests {
         assert_eq!(percent(60_000), "60");
         assert_eq!(minutes(123), "12.3");
     }
-}
-
-/// Where a VM runs from here on.
-pub(super) fn home(vm_type: VmType, pool: Option<&str>) -> String {
-    let on = pool.map(|pool| format!(" on pool {pool}")).unwrap_or_default();
-    format!("runs as {}{on} from here on", vm_type.as_str())
 }

@@ -128,6 +128,7 @@ pub(crate) fn desired(chassis: &str, engine: Engine, edit: impl Fn(&mut CellOrde
         biological_type: chassis.to_owned(),
         pack: None,
         vm_type: VmType::Xcpng,
+        pool: None,
         engine,
         seed: 11,
         replicate: 2,

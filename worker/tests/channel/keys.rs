@@ -25,6 +25,7 @@ pub(crate) fn seed_of(user_key: &Path, host_key: &HostKey) -> BTreeMap<String, S
         vm_creation_timeout: std::time::Duration::ZERO,
         ssh_timeout: std::time::Duration::ZERO,
         connection_pool_size: 3,
+        orphan_grace: std::time::Duration::ZERO,
     };
     seed(&settings, host_key).unwrap()
 }

@@ -49,6 +49,7 @@ fn lab() -> Option<(xapi::Pool, PoolSettings, tempfile::TempDir)> {
         vm_creation_timeout: Duration::from_secs(60),
         ssh_timeout: Duration::from_secs(20),
         connection_pool_size: 10,
+        orphan_grace: Duration::from_secs(300),
     };
     Some((pool, settings, folder))
 }
