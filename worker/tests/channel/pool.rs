@@ -54,6 +54,11 @@ fn lab() -> Option<(xapi::Pool, PoolSettings, tempfile::TempDir)> {
     Some((pool, settings, folder))
 }
 
+/// Call in a runtime.
+fn guests_of(settings: &PoolSettings) -> Guests {
+    Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap())
+}
+
 fn order(settings: &PoolSettings, host_key: &HostKey) -> Order {
     Order {
         key: bioxen_protocol::id::VmKey { user: "ada".parse().unwrap(), vm: "cell-1".parse().unwrap() },
@@ -88,8 +93,7 @@ fn a_guest_is_brought_up_spoken_to_measured_and_destroyed() {
     let before = lab.census();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let guests =
-            Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let guests = guests_of(&settings);
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         assert_eq!(talk(&settings, &up).await.unwrap(), b"hi");
@@ -112,8 +116,7 @@ fn figures_are_read_after_a_session_was_forgotten_and_say_when_a_host_is_gone() 
     let Some((lab, settings, _folder)) = lab() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let guests =
-            Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let guests = guests_of(&settings);
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         lab.restart();
@@ -131,8 +134,7 @@ fn a_guest_whose_template_ignores_our_host_key_is_not_spoken_to() {
     lab.inject(xapi::Fault::WrongHostKey, 1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let guests =
-            Guests::new(Pool::open("lab", settings.clone()).unwrap(), "f00d", &"w1".parse().unwrap());
+        let guests = guests_of(&settings);
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         let fault = fault(talk(&settings, &up).await);

@@ -80,9 +80,9 @@ impl Guarded {
 
     /// Hands work to the keeper of a VM; where there is none, nobody holds the VM any more.
     fn give(&self, key: Option<&VmKey>, work: Work) {
-        if let Some(keeper) = key.and_then(|key| self.lock().by_key.get(key).map(|keeper| keeper.give(work)))
-        {
-            keeper
+        let keepers = self.lock();
+        if let Some(keeper) = key.and_then(|key| keepers.by_key.get(key)) {
+            keeper.give(work);
         }
     }
 }

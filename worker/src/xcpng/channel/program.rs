@@ -10,8 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bioxen_guest::agent::Hello;
 use bioxen_hypervisor::PACK_FILES;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::super::fault::XcpngError;
@@ -24,12 +24,6 @@ use super::pipe::{Pipe, Stop};
 pub struct Program {
     archive: Arc<[u8]>,
     digest: String,
-}
-
-/// The first thing that the program says.
-#[derive(Debug, Deserialize)]
-struct Hello {
-    version: String,
 }
 
 /// Starts the program in the place of the shell, so that its end is told as it is. Beside it somebody watches sshd's
