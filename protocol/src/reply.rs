@@ -202,6 +202,33 @@ pub struct Status {
     /// Accepted, in order.
     #[serde(default)]
     pub packages: Vec<PackageReply>,
+    /// Where it runs in a guest that has come up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestStatus>,
+}
+
+/// The guest that a VM of `vm_type: xcpng` runs in, and what the host that it is on measures of it; nothing of that
+/// measures the cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GuestStatus {
+    /// As on the pool.
+    pub name: String,
+    /// Where its VM's worker reaches it.
+    pub address: String,
+    /// The newest figures; absent where its host told none in the last minute.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<GuestMeasured>,
+}
+
+/// Mean figures of some seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GuestMeasured {
+    /// Of the guest's virtual processors together: 100 is all of them fully at work.
+    pub cpu_percent: f64,
+    /// What its host has given it, used or not.
+    pub memory_bytes: u64,
+    /// Since 1970, by the worker's clock.
+    pub measured_at_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -293,6 +320,9 @@ pub struct Resources {
     pub usage: Usage,
     /// What the ledger holds for the VM.
     pub reservation: Reservation,
+    /// As in [`Status`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestStatus>,
 }
 
 /// What a cell is given now: below what its VM holds where a script's `set_allocation` took less.

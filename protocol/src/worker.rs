@@ -15,7 +15,7 @@ use crate::id::{Generation, VmKey};
 pub use crate::inventory::inventory_digest;
 pub use crate::order::{CellAllocation, CellOrder, NumberedChange, OrderedChange, RecordOrder};
 use crate::package::ModulesOf;
-use crate::reply::{EffectiveAllocation, Sample};
+use crate::reply::{EffectiveAllocation, GuestStatus, Sample};
 
 /// What a worker can hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -355,6 +355,8 @@ pub struct LiveVm {
     pub checkpoint: Option<Vec<u8>>,
     /// Samples, oldest first, where they were asked for.
     pub history: Vec<Sample>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestStatus>,
 }
 
 /// The object of bucket [`RESULTS_BUCKET`] that holds what a VM recorded in one generation.

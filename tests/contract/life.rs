@@ -1,5 +1,7 @@
 //! States and what leads from one to another.
 
+use std::net::IpAddr;
+
 use bioxen_tests::cells::{USER, subject};
 use bioxen_tests::vms::{reach, status_until, tell};
 use bioxen_tests::{ask, code};
@@ -51,6 +53,27 @@ pub(crate) async fn a_vm_that_was_stopped_goes_on_where_it_stood(place: &Place) 
     assert_eq!(answer["state"], "running", "{answer}");
     let now = status_until(client, "goes-on", |status| status["simulated_minutes"].as_f64() > stood).await;
     assert_eq!(now["state"], "running", "{now}");
+}
+
+pub(crate) async fn a_vm_in_a_guest_shows_what_the_guest_s_host_measures(place: &Place) {
+    let client = &place.client;
+    place.create("measured", json!({ "biological_type": "syn3a", "auto_start": true })).await;
+    let status = status_until(client, "measured", |status| status["health_status"] == "healthy").await;
+    if place.pool.is_none() {
+        assert_eq!(status.get("guest"), None, "{status}");
+        return;
+    }
+    let status = status_until(client, "measured", |status| status["guest"]["cpu_percent"].is_f64()).await;
+    let guest = &status["guest"];
+    assert!(guest["name"].as_str().is_some_and(|name| name.contains("/measured/")), "{guest}");
+    assert!(guest["address"].as_str().is_some_and(|text| text.parse::<IpAddr>().is_ok()), "{guest}");
+    assert_eq!((&guest["cpu_percent"], &guest["memory_bytes"]), (&json!(25.0), &json!(1 << 30)));
+    assert!(guest["measured_at_ms"].is_u64(), "{guest}");
+    let resources = ask(client, &subject("resources", "measured"), &Value::Null).await;
+    assert_eq!(resources["guest"]["name"], guest["name"], "{resources}");
+    reach(client, "stop", "measured", "stopped").await;
+    let status = status_until(client, "measured", |_| true).await;
+    assert_eq!(status.get("guest"), None, "{status}");
 }
 
 pub(crate) async fn what_cannot_be_done_in_a_state_is_refused_with_the_state(place: &Place) {

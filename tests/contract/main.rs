@@ -43,6 +43,7 @@ contract! {
     life::a_vm_lives_from_create_to_destroy_and_gives_everything_back,
     life::a_name_is_free_again_once_its_vm_is_destroyed,
     life::a_vm_that_was_stopped_goes_on_where_it_stood,
+    life::a_vm_in_a_guest_shows_what_the_guest_s_host_measures,
     life::what_cannot_be_done_in_a_state_is_refused_with_the_state,
     cell::a_cell_is_simulate_s_to_the_bit_with_parameters_schedule_and_changes,
     cell::a_single_cell_divides_as_its_seed_says,

@@ -212,14 +212,15 @@ pub(crate) async fn status(
         checkpoints: vm.checkpoints.iter().map(checkpoint_info).collect(),
         packages: vm.packages.iter().map(|installed| package(&(&*installed.package).into())).collect(),
         effective,
+        guest: live.and_then(|live| live.guest),
         labels: vm.labels,
     }))
 }
 
 pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
-    let (memory_kb, effective, figures) = match ask_worker(client, &vm).await {
-        Some(live) => (live.memory_kb, live.effective, Some(live.metrics)),
-        None => (0, None, figures(client, &vm).await.ok()),
+    let (memory_kb, effective, guest, figures) = match ask_worker(client, &vm).await {
+        Some(live) => (live.memory_kb, live.effective, live.guest, Some(live.metrics)),
+        None => (0, None, None, figures(client, &vm).await.ok()),
     };
     let figure =
         |name: &str| figures.as_ref().and_then(|map| map.get(name)).and_then(serde_json::Value::as_f64);
@@ -235,6 +236,7 @@ pub(crate) async fn resources(client: &Client, vm: Vm) -> Reply {
             memory_kb,
         },
         reservation: reservation(vm.held),
+        guest,
     }))
 }
 

@@ -88,6 +88,7 @@ fn vms(golden: &mut Golden) {
     golden.message("restored", &restored);
     processes_and_advice(golden);
     golden.message("status", &status());
+    golden.message("status_in_guest", &Status { guest: Some(crate::workers::guest()), ..status() });
     golden.message(
         "resources",
         &Resources {
@@ -102,6 +103,7 @@ fn vms(golden: &mut Golden) {
                 memory_kb: 0,
             },
             reservation: RESERVATION,
+            guest: None,
         },
     );
     let listed = Listed {
@@ -191,6 +193,7 @@ fn status() -> Status {
         labels: [("sweep".to_owned(), "7".to_owned())].into(),
         checkpoints: vec![checkpoint()],
         packages: vec![package()],
+        guest: None,
     }
 }
 

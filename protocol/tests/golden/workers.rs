@@ -7,7 +7,7 @@ use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::package::{ModulesOf, VmPackage, VmPlasmid};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
-use bioxen_protocol::reply::{EffectiveAllocation, Sample};
+use bioxen_protocol::reply::{EffectiveAllocation, GuestMeasured, GuestStatus, Sample};
 use bioxen_protocol::worker::{
     Capacity, CellAllocation, CellOrder, Desired, DesiredState, Heartbeat, LiveVm, NumberedChange,
     Observation, ObservedState, OrderedChange, ProcessEnd, ProcessOrder, ProcessStatus, QueryExtra,
@@ -40,8 +40,12 @@ pub(crate) fn check(golden: &mut Golden) {
         effective: Some(EffectiveAllocation { atp_percentage: AtpPercent(55_250), ribosomes: None }),
         checkpoint: Some(vec![0, 127, 128, 255]),
         history: vec![Sample { time_ms: 1_700_000_000_123, metrics: serde_json::Map::new() }],
+        guest: None,
     };
-    golden.internal("query_vm", &VmQueryReply::Vm(Box::new(live)));
+    golden.internal("query_vm", &VmQueryReply::Vm(Box::new(live.clone())));
+    let guest = GuestStatus { measured: None, ..guest() };
+    let in_guest = LiveVm { guest: Some(guest), checkpoint: None, history: Vec::new(), ..live };
+    golden.internal("query_vm_in_guest", &VmQueryReply::Vm(Box::new(in_guest)));
     golden.internal("query_trace", &VmQueryReply::Trace { rows: 7, bytes: vec![0, 127, 128, 255] });
     golden.internal("query_absent", &VmQueryReply::Absent);
     let frame = TelemetryFrame {
@@ -60,6 +64,15 @@ pub(crate) fn check(golden: &mut Golden) {
         cpu_seconds: 0.75,
     };
     golden.message("telemetry_frame", &frame);
+}
+
+pub(crate) fn guest() -> GuestStatus {
+    let measured_at_ms = 1_700_000_000_123;
+    GuestStatus {
+        name: "bioxen/f00d/ada/cell-1/1.42".to_owned(),
+        address: "10.0.0.7".to_owned(),
+        measured: Some(GuestMeasured { cpu_percent: 12.5, memory_bytes: 1 << 30, measured_at_ms }),
+    }
 }
 
 fn reports(golden: &mut Golden) {

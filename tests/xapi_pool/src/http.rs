@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use crate::clock;
+use crate::fault::Fault;
 use crate::ops;
 use crate::server::{Reply, page, reply};
 use crate::shared::Shared;
@@ -29,7 +30,16 @@ pub(crate) async fn answer(shared: &Arc<Shared>, host: usize, request: Request<I
     if !shared.lock().sessions.touch(&text("session_id")) {
         return page(StatusCode::UNAUTHORIZED);
     }
-    match (&method, path.trim_end_matches('/')) {
+    let path = path.trim_end_matches('/');
+    if method == Method::GET {
+        let mut state = shared.lock();
+        *state.seen.calls.entry(path.to_owned()).or_default() += 1;
+        let fails = |fault: &Fault| matches!(fault, Fault::Fail { method, .. } if method == path);
+        if state.faults.take(fails).is_some() {
+            return page(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+    match (&method, path) {
         (&Method::PUT, "/import_raw_vdi") => {
             import(shared, &text("vdi"), &text("format"), &text("task_id"), request).await
         }

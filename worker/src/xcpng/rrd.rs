@@ -2,6 +2,9 @@
 //!
 //! Pure; `pool` fetches it. <https://xapi-project.github.io/xen-api/topics/metrics.html>
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::json;
@@ -13,31 +16,57 @@ pub struct GuestFigures {
     pub cpu_percent: f64,
     /// What its host has given it, used or not.
     pub memory_bytes: u64,
+    /// For how long its host has measured others since.
+    pub behind: Duration,
 }
 
-/// The newest figures of the guest; none where the host has none yet, or the guest is not there.
+/// What a host told.
+#[derive(Debug, PartialEq)]
+pub(super) struct Told {
+    /// Its clock at the newest row, which need not be measured yet: seconds since 1970.
+    pub(super) newest_seconds: Option<u64>,
+    /// By UUID.
+    pub(super) guests: BTreeMap<String, GuestFigures>,
+}
+
+/// The newest figures of those guests that the host measured.
 ///
 /// # Errors
 /// What makes it no such document.
-pub(super) fn newest(text: &str, uuid: &str) -> Result<Option<GuestFigures>, String> {
+pub(super) fn newest(text: &str, uuids: &[&str]) -> Result<Told, String> {
     let document = json::value(text)?;
     let list = |value: Option<&Value>, name: &str| {
         value.and_then(Value::as_array).cloned().ok_or_else(|| format!("figures without {name}"))
     };
     let legend = list(document.pointer("/meta/legend"), "a legend")?;
-    let mut rows = list(document.get("data"), "rows")?;
-    let prefix = format!("AVERAGE:vm:{uuid}:");
-    let columns: Vec<(usize, &str)> = legend
-        .iter()
-        .enumerate()
-        .filter_map(|(column, name)| Some((column, name.as_str()?.strip_prefix(&prefix)?)))
-        .collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.get("t").and_then(Value::as_u64)));
-    // The newest row may not be measured yet, which stands there as NaN.
-    Ok(rows.iter().find_map(|row| figures(row.get("values")?.as_array()?, &columns)))
+    let rows = list(document.get("data"), "rows")?;
+    let of = |row: &Value| row.get("t").and_then(Value::as_u64);
+    let mut rows: Vec<(u64, &[Value])> =
+        rows.iter().filter_map(|row| Some((of(row)?, row.get("values")?.as_array()?.as_slice()))).collect();
+    rows.sort_by_key(|(seconds, _)| std::cmp::Reverse(*seconds));
+    let mut columns: BTreeMap<&str, Vec<(usize, &str)>> =
+        uuids.iter().map(|uuid| (*uuid, Vec::new())).collect();
+    for (column, name) in legend.iter().enumerate() {
+        let name = name.as_str().and_then(|name| name.strip_prefix("AVERAGE:vm:")?.split_once(':'));
+        if let Some((uuid, name)) = name
+            && let Some(columns) = columns.get_mut(uuid)
+        {
+            columns.push((column, name));
+        }
+    }
+    let newest_seconds = rows.first().map(|(seconds, _)| *seconds);
+    let guests = columns.into_iter().filter_map(|(uuid, columns)| {
+        // The newest row may not be measured yet, which stands there as NaN.
+        let measured = rows.iter().find_map(|(seconds, values)| {
+            let behind = Duration::from_secs(newest_seconds?.saturating_sub(*seconds));
+            figures(values, &columns, behind)
+        });
+        Some((uuid.to_owned(), measured?))
+    });
+    Ok(Told { newest_seconds, guests: guests.collect() })
 }
 
-fn figures(values: &[Value], columns: &[(usize, &str)]) -> Option<GuestFigures> {
+fn figures(values: &[Value], columns: &[(usize, &str)], behind: Duration) -> Option<GuestFigures> {
     let number = |column: usize| values.get(column)?.as_f64().filter(|number| *number >= 0.0);
     let of = |is_it: &dyn Fn(&str) -> bool| -> Vec<f64> {
         columns.iter().filter(|(_, name)| is_it(name)).filter_map(|(column, _)| number(*column)).collect()
@@ -55,7 +84,7 @@ fn figures(values: &[Value], columns: &[(usize, &str)]) -> Option<GuestFigures> 
         reason = "bytes of a memory, none negative"
     )]
     let memory_bytes = *memory.first()? as u64;
-    Some(GuestFigures { cpu_percent: 100.0 * cpus.iter().sum::<f64>() / count, memory_bytes })
+    Some(GuestFigures { cpu_percent: 100.0 * cpus.iter().sum::<f64>() / count, memory_bytes, behind })
 }
 
 fn is_number(text: &str) -> bool {
@@ -68,21 +97,24 @@ mod tests {
 
     const TEXT: &str = r#"{"meta":{"start":1,"step":5,"end":11,"rows":3,"columns":6,"legend":[
         "AVERAGE:vm:a:cpu0","AVERAGE:vm:b:cpu0","AVERAGE:vm:a:cpu1","AVERAGE:vm:a:cpu_usage","AVERAGE:vm:a:memory",
-        "AVERAGE:host:h:cpu0"]},
-        "data":[{"t":1,"values":[1,1,1,1,64,1]},{"t":6,"values":[0.25,1.0,0.75,9.0,1073741824.0,1.0]},
-        {"t":11,"values":[NaN,NaN,NaN,NaN,NaN,-Infinity]}]}"#;
+        "AVERAGE:host:h:cpu0","AVERAGE:vm:d:cpu0","AVERAGE:vm:d:memory"]},
+        "data":[{"t":1,"values":[1,1,1,1,64,1,1,64]},{"t":6,"values":[0.25,1.0,0.75,9.0,1073741824.0,1.0,NaN,NaN]},
+        {"t":11,"values":[NaN,NaN,NaN,NaN,NaN,-Infinity,NaN,NaN]}]}"#;
 
     #[test]
-    fn a_guest_s_newest_figures_are_read_past_rows_that_are_not_measured() {
-        let expected = GuestFigures { cpu_percent: 50.0, memory_bytes: 1 << 30 };
-        assert_eq!(newest(TEXT, "a"), Ok(Some(expected)));
-        assert_eq!(newest(TEXT, "c"), Ok(None));
-        assert_eq!(newest(TEXT, "b"), Ok(None), "it has no memory");
+    fn guests_newest_figures_are_read_past_rows_that_are_not_measured() {
+        let a = GuestFigures { cpu_percent: 50.0, memory_bytes: 1 << 30, behind: Duration::from_secs(5) };
+        let d = GuestFigures { cpu_percent: 100.0, memory_bytes: 64, behind: Duration::from_secs(10) };
+        let expected = BTreeMap::from([("a".to_owned(), a), ("d".to_owned(), d)]);
+        // b has no memory, c is not there, and of h nobody asked.
+        let told = newest(TEXT, &["a", "b", "c", "d"]).unwrap();
+        assert_eq!(told, Told { newest_seconds: Some(11), guests: expected });
+        assert_eq!(newest(TEXT, &["b"]).unwrap().guests, BTreeMap::new());
     }
 
     #[test]
     fn what_are_no_figures_is_said() {
-        assert!(newest("<xport>", "a").unwrap_err().contains("no JSON"));
-        assert!(newest("{}", "a").unwrap_err().contains("legend"));
+        assert!(newest("<xport>", &["a"]).unwrap_err().contains("no JSON"));
+        assert!(newest("{}", &["a"]).unwrap_err().contains("legend"));
     }
 }

@@ -47,6 +47,7 @@ impl TaskState {
 pub(crate) struct GuestSeen {
     pub(crate) name: String,
     guest_metrics: Option<Ref>,
+    resident_on: Option<Ref>,
 }
 
 #[derive(Debug)]
@@ -87,6 +88,11 @@ impl Seen {
 
     pub(crate) fn guests(&self) -> BTreeMap<Ref, GuestSeen> {
         self.told().guests.clone()
+    }
+
+    /// The host that a guest is on.
+    pub(crate) fn host(&self, guest: &Ref) -> Option<Ref> {
+        self.told().guests.get(guest)?.resident_on.clone()
     }
 
     pub(crate) fn networks(&self, guest: &Ref) -> Option<BTreeMap<String, String>> {
@@ -149,9 +155,11 @@ impl GuestSeen {
         if record.get("is_a_snapshot").and_then(Value::as_bool) == Some(true) {
             return None;
         }
+        let reference = |name: &str| text(name).map(Ref::new).and_then(Ref::some);
         Some(Self {
             name: name.to_owned(),
-            guest_metrics: text("guest_metrics").map(Ref::new).and_then(Ref::some),
+            guest_metrics: reference("guest_metrics"),
+            resident_on: reference("resident_on"),
         })
     }
 }
@@ -185,9 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn only_our_guests_are_remembered_with_their_addresses() {
+    fn only_our_guests_are_remembered_with_their_addresses_and_hosts() {
         let seen = Seen::default();
-        let vm = |name: &str| json!({ "name_label": name, "power_state": "Running", "guest_metrics": "m", "is_a_snapshot": false });
+        let vm = |name: &str| {
+            json!({ "name_label": name, "power_state": "Running", "guest_metrics": "m", "resident_on": "h",
+                    "is_a_snapshot": false })
+        };
         seen.take(&event("vm", "add", "theirs", vm("database")), true);
         seen.take(&event("vm", "add", "ours", vm(&format!("{NAME_PREFIX}f/a/b/1.2"))), false);
         seen.take(
@@ -197,6 +208,11 @@ mod tests {
         assert_eq!(seen.guests().len(), 1);
         assert_eq!(seen.networks(&Ref::new("ours")).unwrap()["0/ip"], "10.0.0.9");
         assert_eq!(seen.networks(&Ref::new("theirs")), None);
+        assert_eq!(seen.host(&Ref::new("ours")), Some(Ref::new("h")));
+        let mut halted = vm(&format!("{NAME_PREFIX}f/a/b/1.2"));
+        halted["resident_on"] = json!("OpaqueRef:NULL");
+        seen.take(&event("vm", "mod", "ours", halted), false);
+        assert_eq!(seen.host(&Ref::new("ours")), None);
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! A guest of a pool from nothing to nothing: brought up with keys of ours, spoken to, its host's figures read, destroyed.
 //! The pool is the tests' own, whose guests are real sshds; it fails the test where XAPI is called otherwise than it may be.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bioxen_worker::xcpng::channel::{Channel, HostKey, Target, UserKey, seed};
 use bioxen_worker::xcpng::config::{SecretSource, Trust};
-use bioxen_worker::xcpng::guests::{Guests, Order, PowerState, Up};
-use bioxen_worker::xcpng::{Pool, PoolSettings, SshFault};
+use bioxen_worker::xcpng::guests::{Guest, Guests, Order, PowerState, Up};
+use bioxen_worker::xcpng::{GuestFigures, Pool, PoolSettings, SshFault};
 use bioxen_xapi_pool as xapi;
 
 use crate::sshd::{key, stand_in};
 use crate::{fault, frame, soon};
 
+const FIGURES: &str = "/rrd_updates";
+const PAUSE: Duration = Duration::from_millis(20);
 const NETWORK: &str = "Pool-wide network associated with eth0";
 
 /// None where guests cannot run here, which is said.
@@ -68,6 +71,29 @@ fn order(settings: &PoolSettings, host_key: &HostKey) -> Order {
     }
 }
 
+/// The figures of these guests, once events have told where they are.
+async fn measured(guests: &Guests, ups: &[&Up]) -> Vec<GuestFigures> {
+    let deadline = soon();
+    let all: Vec<Guest> = ups.iter().map(|up| up.guest.clone()).collect();
+    loop {
+        let figures = guests.figures(&all, deadline).await;
+        if figures.len() == all.len() {
+            return all.iter().map(|guest| figures[&guest.uuid]).collect();
+        }
+        assert!(!deadline.passed(), "{figures:?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until nothing measures a guest that is on no host.
+async fn none_measured(guests: &Guests, up: &Up) {
+    let deadline = soon();
+    while !guests.figures(&[up.guest.clone()], deadline).await.is_empty() {
+        assert!(!deadline.passed(), "still measured");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// As a backend does it: the host key is the one among the guest's marks.
 async fn talk(settings: &PoolSettings, up: &Up) -> Result<Vec<u8>, bioxen_worker::xcpng::XcpngError> {
     let key = UserKey::read(&settings.ssh_key_path).unwrap();
@@ -97,10 +123,10 @@ fn a_guest_is_brought_up_spoken_to_measured_and_destroyed() {
         let order = order(&settings, &HostKey::generate().unwrap());
         let up = guests.bring_up(&order).await.unwrap();
         assert_eq!(talk(&settings, &up).await.unwrap(), b"hi");
-        let figures = guests.figures(&up.guest, soon()).await.unwrap().unwrap();
-        assert_eq!((figures.cpu_percent, figures.memory_bytes), (25.0, 1 << 30));
+        let figures = measured(&guests, &[&up]).await;
+        assert_eq!((figures[0].cpu_percent, figures[0].memory_bytes), (25.0, 1 << 30));
         guests.power(&up.guest, PowerState::Halted, soon()).await.unwrap();
-        assert_eq!(guests.figures(&up.guest, soon()).await.unwrap(), None);
+        none_measured(&guests, &up).await;
         // A guest keeps its key and its program when it is off.
         let again = guests.bring_up(&order).await.unwrap();
         assert_eq!(talk(&settings, &again).await.unwrap(), b"hi");
@@ -112,18 +138,31 @@ fn a_guest_is_brought_up_spoken_to_measured_and_destroyed() {
 }
 
 #[test]
-fn figures_are_read_after_a_session_was_forgotten_and_say_when_a_host_is_gone() {
+fn figures_of_all_guests_come_with_one_request_also_after_failures_and_forgotten_sessions() {
     let Some((lab, settings, _folder)) = lab() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let guests = guests_of(&settings);
-        let order = order(&settings, &HostKey::generate().unwrap());
-        let up = guests.bring_up(&order).await.unwrap();
+        let one = order(&settings, &HostKey::generate().unwrap());
+        let mut other = one.clone();
+        other.key.vm = "cell-2".parse().unwrap();
+        let ups = [guests.bring_up(&one).await.unwrap(), guests.bring_up(&other).await.unwrap()];
+        measured(&guests, &[&ups[0], &ups[1]]).await;
+        let before = lab.seen().calls;
+        measured(&guests, &[&ups[0], &ups[1]]).await;
+        let more = |calls: &BTreeMap<String, u64>, call| calls.get(call).copied().unwrap_or_default();
+        let after = lab.seen().calls;
+        assert_eq!(more(&after, FIGURES), more(&before, FIGURES) + 1);
+        assert_eq!(more(&after, "host.get_record"), more(&before, "host.get_record"), "kept");
+        let (method, code) = (FIGURES.to_owned(), "INTERNAL_ERROR".to_owned());
+        lab.inject(xapi::Fault::Fail { method, code, params: Vec::new() }, 1);
+        assert_eq!(guests.figures(&[ups[0].guest.clone()], soon()).await, BTreeMap::new());
+        measured(&guests, &[&ups[0]]).await;
         lab.restart();
-        assert!(guests.figures(&up.guest, soon()).await.unwrap().is_some());
-        guests.destroy(&order.key, order.generation).await.unwrap();
-        let gone = guests.figures(&up.guest, soon()).await.unwrap_err();
-        assert!(gone.is("HANDLE_INVALID"), "{gone}");
+        measured(&guests, &[&ups[1]]).await;
+        guests.destroy(&one.key, one.generation).await.unwrap();
+        none_measured(&guests, &ups[0]).await;
+        guests.destroy(&other.key, other.generation).await.unwrap();
         guests.pool().close().await;
     });
 }

@@ -158,6 +158,7 @@ impl Backend for Cells {
             effective: Some(effective(&cell)),
             checkpoint: last.checkpoint.clone(),
             history: Vec::new(),
+            guest: None,
         })
     }
 
@@ -210,6 +211,7 @@ fn live(seen: &Seen) -> LiveVm {
         effective: Some(effective(&seen.cell)),
         checkpoint: None,
         history: Vec::new(),
+        guest: None,
     }
 }
 

@@ -22,6 +22,7 @@ use super::super::cells::process::{ProcessEnded, ProcessWork};
 use super::super::cells::scheduler::Number;
 use super::super::cells::shared::{Shared, Watch};
 use super::host::Host;
+use super::shown::Shown;
 use crate::clock;
 use crate::xcpng::channel::Channel;
 use crate::xcpng::fault::code;
@@ -77,6 +78,7 @@ pub(super) struct Handle {
     wanted: watch::Sender<Wanted>,
     work: mpsc::UnboundedSender<Work>,
     reached: watch::Receiver<Reached>,
+    shown: Shown,
 }
 
 impl Handle {
@@ -93,6 +95,10 @@ impl Handle {
 
     pub(super) fn reached(&self) -> Reached {
         *self.reached.borrow()
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        self.shown.clone()
     }
 
     /// At most one at a time: the VM is in work until it is committed.
@@ -119,6 +125,7 @@ pub(super) struct Keeper {
     wanted: watch::Receiver<Wanted>,
     work: mpsc::UnboundedReceiver<Work>,
     reached: watch::Sender<Reached>,
+    shown: Shown,
     guest: Option<Guest>,
     channel: Option<Channel>,
     asked: u64,
@@ -137,6 +144,7 @@ impl Keeper {
         let (wanted, wanted_seen) = watch::channel(Wanted::Running);
         let (work, work_taken) = mpsc::unbounded_channel();
         let (reached, reached_seen) = watch::channel(Reached::Coming);
+        let shown = Shown::default();
         let keeper = Self {
             key,
             generation,
@@ -145,6 +153,7 @@ impl Keeper {
             wanted: wanted_seen,
             work: work_taken,
             reached,
+            shown: shown.clone(),
             guest: None,
             channel: None,
             asked: 0,
@@ -157,7 +166,7 @@ impl Keeper {
             }
             keeper.run().await;
         });
-        Handle { wanted, work, reached: reached_seen }
+        Handle { wanted, work, reached: reached_seen, shown }
     }
 
     async fn run(mut self) {
@@ -307,6 +316,7 @@ impl Keeper {
         let order = host.order(&self.key, self.generation)?;
         let Up { guest, address, deadline, .. } = host.guests().bring_up(&order).await?;
         let guest = self.guest.insert(guest);
+        self.shown.is(&host, guest, address);
         self.channel = Some(host.channel(guest, address, deadline).await?);
         self.tell(Reached::Running);
         Ok(())

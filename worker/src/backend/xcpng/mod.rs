@@ -13,6 +13,7 @@
 //! | `dispatch` | work that is due, handed to keepers |
 //! | `telling` | an observation waits until the guest is where its VM is |
 //! | `collection` | what is left on the pools and nobody has |
+//! | `shown` | who a guest is, and what its host measures of it |
 //! | `host` | a pool, and what a guest of it is given |
 //!
 //! Cells, pacing and commits are those of `basic`; what a guest computes is the same code, on a cell that the worker sends
@@ -22,6 +23,7 @@ mod collection;
 mod dispatch;
 mod host;
 mod keeper;
+mod shown;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap};
@@ -59,6 +61,7 @@ pub struct Xcpng {
     common: Common,
     collection: Arc<Collection>,
     collecting: Mutex<Option<JoinHandle<()>>>,
+    measuring: JoinHandle<()>,
     runtime: tokio::runtime::Handle,
     _dispatch: Dispatch,
 }
@@ -96,6 +99,7 @@ impl Xcpng {
         let cells = Cells::elsewhere(VmType::Xcpng, quantum);
         let keepers = Arc::new(Guarded::default());
         let dispatch = Dispatch::start(cells.shared(), &keepers)?;
+        let measuring = tokio::spawn(shown::measure(Arc::downgrade(&keepers)));
         Ok(Self {
             cells,
             keepers,
@@ -104,6 +108,7 @@ impl Xcpng {
             common,
             collection: Arc::default(),
             collecting: Mutex::default(),
+            measuring,
             runtime: tokio::runtime::Handle::current(),
             _dispatch: dispatch,
         })
@@ -119,6 +124,8 @@ impl Xcpng {
         let ended = futures::future::join_all(handles.iter().map(Handle::ended));
         let _ = tokio::time::timeout(CLOSING, ended).await;
         futures::future::join_all(self.pools.values().map(Pool::close)).await;
+        // Not before: whoever is ended while it logs in leaves a session behind.
+        self.measuring.abort();
     }
 
     fn host(&self, desired: &Desired) -> Result<Arc<Host>, String> {
@@ -236,7 +243,9 @@ impl Backend for Xcpng {
     }
 
     fn query(&self, key: &VmKey, with: QueryExtra) -> Option<LiveVm> {
-        self.cells.query(key, with)
+        let live = self.cells.query(key, with)?;
+        let guest = self.keepers.lock().by_key.get(key).and_then(|keeper| keeper.shown().status());
+        Some(LiveVm { guest, ..live })
     }
 
     fn execute(&self, key: &VmKey, generation: Generation, process: ProcessOrder) {

@@ -9,11 +9,13 @@
 //! lost answer left. It knows nothing of cells, and decides neither which generation is right nor who may act.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bioxen_protocol::id::{Generation, VmKey, WorkerId};
 
 pub use self::collecting::{Collected, Collector};
+use self::figures::Hosts;
 pub use self::record::{Guest, PowerState};
 pub use self::snapshots::Snapshot;
 use super::deadline::Deadline;
@@ -43,6 +45,7 @@ pub struct Guests {
     pool: Pool,
     fleet: String,
     worker: WorkerId,
+    hosts: Arc<Hosts>,
 }
 
 /// A guest that is to be there.
@@ -71,7 +74,7 @@ impl Guests {
     /// Of `fleet`, for this worker.
     #[must_use]
     pub fn new(pool: Pool, fleet: &str, worker: &WorkerId) -> Self {
-        Self { pool, fleet: fleet.to_owned(), worker: worker.clone() }
+        Self { pool, fleet: fleet.to_owned(), worker: worker.clone(), hosts: Arc::default() }
     }
 
     #[must_use]
