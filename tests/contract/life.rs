@@ -74,6 +74,7 @@ pub(crate) async fn a_vm_in_a_guest_shows_what_the_guest_s_host_measures(place: 
     reach(client, "stop", "measured", "stopped").await;
     let status = status_until(client, "measured", |_| true).await;
     assert_eq!(status.get("guest"), None, "{status}");
+    reach(client, "start", "measured", "running").await;
 }
 
 pub(crate) async fn what_cannot_be_done_in_a_state_is_refused_with_the_state(place: &Place) {
