@@ -97,28 +97,39 @@ pub(super) async fn measure(keepers: Weak<Guarded>) {
         let Some(keepers) = keepers.upgrade() else { return };
         let shown: Vec<Shown> = keepers.lock().by_key.values().map(Handle::shown).collect();
         drop(keepers);
-        join_all(by_pool(shown).into_iter().map(|(host, guests)| read(host, guests))).await;
+        join_all(by_pool(shown).into_iter().map(Reading::read)).await;
     }
 }
 
-fn by_pool(shown: Vec<Shown>) -> Vec<(Arc<Host>, Vec<(Shown, Guest)>)> {
-    let mut pools: Vec<(Arc<Host>, Vec<(Shown, Guest)>)> = Vec::new();
-    for shown in shown {
+/// Guests of one pool that are up, and where each is shown.
+struct Reading {
+    host: Arc<Host>,
+    shown: Vec<Shown>,
+    guests: Vec<Guest>,
+}
+
+fn by_pool(all: Vec<Shown>) -> Vec<Reading> {
+    let mut readings: Vec<Reading> = Vec::new();
+    for shown in all {
         let Some((host, guest)) = shown.guest() else { continue };
-        match pools.iter_mut().find(|(pool, _)| Arc::ptr_eq(pool, &host)) {
-            Some((_, guests)) => guests.push((shown, guest)),
-            None => pools.push((host, vec![(shown, guest)])),
+        match readings.iter_mut().find(|reading| Arc::ptr_eq(&reading.host, &host)) {
+            Some(reading) => {
+                reading.shown.push(shown);
+                reading.guests.push(guest);
+            }
+            None => readings.push(Reading { host, shown: vec![shown], guests: vec![guest] }),
         }
     }
-    pools
+    readings
 }
 
-async fn read(host: Arc<Host>, shown: Vec<(Shown, Guest)>) {
-    let (shown, guests): (Vec<Shown>, Vec<Guest>) = shown.into_iter().unzip();
-    let figures = host.guests().figures(&guests, Deadline::within(READING)).await;
-    for (shown, guest) in shown.iter().zip(&guests) {
-        if let Some(figures) = figures.get(&guest.uuid) {
-            shown.measured(guest, *figures);
+impl Reading {
+    async fn read(self) {
+        let figures = self.host.guests().figures(&self.guests, Deadline::within(READING)).await;
+        for (shown, guest) in self.shown.iter().zip(&self.guests) {
+            if let Some(figures) = figures.get(&guest.uuid) {
+                shown.measured(guest, *figures);
+            }
         }
     }
 }
