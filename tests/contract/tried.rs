@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use bioxen_tests::program;
-use bioxen_xapi_pool::{Fault, Pool};
+use bioxen_tests::{START_PATIENCE, program};
+use bioxen_xapi_pool::{Census, Fault, Pool};
 use serde_json::Value;
 
 use crate::place::{pool_with_guests, section};
@@ -51,6 +52,15 @@ fn check(pool: &Pool, folder: &Path, more: &str, guest: Option<&Path>) -> Told {
     }
 }
 
+/// The pool holds what it held before. That a connection of a program that has ended is closed, it notices in its time.
+fn nothing_stays(pool: &Pool, before: &Census) {
+    let begun = Instant::now();
+    while pool.census().connections != before.connections && begun.elapsed() < START_PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(pool.census(), *before, "sessions, tasks, guests, disks, connections");
+}
+
 #[test]
 fn a_pool_whose_guests_answer_can_be_used() {
     let Some(mut pool) = pool_with_guests() else { return };
@@ -62,7 +72,7 @@ fn a_pool_whose_guests_answer_can_be_used() {
     assert!(found.contains(env!("CARGO_PKG_VERSION")) && found.contains("bioxen"), "{found}");
     let order: Vec<_> = told.steps.iter().rev().take(3).map(|step| &step["step"]).collect();
     assert_eq!(order, [DESTROY, PROGRAM, CLONE]);
-    assert_eq!(pool.census(), before, "sessions, tasks, guests, disks, connections");
+    nothing_stays(&pool, &before);
     pool.assert_no_violations();
 }
 
@@ -96,7 +106,8 @@ fn a_guest_that_does_not_answer_is_told_with_what_is_wrong_and_nothing_of_it_sta
         assert!(why.starts_with("pool lab: the guest bioxen/check/bioxen-check/"), "{why}");
         assert!(why.contains(words), "{why}");
         assert_eq!(told.step(DESTROY), Ok("1 guests, with their disks"));
-        assert_eq!((pool.faults_left(), pool.census()), (0, before.clone()), "{words}");
+        assert_eq!(pool.faults_left(), 0, "{words}");
+        nothing_stays(&pool, &before);
     }
     pool.assert_no_violations();
 }
@@ -115,6 +126,6 @@ fn what_a_guest_needs_and_this_machine_lacks_is_told_before_anything_is_made() {
     for told in [no_program, no_key] {
         assert_eq!((told.exit_code, told.steps.len()), (Some(1), 0), "{told:?}");
     }
-    assert_eq!(pool.census(), before, "sessions, tasks, guests, disks, connections");
+    nothing_stays(&pool, &before);
     pool.assert_no_violations();
 }

@@ -125,7 +125,7 @@ async fn bring_up(guests: &Guests, order: &Order, up: &mut Option<Up>) -> Result
 async fn answer(guests: &Guests, up: &Up, program: &Program) -> Result<String, XcpngError> {
     let channel = guests.channel(up, program).await?;
     let found =
-        format!("version {} answers, run by {}", channel.version(), guests.pool().settings().ssh_user);
+        format!("version {} answers, logged in as {}", channel.version(), guests.pool().settings().ssh_user);
     channel.close().await;
     Ok(found)
 }
