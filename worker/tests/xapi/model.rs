@@ -21,6 +21,9 @@ pub(crate) enum Loss {
     After,
 }
 
+/// What somebody else does on the pool.
+type Deed = fn(&mut State);
+
 #[derive(Default)]
 pub(crate) struct State {
     objects: BTreeMap<(String, String), Value>,
@@ -35,7 +38,7 @@ pub(crate) struct State {
     /// All changes, in order.
     pub(crate) changes: Vec<String>,
     /// What somebody else does right after a call, once.
-    pub(crate) then: Option<(&'static str, fn(&mut Self))>,
+    pub(crate) then: Option<(&'static str, Deed)>,
 }
 
 type Done = Result<Value, (&'static str, Vec<String>)>;
