@@ -14,6 +14,7 @@ mod moved;
 mod place;
 mod processes;
 mod refused;
+mod tried;
 mod unreachable;
 
 /// Each of these is a test of both backends.

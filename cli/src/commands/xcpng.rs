@@ -1,12 +1,13 @@
 //! `bioxen xcpng check`: tries a pool of the worker's file and tells of each step. What the steps are, the worker says.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bioxen_protocol::id::{Generation, VmKey, random_token};
+use bioxen_worker::guest;
 use bioxen_worker::settings::Settings;
-use bioxen_worker::xcpng::guests::{Guests, Order};
-use bioxen_worker::xcpng::{Pool, Step, check};
+use bioxen_worker::xcpng::channel::Program;
+use bioxen_worker::xcpng::guests::Guests;
+use bioxen_worker::xcpng::{Pool, Scratch, Step, check};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -33,7 +34,7 @@ enum XcpngCommand {
         /// The worker's TOML file
         #[arg(long, value_name = "FILE", default_value = "/etc/bioxen/bioxen.toml")]
         config: PathBuf,
-        /// Also make a guest, start it, wait for its address, and destroy it
+        /// Also make a guest, start it, have bioxen-guest answer there over SSH, and destroy it
         #[arg(long)]
         clone: bool,
     },
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: XcpngArgs, json: bool) -> Result<(), Failure> {
     let pool = Pool::open(&name, settings).map_err(|error| Failure::other(error.to_string()))?;
     let worker = NAME.parse().map_err(|error| Failure::other(format!("{error}")))?;
     let guests = Guests::new(pool.clone(), FLEET, &worker);
-    let scratch = clone.then(scratch).transpose()?;
+    let scratch = clone.then(|| scratch(&guests)).transpose()?;
     let mut shown = Ok(());
     let works = check(&guests, scratch.as_ref(), |step| shown = show(&step, &name, json)).await;
     pool.close().await;
@@ -61,8 +62,8 @@ pub(crate) async fn run(args: XcpngArgs, json: bool) -> Result<(), Failure> {
     if works { Ok(()) } else { Err(Failure::other(format!("pool {name} cannot be used as it is"))) }
 }
 
-/// A guest of its own for each time that somebody checks.
-fn scratch() -> Result<Order, Failure> {
+/// A guest of its own for each time that somebody checks. What it needs of this machine is read before anything is made.
+fn scratch(guests: &Guests) -> Result<Scratch, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::other(error.to_string());
     let vm = random_token(4).map_err(|error| wrong(&error))?;
     let key = VmKey {
@@ -70,7 +71,10 @@ fn scratch() -> Result<Order, Failure> {
         vm: vm.parse().map_err(|error| wrong(&error))?,
     };
     let generation = Generation { incarnation: 0, index: 1 };
-    Ok(Order { key, generation, seed: BTreeMap::new(), host_key: String::new() })
+    let order = guests.order(&key, generation).map_err(|error| wrong(&error))?;
+    let program = guest::program().map_err(|error| wrong(&error))?;
+    let program = Program::read(&program, None).map_err(|error| wrong(&error))?;
+    Ok(Scratch { order, program })
 }
 
 fn show(step: &Step, pool: &str, json: bool) -> std::io::Result<()> {

@@ -1,13 +1,14 @@
 //! Trying a pool, step by step, and saying which step works: what `bioxen xcpng check` shows.
 //!
-//! Without `clone` it changes nothing on the pool. With it, a guest is brought up and destroyed.
+//! Without `clone` it changes nothing on the pool. With it, a guest is brought up, spoken to and destroyed.
 
 use std::future::Future;
 use std::time::Duration;
 
+use super::channel::Program;
 use super::deadline::Deadline;
 use super::fault::XcpngError;
-use super::guests::{Guests, Order};
+use super::guests::{Guests, Order, Up};
 use super::pool::Pool;
 use super::record::Fields;
 
@@ -20,17 +21,28 @@ pub struct Step {
     pub outcome: Result<String, XcpngError>,
 }
 
+/// A guest that a pool is tried with, and what has to answer in it.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    pub order: Order,
+    pub program: Program,
+}
+
 /// Tries a pool and tells each step as it ends. Stops at the first that does not work, for the rest would say the same.
-/// With `scratch`, a guest is made of it and destroyed. True where all worked.
-pub async fn check(guests: &Guests, scratch: Option<&Order>, mut tell: impl FnMut(Step)) -> bool {
+/// With `scratch`, a guest is made, spoken to and destroyed, the latter also where it did not answer. True where all worked.
+pub async fn check(guests: &Guests, scratch: Option<&Scratch>, mut tell: impl FnMut(Step)) -> bool {
     let mut steps = Steps { tell: &mut tell, good: true };
     steps.step("log in", login(guests.pool())).await;
     steps.step("events", events(guests.pool())).await;
     steps.step("template", template(guests)).await;
     steps.step("network", network(guests)).await;
     steps.step("storage repository", repository(guests)).await;
-    let Some(order) = scratch.filter(|_| steps.good) else { return steps.good };
-    steps.step("clone, start, address", bring_up(guests, order)).await;
+    let Some(Scratch { order, program }) = scratch.filter(|_| steps.good) else { return steps.good };
+    let mut up = None;
+    steps.step("clone, start, address", bring_up(guests, order, &mut up)).await;
+    if let Some(up) = &up {
+        steps.step("bioxen-guest over SSH", answer(guests, up, program)).await;
+    }
     // Also where that failed: what was begun must not stay.
     let good = std::mem::replace(&mut steps.good, true);
     steps.step("destroy", destroy(guests, order)).await;
@@ -104,9 +116,18 @@ async fn repository(guests: &Guests) -> Result<String, XcpngError> {
     Ok(format!("{}, {} GiB free", fields.text("name_label")?, free / (1 << 30)))
 }
 
-async fn bring_up(guests: &Guests, order: &Order) -> Result<String, XcpngError> {
-    let up = guests.bring_up(order).await?;
+async fn bring_up(guests: &Guests, order: &Order, up: &mut Option<Up>) -> Result<String, XcpngError> {
+    let up = up.insert(guests.bring_up(order).await?);
     Ok(format!("{} at {}", up.guest.name, up.address))
+}
+
+/// The program is copied in and says hello. It ends with its channel.
+async fn answer(guests: &Guests, up: &Up, program: &Program) -> Result<String, XcpngError> {
+    let channel = guests.channel(up, program).await?;
+    let found =
+        format!("version {} answers, logged in as {}", channel.version(), guests.pool().settings().ssh_user);
+    channel.close().await;
+    Ok(found)
 }
 
 async fn destroy(guests: &Guests, order: &Order) -> Result<String, XcpngError> {

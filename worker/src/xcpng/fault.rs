@@ -141,7 +141,7 @@ pub enum XcpngError {
     #[error("the guest {guest} {fault}")]
     Ssh { guest: String, fault: SshFault },
     #[error(
-        "{path}, which guests need, cannot be read ({what}); bioxen-guest has to stand beside bioxen-worker, and packs where the worker was told"
+        "{path}, which guests need, cannot be read ({what}); bioxen-guest has to stand beside this program or be named in BIOXEN_GUEST, and packs where the worker was told"
     )]
     Program { path: PathBuf, what: String },
     #[error("the connection to the pool was closed by this worker")]

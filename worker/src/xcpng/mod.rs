@@ -31,7 +31,7 @@ mod tls;
 mod xml;
 
 pub use self::channel::{Channel, SshFault};
-pub use self::check::{Step, check};
+pub use self::check::{Scratch, Step, check};
 pub use self::config::PoolSettings;
 pub use self::deadline::Deadline;
 pub use self::fault::XcpngError;

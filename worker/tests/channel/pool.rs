@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::slice;
 use std::time::Duration;
 
 use bioxen_worker::xcpng::channel::{Channel, HostKey, Target, UserKey, seed};
@@ -88,7 +89,7 @@ async fn measured(guests: &Guests, ups: &[&Up]) -> Vec<GuestFigures> {
 /// Waits until nothing measures a guest that is on no host.
 async fn none_measured(guests: &Guests, up: &Up) {
     let deadline = soon();
-    while !guests.figures(&[up.guest.clone()], deadline).await.is_empty() {
+    while !guests.figures(slice::from_ref(&up.guest), deadline).await.is_empty() {
         assert!(!deadline.passed(), "still measured");
         tokio::time::sleep(PAUSE).await;
     }
@@ -156,7 +157,7 @@ fn figures_of_all_guests_come_with_one_request_also_after_failures_and_forgotten
         assert_eq!(more(&after, "host.get_record"), more(&before, "host.get_record"), "kept");
         let (method, code) = (FIGURES.to_owned(), "INTERNAL_ERROR".to_owned());
         lab.inject(xapi::Fault::Fail { method, code, params: Vec::new() }, 1);
-        assert_eq!(guests.figures(&[ups[0].guest.clone()], soon()).await, BTreeMap::new());
+        assert_eq!(guests.figures(slice::from_ref(&ups[0].guest), soon()).await, BTreeMap::new());
         measured(&guests, &[&ups[0]]).await;
         lab.restart();
         measured(&guests, &[&ups[1]]).await;

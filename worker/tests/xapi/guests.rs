@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::host::Host;
-use crate::model::{Loss, Model};
+use crate::model::{Loss, Model, State};
 use crate::settings;
 
 fn soon() -> Deadline {
@@ -174,7 +174,7 @@ async fn every_call_is_one_that_xapi_has() {
     let classes: Vec<Value> = serde_json::from_str(&text).unwrap();
     let (_model, host) = Model::start().await;
     let (guests, _folder) = guests(&host, "w1");
-    assert!(check(&guests, Some(&order(1)), |_| ()).await);
+    assert!(check(&guests, None, |_| ()).await);
     let guest = guests.bring_up(&order(2)).await.unwrap().guest;
     guests.power(&guest, PowerState::Suspended, soon()).await.unwrap();
     guests.shut_down(&guest, soon()).await.unwrap();
@@ -256,13 +256,48 @@ async fn only_what_nobody_has_is_collected_and_not_at_once() {
     guests.bring_up(&order(7)).await.unwrap();
     let mut patient = Collector::new(Duration::from_secs(3600));
     let owned = patient.collect(&guests, |_, _| true, soon()).await.unwrap();
-    assert_eq!(owned, Collected::default());
+    let left = vec![(key(), order(7).generation)];
+    assert_eq!(owned, Collected { left: left.clone(), ..Collected::default() });
     let waiting = patient.collect(&guests, |_, _| false, soon()).await.unwrap();
-    assert_eq!(waiting, Collected { waiting: 1, ..Collected::default() });
+    assert_eq!(waiting, Collected { waiting: 1, left, ..Collected::default() });
     let mut hasty = Collector::new(Duration::ZERO);
     let taken = hasty.collect(&guests, |vm, _| *vm != key(), soon()).await.unwrap();
     assert_eq!(taken, Collected { guests: 1, ..Collected::default() });
     assert!(is_as_before(&model));
+}
+
+/// As another worker does that takes the guest over.
+fn claimed_by_a_later_generation(state: &mut State) {
+    let names = state.all("VM");
+    let guest = names.iter().find(|name| state.get("VM", name)["is_a_template"] == false).unwrap();
+    state.get("VM", guest)["other_config"]["bioxen:generation:1.9"] = json!("w2");
+}
+
+#[tokio::test]
+async fn a_guest_that_is_claimed_while_it_is_being_collected_or_destroyed_is_left_to_whoever_claimed_it() {
+    for collects in [true, false] {
+        let listed = if collects { "VDI.get_all_records" } else { "VM.get_record" };
+        for (after, power) in [(listed, "Running"), ("Async.VM.hard_shutdown", "Halted")] {
+            let (model, host) = Model::start().await;
+            let (first, _folder) = guests(&host, "w1");
+            first.bring_up(&order(7)).await.unwrap();
+            model.state().then = Some((after, claimed_by_a_later_generation));
+            if collects {
+                let collected = Collector::new(Duration::ZERO).collect(&first, |_, _| false, soon()).await;
+                assert_eq!(collected.unwrap(), Collected::default(), "claimed after {after}");
+            } else {
+                let refused = first.destroy(&key(), order(7).generation).await;
+                assert!(matches!(refused, Err(XcpngError::Superseded { .. })), "{after}: {refused:?}");
+            }
+            assert!(model.state().then.is_none(), "{after} was not called");
+            assert_eq!(model.state().guests()[0]["power_state"], power, "claimed after {after}");
+            assert_eq!(model.state().all("VDI").len(), 2, "the template's disk and the guest's");
+            let (second, _folder2) = guests(&host, "w2");
+            assert!(second.bring_up(&order(9)).await.unwrap().adopted, "claimed after {after}");
+            assert_eq!(second.destroy(&key(), order(9).generation).await.unwrap(), 1);
+            assert!(is_as_before(&model), "claimed after {after}");
+        }
+    }
 }
 
 #[tokio::test]

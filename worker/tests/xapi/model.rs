@@ -21,6 +21,9 @@ pub(crate) enum Loss {
     After,
 }
 
+/// What somebody else does on the pool.
+type Deed = fn(&mut State);
+
 #[derive(Default)]
 pub(crate) struct State {
     objects: BTreeMap<(String, String), Value>,
@@ -34,6 +37,8 @@ pub(crate) struct State {
     pub(crate) exhausted: Arc<Notify>,
     /// All changes, in order.
     pub(crate) changes: Vec<String>,
+    /// What somebody else does right after a call, once.
+    pub(crate) then: Option<(&'static str, Deed)>,
 }
 
 type Done = Result<Value, (&'static str, Vec<String>)>;
@@ -75,6 +80,9 @@ impl Model {
             Some(method) => Ok(state.task(method, &call.params)),
             None => state.call(&call.method, &call.params),
         };
+        if let Some((_, others)) = state.then.take_if(|(method, _)| *method == call.method) {
+            others(&mut state);
+        }
         match (done, loss) {
             (_, Some(Loss::After)) => Reply::Lost,
             (Err(("UNKNOWN", _)), _) => otherwise(call),

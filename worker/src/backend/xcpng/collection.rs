@@ -7,7 +7,7 @@ use std::time::Duration;
 use bioxen_protocol::id::{Generation, VmKey};
 
 use super::host::Host;
-use crate::xcpng::guests::Collector;
+use crate::xcpng::guests::{Collected, Collector};
 use crate::xcpng::{Deadline, XcpngError};
 
 /// Between two looks at the pools, or less where what nobody has goes sooner.
@@ -62,10 +62,10 @@ impl Collection {
         let is_owned = |key: &VmKey, generation| !unowned.contains(&(key.clone(), generation));
         let collected = collector.collect(host.guests(), is_owned, deadline).await?;
         if collected.guests + collected.disks > 0 {
-            tracing::info!(pool = host.name(), ?collected, "what nobody had on the pool was destroyed");
+            let (pool, Collected { guests, disks, waiting, .. }) = (host.name(), &collected);
+            tracing::info!(pool, guests, disks, waiting, "what nobody had on the pool was destroyed");
         }
-        let left = host.guests().list(deadline).await?;
-        Ok(left.iter().filter_map(|guest| guest.served()).collect())
+        Ok(collected.left.into_iter().collect())
     }
 }
 

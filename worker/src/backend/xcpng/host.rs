@@ -1,14 +1,13 @@
-//! A pool as keepers use it: its guests, what a guest of it is given, and how it is reached.
+//! A pool as keepers use it: its guests, and what runs in them.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bioxen_protocol::id::{Generation, VmKey, WorkerId};
+use bioxen_protocol::id::WorkerId;
 
 use crate::guest::Modules;
-use crate::xcpng::channel::{self, Channel, HostKey, Program, Target, UserKey};
-use crate::xcpng::guests::{Guest, Guests, Order};
-use crate::xcpng::{Deadline, Pool, XcpngError};
+use crate::xcpng::Pool;
+use crate::xcpng::channel::Program;
+use crate::xcpng::guests::Guests;
 
 /// What all pools of a worker share.
 #[derive(Debug, Clone)]
@@ -43,42 +42,8 @@ impl Host {
         &self.common.modules
     }
 
-    /// What a VM's guest is made with, where there is none yet.
-    ///
-    /// # Errors
-    /// The key of `ssh_key_path` cannot be used; no randomness.
-    pub(super) fn order(&self, key: &VmKey, generation: Generation) -> Result<Order, XcpngError> {
-        let host_key = HostKey::generate()?;
-        Ok(Order {
-            key: key.clone(),
-            generation,
-            seed: channel::seed(self.guests.pool().settings(), &host_key)?,
-            host_key: host_key.public().to_owned(),
-        })
-    }
-
-    /// Opens the channel to a guest that runs.
-    ///
-    /// # Errors
-    /// BX018, as [`Channel::open`].
-    pub(super) async fn channel(
-        &self,
-        guest: &Guest,
-        address: IpAddr,
-        deadline: Deadline,
-    ) -> Result<Channel, XcpngError> {
-        let settings = self.guests.pool().settings();
-        let key = UserKey::read(&settings.ssh_key_path)?;
-        let shown = guest.shown();
-        let target = Target {
-            guest: &shown,
-            address: SocketAddr::new(address, settings.ssh_port),
-            user: &settings.ssh_user,
-            key: &key,
-            host_key: guest.host_key.as_deref().unwrap_or_default(),
-            ssh_timeout: settings.ssh_timeout,
-            program: &self.common.program,
-        };
-        Channel::open(&target, deadline).await
+    /// What runs in a guest.
+    pub(super) fn program(&self) -> &Program {
+        &self.common.program
     }
 }

@@ -26,7 +26,7 @@ use super::shown::Shown;
 use crate::clock;
 use crate::xcpng::channel::Channel;
 use crate::xcpng::fault::code;
-use crate::xcpng::guests::{Guest, PowerState, Up};
+use crate::xcpng::guests::{Guest, PowerState};
 use crate::xcpng::{Deadline, XcpngError};
 
 /// Beside what the work itself may take: the way there and back, and a machine that is busy.
@@ -313,11 +313,12 @@ impl Keeper {
         }
         let host = self.host.clone().map_err(XcpngError::Refused)?;
         self.refuse_gone(&host).await?;
-        let order = host.order(&self.key, self.generation)?;
-        let Up { guest, address, deadline, .. } = host.guests().bring_up(&order).await?;
-        let guest = self.guest.insert(guest);
-        self.shown.is(&host, guest, address);
-        self.channel = Some(host.channel(guest, address, deadline).await?);
+        let order = host.guests().order(&self.key, self.generation)?;
+        let up = host.guests().bring_up(&order).await?;
+        // Before it answers: also a guest that does not is to be ended.
+        self.guest = Some(up.guest.clone());
+        self.shown.is(&host, &up.guest, up.address);
+        self.channel = Some(host.guests().channel(&up, host.program()).await?);
         self.tell(Reached::Running);
         Ok(())
     }

@@ -14,7 +14,7 @@
 //! | `telling` | an observation waits until the guest is where its VM is |
 //! | `collection` | what is left on the pools and nobody has |
 //! | `shown` | who a guest is, and what its host measures of it |
-//! | `host` | a pool, and what a guest of it is given |
+//! | `host` | a pool, and what runs in its guests |
 //!
 //! Cells, pacing and commits are those of `basic`; what a guest computes is the same code, on a cell that the worker sends
 //! along. So a guest keeps no state that matters, and nothing advances unless a worker with a lease asks and commits.

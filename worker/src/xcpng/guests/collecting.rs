@@ -1,7 +1,7 @@
 //! What is left over on a pool and has our marks: guests and snapshots of VMs that nobody has, disks without a guest.
 //!
 //! Nothing is collected the first time that it is seen: what is being made looks just like what was left. Whether a
-//! guest is somebody's is the caller's to say.
+//! guest is somebody's is the caller's to say; who claimed it after the caller was asked keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Collected {
     pub disks: usize,
     /// Seen without an owner, and left because it has not been for long.
     pub waiting: usize,
+    /// What guests serve that were seen and left; of one that was claimed meanwhile the next look says it.
+    pub left: Vec<(VmKey, Generation)>,
 }
 
 /// Remembers since when something has been without an owner.
@@ -51,18 +53,29 @@ impl Collector {
     ) -> Result<Collected, XcpngError> {
         let mut collected = Collected::default();
         let all = guests.list(deadline).await?;
-        let left: Vec<&Guest> = all.iter().filter(|guest| !has_owner(guest, &all, &is_owned)).collect();
+        let (owned, nobodys): (Vec<&Guest>, Vec<&Guest>) =
+            all.iter().partition(|guest| has_owner(guest, &all, &is_owned));
+        collected.left.extend(owned.into_iter().filter_map(Guest::served));
         let disks = guests.loose_disks(deadline).await?;
-        let now: BTreeSet<&Ref> = left.iter().map(|guest| &guest.reference).chain(&disks).collect();
+        let now: BTreeSet<&Ref> = nobodys.iter().map(|guest| &guest.reference).chain(&disks).collect();
         self.since.retain(|reference, _| now.contains(reference));
-        for guest in left {
+        for guest in nobodys {
             if !self.is_due(&guest.reference) {
                 collected.waiting += 1;
+                collected.left.extend(guest.served());
                 continue;
             }
-            guests.destroy_guest(&guest.reference, deadline).await?;
-            tracing::info!(guest.name = guest.name, "a guest that nobody has was destroyed");
-            collected.guests += 1;
+            let served = guest.served().map(|(_, generation)| generation);
+            match guests.destroy_guest(&guest.reference, served, deadline).await {
+                Err(error @ XcpngError::Superseded { .. }) => {
+                    tracing::info!(guest.name = guest.name, "{error}");
+                }
+                done => {
+                    done?;
+                    tracing::info!(guest.name = guest.name, "a guest that nobody has was destroyed");
+                    collected.guests += 1;
+                }
+            }
         }
         for disk in &disks {
             if !self.is_due(disk) {

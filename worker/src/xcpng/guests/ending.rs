@@ -26,26 +26,27 @@ impl Guests {
     pub async fn destroy(&self, key: &VmKey, generation: Generation) -> Result<usize, XcpngError> {
         let deadline = Deadline::within(DESTROY);
         let found = self.find(key, generation, deadline).await?;
+        found.iter().try_for_each(|guest| refuse_later(guest, Some(generation)))?;
         for guest in &found {
-            if let Some(claim) = guest.claim.as_ref().filter(|claim| claim.generation > generation) {
-                let theirs = claim.generation;
-                return Err(XcpngError::Superseded { vm: key.clone(), ours: generation, theirs });
-            }
-        }
-        for guest in &found {
-            self.destroy_guest(&guest.reference, deadline).await?;
+            self.destroy_guest(&guest.reference, Some(generation), deadline).await?;
         }
         Ok(found.len())
     }
 
-    /// Destroys one guest or snapshot with its disks; one that is gone already is no error.
-    pub(super) async fn destroy_guest(&self, guest: &Ref, deadline: Deadline) -> Result<(), XcpngError> {
+    /// Destroys one guest or snapshot with its disks, a guest unless a generation later than `latest` claimed it; one that
+    /// is gone already is no error.
+    pub(super) async fn destroy_guest(
+        &self,
+        guest: &Ref,
+        latest: Option<Generation>,
+        deadline: Deadline,
+    ) -> Result<(), XcpngError> {
         // Kept over all attempts: once the guest is gone nothing says any more which disks it had.
         let mut disks = BTreeSet::new();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.destroy_vm(guest, &mut disks, deadline).await {
+            match self.destroy_vm(guest, latest, &mut disks, deadline).await {
                 Err(error) if again(&error, attempt, deadline).await => {}
                 done => break done?,
             }
@@ -56,17 +57,19 @@ impl Guests {
         Ok(())
     }
 
-    /// Ends a guest and its snapshots, and notes the disks that they leave.
+    /// Ends a guest and its snapshots, and notes the disks that they leave. Whose it is is read before it loses its power,
+    /// and again before it is destroyed, for all in between takes a while.
     async fn destroy_vm(
         &self,
         guest: &Ref,
+        latest: Option<Generation>,
         disks: &mut BTreeSet<Ref>,
         deadline: Deadline,
     ) -> Result<(), XcpngError> {
-        let guest = match self.guest(guest, deadline).await {
-            Err(error) if error.is(code::HANDLE_INVALID) => return Ok(()),
-            guest => guest?,
-        };
+        let Some(guest) = self.unclaimed(guest, latest, deadline).await? else { return Ok(()) };
+        if !guest.is_snapshot && !guest.is_template && guest.power != PowerState::Halted {
+            self.power(&guest, PowerState::Halted, deadline).await?;
+        }
         let mut gone = self.snapshots_of(&guest, deadline).await?;
         gone.push(guest.clone());
         for one in &gone {
@@ -79,14 +82,27 @@ impl Guests {
                 _ => {}
             }
         }
-        if !guest.is_snapshot && !guest.is_template && guest.power != PowerState::Halted {
-            self.power(&guest, PowerState::Halted, deadline).await?;
-        }
+        self.unclaimed(&guest.reference, latest, deadline).await?;
         // Snapshots come first: once the guest is gone nothing leads to them.
         for one in &gone {
             gone_is_fine(self.pool.run("VM.destroy", &[(&one.reference).into()], deadline).await)?;
         }
         Ok(())
+    }
+
+    /// A guest as it is now; none where it is gone.
+    async fn unclaimed(
+        &self,
+        guest: &Ref,
+        latest: Option<Generation>,
+        deadline: Deadline,
+    ) -> Result<Option<Guest>, XcpngError> {
+        let guest = match self.guest(guest, deadline).await {
+            Err(error) if error.is(code::HANDLE_INVALID) => return Ok(None),
+            guest => guest?,
+        };
+        refuse_later(&guest, latest)?;
+        Ok(Some(guest))
     }
 
     async fn snapshots_of(&self, guest: &Guest, deadline: Deadline) -> Result<Vec<Guest>, XcpngError> {
@@ -124,5 +140,13 @@ impl Guests {
             }
         }
         Err(deadline.missed(format!("letting go of the disk {disk}")))
+    }
+}
+
+/// A guest that a later generation claimed is not ours to end.
+fn refuse_later(guest: &Guest, latest: Option<Generation>) -> Result<(), XcpngError> {
+    match (guest.served(), latest) {
+        (Some((vm, theirs)), Some(ours)) if theirs > ours => Err(XcpngError::Superseded { vm, ours, theirs }),
+        _ => Ok(()),
     }
 }

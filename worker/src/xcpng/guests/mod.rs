@@ -31,6 +31,7 @@ mod figures;
 mod fitting;
 mod making;
 mod power;
+mod reaching;
 mod record;
 mod snapshots;
 

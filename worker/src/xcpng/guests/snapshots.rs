@@ -64,7 +64,7 @@ impl Guests {
     /// # Errors
     /// As [`Guests::snapshot`].
     pub async fn destroy_snapshot(&self, snapshot: &Snapshot, deadline: Deadline) -> Result<(), XcpngError> {
-        self.destroy_guest(&snapshot.reference, deadline).await
+        self.destroy_guest(&snapshot.reference, None, deadline).await
     }
 
     async fn snapshot_named(&self, name: &str, deadline: Deadline) -> Result<Option<Snapshot>, XcpngError> {
