@@ -3,6 +3,7 @@
 use async_nats::{Client, Subscriber};
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::worker::{
     Capacity, Desired, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
     inventory_digest,
@@ -39,6 +40,7 @@ impl Played {
             vm_types: vec![VmType::Xcpng],
             packs: Default::default(),
             pools: vec!["lab".to_owned()],
+            own_pools: None,
         };
         let version = "0.1.0".to_owned();
         played.report(&WorkerReport::Register(Register { capacity, version, number: 1 })).await;
@@ -123,7 +125,8 @@ async fn a_vm_waits_for_its_pool_and_guests_without_a_vm_are_named() {
         .await;
     assert!(!fleet_id.is_empty(), "a worker is told its fleet");
     let level = played.runs().await;
-    assert_eq!(level.order.as_ref().and_then(|order| order.pool.as_deref()), Some("lab"));
+    let pool = level.order.as_ref().and_then(|order| order.pool.clone());
+    assert_eq!(pool, Some(XcpngPool::Named("lab".to_owned())));
     let elsewhere = json!({ "biological_type": "syn3a", "vm_type": "xcpng", "auto_start": true,
         "config": { "xcpng_config": { "pool": "north" } } });
     let refused = ask(&client, &command("alice", "create", "c2"), &elsewhere).await;

@@ -71,6 +71,7 @@ fn reports(golden: &mut Golden) {
         vm_types: vec![VmType::Basic, VmType::Xcpng],
         packs: std::collections::BTreeMap::new(),
         pools: vec!["lab".to_owned()],
+        own_pools: Some("0123456789abcdef".to_owned()),
     };
     let register = Register { capacity, version: "0.1.0".to_owned(), number: 1 };
     golden.internal("report_register", &WorkerReport::Register(register));
