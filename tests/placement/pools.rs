@@ -8,6 +8,7 @@ use bioxen_protocol::worker::{
     Capacity, Desired, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
     inventory_digest,
 };
+use bioxen_tests::files::files_with;
 use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -205,19 +206,4 @@ async fn the_password_of_a_pool_of_ones_own_stands_nowhere() {
     );
     let holds = files_with(fleet.folder(), SECRET.as_bytes());
     assert!(holds.is_empty(), "the password stands in {holds:?}");
-}
-
-/// Files below a folder that hold these bytes.
-fn files_with(folder: &std::path::Path, wanted: &[u8]) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    entries
-        .flat_map(|path| match path.is_dir() {
-            true => files_with(&path, wanted),
-            false => {
-                let bytes = std::fs::read(&path).unwrap_or_default();
-                let holds = bytes.windows(wanted.len()).any(|window| window == wanted);
-                holds.then_some(path).into_iter().collect()
-            }
-        })
-        .collect()
 }

@@ -77,9 +77,15 @@ pub(super) struct Handle {
     wanted: watch::Sender<Wanted>,
     work: mpsc::UnboundedSender<Work>,
     reached: watch::Receiver<Reached>,
+    resting: Wanted,
 }
 
 impl Handle {
+    /// What is wanted of the guest of a VM that was stopped.
+    pub(super) fn resting(&self) -> Wanted {
+        self.resting
+    }
+
     /// Says what is wanted; an end is not taken back.
     pub(super) fn want(&self, wanted: Wanted) {
         self.wanted.send_if_modified(|now| {
@@ -125,11 +131,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the task of a VM's guest, once the one before it has ended; nothing is done before there is work.
+    /// Starts the task of a VM's guest, once the one before it has ended; nothing is done before there is work. Beside the
+    /// pool stands what becomes of the guest when the VM is stopped.
     pub(super) fn start(
         key: VmKey,
         generation: Generation,
-        host: Result<Arc<Host>, String>,
+        (host, resting): (Result<Arc<Host>, String>, Wanted),
         shared: &Arc<Shared>,
         before: Option<Handle>,
         runtime: &tokio::runtime::Handle,
@@ -157,7 +164,7 @@ impl Keeper {
             }
             keeper.run().await;
         });
-        Handle { wanted, work, reached: reached_seen }
+        Handle { wanted, work, reached: reached_seen, resting }
     }
 
     async fn run(mut self) {
