@@ -6,6 +6,7 @@ use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::package::{ModulesOf, VmPackage, VmPlasmid};
+use bioxen_protocol::pool::{OwnPool, XcpngPool};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
 use bioxen_protocol::reply::{EffectiveAllocation, Sample};
 use bioxen_protocol::worker::{
@@ -22,6 +23,7 @@ const ALLOCATION: CellAllocation =
 
 pub(crate) fn check(golden: &mut Golden) {
     reports(golden);
+    own_pool(golden);
     commands(golden);
     let live = LiveVm {
         state: ObservedState::Running,
@@ -60,6 +62,23 @@ pub(crate) fn check(golden: &mut Golden) {
         cpu_seconds: 0.75,
     };
     golden.message("telemetry_frame", &frame);
+}
+
+fn own_pool(golden: &mut Golden) {
+    let own = OwnPool {
+        xapi_url: "https://10.0.0.5".to_owned(),
+        username: "root".to_owned(),
+        sealed_password: "0123456789abcdef.AAAA".to_owned(),
+        ssh_user: "bioxen".to_owned(),
+        ssh_key_path: "guest_key".to_owned(),
+        template_name: "bioxen-guest".to_owned(),
+        vm_memory_kb: Some(4 << 20),
+        vm_vcpus: Some(2),
+        tls_fingerprint: Some("ab".repeat(32)),
+        network_uuid: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
+        storage_repository: Some("ssd".to_owned()),
+    };
+    golden.internal("order_own_pool", &CellOrder { pool: Some(XcpngPool::Own(Arc::new(own))), ..order() });
 }
 
 fn reports(golden: &mut Golden) {
@@ -210,7 +229,7 @@ fn order() -> CellOrder {
         biological_type: "syn3a".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
-        pool: Some("lab".to_owned()),
+        pool: Some(XcpngPool::Named("lab".to_owned())),
         engine: Engine::Ode,
         seed: 7,
         replicate: 4,

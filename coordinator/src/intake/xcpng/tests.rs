@@ -1,3 +1,5 @@
+//! Which configs are taken, how each wrong field is told, and where a password may stand.
+
 use bioxen_protocol::codec::{DecodeLimits, Encoding};
 use bioxen_sealing::OpeningKey;
 use serde_json::json;
