@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bioxen_protocol::config::ResourceConfig;
+use bioxen_sealing::SealingKey;
 
 use crate::journal::streams::StreamSettings;
 use crate::snapshot::SnapshotSettings;
@@ -17,6 +18,8 @@ pub struct Config {
     /// The ledger's directory.
     pub data: PathBuf,
     pub resources: ResourceConfig,
+    /// Seals the passwords of pools that VMs bring along; without one such VMs are refused.
+    pub sealing_key: Option<SealingKey>,
     /// A folder of chassis packs beside the program's own.
     pub packs: Option<PathBuf>,
     pub streams: StreamSettings,

@@ -189,11 +189,14 @@ pub(crate) async fn lead(
     };
     let outbox_task = tokio::spawn(answer::outbox::run(client.clone(), verifier, keeper.clone(), outgoing));
 
-    let limits = member.config.resources.chassis.clone();
-    let (lanes, submits) = intake::start(&client, limits.clone(), &member.door, lead.forwarded).await?;
+    let rules = intake::Rules {
+        limits: member.config.resources.chassis.clone(),
+        sealing_key: member.config.sealing_key.clone(),
+    };
+    let (lanes, submits) = intake::start(&client, rules.clone(), &member.door, lead.forwarded).await?;
     let (decided_sender, decided) = watch::channel(fleet.submit_sequence);
     let mut reading = JoinSet::new();
-    reading.spawn(intake::submit::run(client.clone(), js.clone(), fleet.submit_sequence, submits, limits));
+    reading.spawn(intake::submit::run(client.clone(), js.clone(), fleet.submit_sequence, submits, rules));
     reading.spawn(intake::submit::purge(js, decided));
     let (activate, formats) = mpsc::channel(1);
     reading.spawn(watch_formats(member.peers.clone(), fleet.format, activate));

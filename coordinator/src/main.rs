@@ -26,7 +26,7 @@ struct Args {
     /// The ledger's directory.
     #[arg(long, default_value = "bioxen-ledger")]
     data: PathBuf,
-    /// A TOML file with `[resources]`, `[streams]` and `[snapshots]`.
+    /// A TOML file with `[resources]`, `[streams]`, `[snapshots]` and `[xcpng.own_pools]`.
     #[arg(long)]
     config: Option<PathBuf>,
     /// A folder of chassis packs beside the program's own.
@@ -54,6 +54,20 @@ struct File {
     streams: StreamSettings,
     snapshots: SnapshotSettings,
     packs: Option<PathBuf>,
+    xcpng: Xcpng,
+}
+
+/// What a coordinator has to know of XCP-ng; the rest of the section is the workers'.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Xcpng {
+    own_pools: OwnPools,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OwnPools {
+    sealing_key: Option<String>,
 }
 
 #[tokio::main]
@@ -81,11 +95,17 @@ async fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
             toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?
         }
     };
+    let sealing_key = file
+        .xcpng
+        .own_pools
+        .sealing_key
+        .map(|key| key.parse().map_err(|error| format!("[xcpng.own_pools] sealing_key: {error}")));
     let config = Config {
         url: args.url,
         name: args.name,
         data: args.data,
         resources: file.resources,
+        sealing_key: sealing_key.transpose()?,
         packs: args.packs.or(file.packs),
         streams: file.streams,
         snapshots: file.snapshots,

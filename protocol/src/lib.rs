@@ -23,6 +23,7 @@ pub mod limits;
 mod order;
 pub mod package;
 pub mod packed;
+pub mod pool;
 pub mod quantity;
 pub mod reply;
 pub mod state;

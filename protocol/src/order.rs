@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Engine, VmType};
 use crate::package::VmPackage;
+use crate::pool::XcpngPool;
 use crate::quantity::Pace;
 
 /// Everything that decides a trajectory, but for the changes asked for later.
@@ -19,7 +20,7 @@ pub struct CellOrder {
     pub vm_type: VmType,
     /// The XCP-ng pool that its guest is on, where it has one; without effect on the trajectory, as is `vm_type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool: Option<String>,
+    pub pool: Option<XcpngPool>,
     pub engine: Engine,
     pub seed: u64,
     pub replicate: u32,

@@ -35,6 +35,9 @@ pub struct Capacity {
     /// XCP-ng pools that it reaches, by their names in its file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
+    /// The id of the key that opens the passwords of pools that VMs bring along; absent: it takes none such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_pools: Option<String>,
 }
 
 fn warning_permille() -> u64 {

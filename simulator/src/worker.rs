@@ -189,6 +189,7 @@ fn capacity((max_vms, usable_ribosomes): (u64, u64)) -> Capacity {
         vm_types,
         packs: BTreeMap::new(),
         pools: Vec::new(),
+        own_pools: None,
     }
 }
 

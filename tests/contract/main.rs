@@ -11,6 +11,7 @@ mod life;
 mod lost;
 mod many;
 mod moved;
+mod own;
 mod place;
 mod processes;
 mod refused;

@@ -1,6 +1,6 @@
 //! A fleet with one worker of a backend, and what its VMs are created with there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use async_nats::Client;
@@ -24,14 +24,20 @@ pub(crate) struct Place {
 /// What a worker's file says first, for VMs on pools.
 pub(crate) const WORKER: &str = "backend = \"xcpng\"\nmax_vms = 100\ntotal_ribosomes = 20000\n";
 
-/// A pool in a worker's file.
-pub(crate) fn section(name: &str, pool: &Pool, folder: &Path) -> String {
+/// A key that opens guests.
+pub(crate) fn guest_key(folder: &Path) -> PathBuf {
     let key = folder.join("guest_key");
     if !key.exists() {
         let mut make = Command::new("ssh-keygen");
         make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
         assert!(make.status().expect("ssh-keygen runs").success());
     }
+    key
+}
+
+/// A pool in a worker's file.
+pub(crate) fn section(name: &str, pool: &Pool, folder: &Path) -> String {
+    let key = guest_key(folder);
     let password = folder.join("password");
     std::fs::write(&password, PoolOptions::default().password).expect("the password is written");
     let networks = pool.records("network");
@@ -51,7 +57,11 @@ pub(crate) fn section(name: &str, pool: &Pool, folder: &Path) -> String {
 
 /// A pool whose guests run; None, having said so, where this machine cannot have any.
 pub(crate) fn pool_with_guests() -> Option<Pool> {
-    let options = PoolOptions { guests: true, ..PoolOptions::default() };
+    pool_of(PoolOptions { guests: true, ..PoolOptions::default() })
+}
+
+/// The same, of another make.
+pub(crate) fn pool_of(options: PoolOptions) -> Option<Pool> {
     if let Err(why) = Pool::guests_can_run(&options) {
         eprintln!("skipped: {why}");
         return None;

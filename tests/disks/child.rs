@@ -109,6 +109,7 @@ fn in_a_child() {
         name: bioxen_tests::FIRST.to_owned(),
         data,
         resources,
+        sealing_key: None,
         packs: None,
         streams: StreamSettings::default(),
         snapshots: SnapshotSettings::default(),

@@ -3,10 +3,12 @@
 use async_nats::{Client, Subscriber};
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::worker::{
     Capacity, Desired, Heartbeat, Observation, ObservedState, Register, WorkerCommand, WorkerReport,
     inventory_digest,
 };
+use bioxen_tests::files::files_with;
 use bioxen_tests::{Options, START_PATIENCE, TestFleet, ask, ask_until, assert_clean};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -39,6 +41,7 @@ impl Played {
             vm_types: vec![VmType::Xcpng],
             packs: Default::default(),
             pools: vec!["lab".to_owned()],
+            own_pools: None,
         };
         let version = "0.1.0".to_owned();
         played.report(&WorkerReport::Register(Register { capacity, version, number: 1 })).await;
@@ -123,7 +126,8 @@ async fn a_vm_waits_for_its_pool_and_guests_without_a_vm_are_named() {
         .await;
     assert!(!fleet_id.is_empty(), "a worker is told its fleet");
     let level = played.runs().await;
-    assert_eq!(level.order.as_ref().and_then(|order| order.pool.as_deref()), Some("lab"));
+    let pool = level.order.as_ref().and_then(|order| order.pool.clone());
+    assert_eq!(pool, Some(XcpngPool::Named("lab".to_owned())));
     let elsewhere = json!({ "biological_type": "syn3a", "vm_type": "xcpng", "auto_start": true,
         "config": { "xcpng_config": { "pool": "north" } } });
     let refused = ask(&client, &command("alice", "create", "c2"), &elsewhere).await;
@@ -202,19 +206,4 @@ async fn the_password_of_a_pool_of_ones_own_stands_nowhere() {
     );
     let holds = files_with(fleet.folder(), SECRET.as_bytes());
     assert!(holds.is_empty(), "the password stands in {holds:?}");
-}
-
-/// Files below a folder that hold these bytes.
-fn files_with(folder: &std::path::Path, wanted: &[u8]) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    entries
-        .flat_map(|path| match path.is_dir() {
-            true => files_with(&path, wanted),
-            false => {
-                let bytes = std::fs::read(&path).unwrap_or_default();
-                let holds = bytes.windows(wanted.len()).any(|window| window == wanted);
-                holds.then_some(path).into_iter().collect()
-            }
-        })
-        .collect()
 }

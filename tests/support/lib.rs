@@ -11,6 +11,7 @@ mod cluster;
 pub mod commits;
 pub mod control;
 mod coordinators;
+pub mod files;
 pub mod fold;
 mod http;
 pub mod load;

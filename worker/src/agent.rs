@@ -108,6 +108,7 @@ impl Agent {
             vm_types: vec![backend.vm_type()],
             packs,
             pools: backend.pools(),
+            own_pools: backend.own_pools(),
         };
         let worker = settings.name.clone();
         let boot: BootId = random_token(8)?.parse().map_err(crate::settings::BadSettings::Name)?;

@@ -57,6 +57,7 @@ use self::backend::{Backend, basic};
 use self::guest::{GuestPool, Modules, PoolSettings};
 use self::settings::{BadSettings, Settings};
 use self::xcpng::channel::Program;
+use self::xcpng::config::OwnPools;
 use self::xcpng::{BadClient, Pool, XcpngError};
 
 /// A supervisor restarts a worker whose agent has not come round for so long.
@@ -155,10 +156,11 @@ impl Runner {
         for (name, pool) in &settings.pools {
             pools.insert(name.clone(), Pool::open(name, pool.clone())?);
         }
+        let own_pools = settings.own_pools.clone().map(OwnPools::open).transpose()?;
         let program = Program::read(&guest::program()?, settings.packs.as_deref())?;
         let modules = Arc::new(Modules::default());
         let common = Common { worker: settings.name.clone(), program, modules: Arc::clone(&modules) };
-        let backend = Xcpng::start(pools, quantum, common).map_err(WorkerError::Threads)?;
+        let backend = Xcpng::start(pools, own_pools, quantum, common).map_err(WorkerError::Threads)?;
         Ok(Self::Xcpng { backend: Arc::new(backend), modules })
     }
 

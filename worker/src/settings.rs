@@ -12,7 +12,7 @@ use bioxen_protocol::id::{InvalidId, WorkerId};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::xcpng::config::{InvalidPool, PoolSettings, Section, pools};
+use crate::xcpng::config::{Checked, InvalidPool, OwnPoolsSettings, PoolSettings, Section, checked};
 
 pub const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 pub const DEFAULT_HTTP_PORT: u16 = 8081;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub worker: WorkerConfig,
     /// XCP-ng pools by name.
     pub pools: BTreeMap<String, PoolSettings>,
+    /// For pools that VMs bring along; absent: it takes none such.
+    pub own_pools: Option<OwnPoolsSettings>,
 }
 
 /// What stands above the file: given on the command line or in the environment.
@@ -63,7 +65,7 @@ pub enum BadSettings {
     #[error(transparent)]
     Pool(#[from] InvalidPool),
     #[error(
-        "worker.backend is \"xcpng\" and no pool is there: name one in [xcpng.pools.NAME] of the worker's file"
+        "worker.backend is \"xcpng\" and no pool is there: name one in [xcpng.pools.NAME] of the worker's file, or set [xcpng.own_pools]"
     )]
     NoPools,
     #[error("worker.backend is {0:?}: expected \"basic\" or \"xcpng\"")]
@@ -92,7 +94,7 @@ impl Settings {
     pub fn read(given: Given) -> Result<Self, BadSettings> {
         let mut file = given.file.as_deref().map(tables_of).transpose()?.unwrap_or_default();
         let mut section = file.remove(SECTION).unwrap_or_default();
-        let pools = read_pools(&given, file.remove(POOLS).unwrap_or_default())?;
+        let (pools, own_pools) = read_pools(&given, file.remove(POOLS).unwrap_or_default())?;
         for setting in &given.set {
             set(&mut section, setting)?;
         }
@@ -108,7 +110,7 @@ impl Settings {
         let program: Program = own.try_into().map_err(wrong)?;
         let backend = match program.backend.as_deref() {
             None | Some("basic") => VmType::Basic,
-            Some("xcpng") if pools.is_empty() => return Err(BadSettings::NoPools),
+            Some("xcpng") if pools.is_empty() && own_pools.is_none() => return Err(BadSettings::NoPools),
             Some("xcpng") => VmType::Xcpng,
             Some(other) => return Err(BadSettings::Backend(other.to_owned())),
         };
@@ -123,6 +125,7 @@ impl Settings {
             backend,
             worker,
             pools,
+            own_pools,
         })
     }
 
@@ -132,15 +135,15 @@ impl Settings {
     /// As [`Settings::read`].
     pub fn read_pools(file: &Path) -> Result<BTreeMap<String, PoolSettings>, BadSettings> {
         let given = Given { file: Some(file.to_owned()), ..Given::default() };
-        read_pools(&given, tables_of(file)?.remove(POOLS).unwrap_or_default())
+        Ok(read_pools(&given, tables_of(file)?.remove(POOLS).unwrap_or_default())?.0)
     }
 }
 
-fn read_pools(given: &Given, section: Table) -> Result<BTreeMap<String, PoolSettings>, BadSettings> {
+fn read_pools(given: &Given, section: Table) -> Result<Checked, BadSettings> {
     let origin = || given.file.as_deref().map_or_else(String::new, |path| path.display().to_string());
     let section: Section =
         section.try_into().map_err(|source| BadSettings::Pools { origin: origin(), source })?;
-    Ok(pools(section)?)
+    Ok(checked(section)?)
 }
 
 /// The sections of a file, by name.

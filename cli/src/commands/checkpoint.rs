@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Session;
-use super::create::{from_json_text, text_pair};
+use super::create::{from_json_text, xcpng_pair};
 use crate::exit::Failure;
 use crate::render;
 
@@ -28,7 +28,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_parser = from_json_text::<VmType>)]
     vm_type: Option<VmType>,
     /// A setting of the xcpng backend, as pool=lab
-    #[arg(long = "xcpng", value_name = "NAME=VALUE", value_parser = text_pair, requires = "vm_type")]
+    #[arg(long = "xcpng", value_name = "NAME=VALUE", value_parser = xcpng_pair, requires = "vm_type")]
     xcpng_config: Vec<(String, Value)>,
     /// Takes effect at most once under this id
     #[arg(long)]

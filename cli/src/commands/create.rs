@@ -88,7 +88,7 @@ struct Fields {
     #[arg(long)]
     on_complete: Option<String>,
     /// A label to list by; repeatable
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = text_pair)]
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = xcpng_pair)]
     labels: Vec<(String, Value)>,
     /// The most ATP that it may ever be allocated
     #[arg(long, value_name = "PERCENT", value_parser = from_json_text::<Value>)]
@@ -105,8 +105,8 @@ struct Fields {
     enable_monitoring: Option<bool>,
     #[arg(long, value_name = "SECONDS")]
     optimization_interval: Option<u64>,
-    /// With --vm-type xcpng: the pool that its guest is on, as pool=lab
-    #[arg(long = "xcpng", value_name = "NAME=VALUE", value_parser = text_pair)]
+    /// With --vm-type xcpng: the pool that its guest is on, as pool=lab; or, one by one, the fields of a pool of its own
+    #[arg(long = "xcpng", value_name = "NAME=VALUE", value_parser = xcpng_pair)]
     xcpng_config: Vec<(String, Value)>,
     /// How long the answer may wait for the predicted doubling time
     #[arg(long, value_name = "MS")]
@@ -212,9 +212,11 @@ fn pair(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), from_json_text(value)?))
 }
 
-pub(super) fn text_pair(text: &str) -> Result<(String, Value), String> {
+/// A field of `xcpng_config`: a text, but for the one that is a number.
+pub(super) fn xcpng_pair(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.into()))
+    let number = value.parse::<u64>().ok().filter(|_| name == "vm_vcpus");
+    Ok((name.to_owned(), number.map_or_else(|| value.into(), Value::from)))
 }
 
 fn text(created: &Created) -> String {

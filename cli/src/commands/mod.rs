@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod results;
+mod sealing;
 pub(crate) mod storage;
 pub(crate) mod sweep;
 pub(crate) mod watch;

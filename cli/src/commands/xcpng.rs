@@ -1,6 +1,7 @@
-//! `bioxen xcpng check`: tries a pool of the worker's file and tells of each step. What the steps are, the worker says.
+//! `bioxen xcpng`: tries a pool of the worker's file and tells of each step; makes keys for pools that VMs bring along. What
+//! the steps are, the worker says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bioxen_protocol::id::{Generation, VmKey, random_token};
 use bioxen_worker::guest;
@@ -11,6 +12,7 @@ use bioxen_worker::xcpng::{Pool, Scratch, Step, check};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::sealing::{self, SealArgs};
 use crate::exit::Failure;
 use crate::render;
 
@@ -38,11 +40,26 @@ enum XcpngCommand {
         #[arg(long)]
         clone: bool,
     },
+    /// Make a key for pools that VMs bring along, unless FILE is there, and print the coordinators' half
+    Key {
+        /// The workers' half: [xcpng.own_pools] key_file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Seal the password on standard input, for sealed_password in xcpng_config
+    Seal(SealArgs),
 }
 
 pub(crate) async fn run(args: XcpngArgs, json: bool) -> Result<(), Failure> {
-    let XcpngCommand::Check { pool: name, config, clone } = args.command;
-    let mut pools = Settings::read_pools(&config).map_err(|error| Failure::usage(error.to_string()))?;
+    match args.command {
+        XcpngCommand::Check { pool, config, clone } => try_pool(pool, &config, clone, json).await,
+        XcpngCommand::Key { file } => sealing::key(&file),
+        XcpngCommand::Seal(args) => sealing::seal(&args),
+    }
+}
+
+async fn try_pool(name: String, config: &Path, clone: bool, json: bool) -> Result<(), Failure> {
+    let mut pools = Settings::read_pools(config).map_err(|error| Failure::usage(error.to_string()))?;
     let known = pools.keys().cloned().collect::<Vec<_>>().join(", ");
     let settings = pools.remove(&name).ok_or_else(|| {
         Failure::usage(format!(

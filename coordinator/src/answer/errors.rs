@@ -5,6 +5,7 @@ use bioxen_protocol::command::Verb;
 use bioxen_protocol::error::{Amount, Code, ErrorBody, WorkerRefusal};
 use bioxen_protocol::id::WorkerId;
 use bioxen_protocol::limits::RETRY_AFTER_MS;
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::quantity::{AtpPercent, SimulatedTime};
 use bioxen_protocol::state::VmState;
 
@@ -47,7 +48,7 @@ pub(crate) fn error(rejection: &Rejection, user: &str) -> ErrorBody {
         }
         Rejection::OlderCoordinator => ErrorBody::new(
             Code::InvalidConfiguration,
-            "vm_type cannot be changed while a coordinator of an older version is there, or before the coordinators have found that none is: ask again in some seconds, or upgrade them all",
+            "a VM that changes its vm_type, or brings its pool along, needs coordinators that all know of that: one of an older version is there, or they have not yet found that none is; ask again in some seconds, or upgrade them all",
         )
         .with(|details| details.field = Some("vm_type".to_owned())),
         Rejection::Scheduled { vm } => ErrorBody::new(
@@ -239,7 +240,11 @@ fn reason_text(reason: &NoRoom) -> String {
         NoRoom::Leaves => "is about to end".to_owned(),
         NoRoom::ComesFrom => "is where the VM is".to_owned(),
         NoRoom::VmType => "does not run this vm_type".to_owned(),
-        NoRoom::Pool { pool } => format!("does not have the pool {pool:?}"),
+        NoRoom::Pool { pool: XcpngPool::Named(pool) } => format!("does not have the pool {pool:?}"),
+        NoRoom::Pool { pool: XcpngPool::Own(own) } => format!(
+            "does not hold the key {} that opens the password of the VM's own pool ([xcpng.own_pools] of its file)",
+            own.key()
+        ),
         NoRoom::Pack => {
             "does not have the pack of this biological_type, or another version of it: start it with --packs"
                 .to_owned()

@@ -10,6 +10,7 @@ use bioxen_protocol::config::ResourceConfig;
 use bioxen_protocol::error::Code;
 use bioxen_protocol::id::{BootId, Generation, OperatorId, RequestId, UserId, VmId, VmKey, WorkerId};
 use bioxen_protocol::package::VmPackage;
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, CellAllocation, CellOrder, DesiredState, ObservedState, ProcessEnd};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ pub enum Entry {
     /// The VM is put back to one of its checkpoints; what came after it never happened.
     Restored { cause: Cause, key: VmKey, checkpoint: CheckpointId, tick: u64, allocation: CellAllocation },
     /// A VM at rest has another type, or another pool; in the batch of what caused it.
-    Rehomed { key: VmKey, vm_type: VmType, pool: Option<String> },
+    Rehomed { key: VmKey, vm_type: VmType, pool: Option<XcpngPool> },
     /// What was found of a VM whose placement ended without a checkpoint.
     Recovered(Box<Recovered>),
     /// A worker said how the VM stands.

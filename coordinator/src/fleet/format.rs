@@ -22,8 +22,10 @@ impl Format {
     pub const WITH_RESIGN: Self = Self { major: 1, minor: 1 };
     /// From here on a VM at rest may change where it runs.
     pub const WITH_HOMES: Self = Self { major: 1, minor: 2 };
+    /// From here on a VM may bring its pool along.
+    pub const WITH_OWN_POOLS: Self = Self { major: 1, minor: 3 };
     /// The newest that this program knows.
-    pub const NEWEST: Self = Self::WITH_HOMES;
+    pub const NEWEST: Self = Self::WITH_OWN_POOLS;
 
     /// What may be activated where the others know at most these; none where that is nothing new.
     pub fn to_activate(active: Self, others: impl IntoIterator<Item = Self>) -> Option<Self> {

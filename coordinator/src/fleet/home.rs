@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::VmKey;
+use bioxen_protocol::pool::XcpngPool;
 
 use super::Fleet;
 use super::entry::Entry;
@@ -16,7 +17,7 @@ use super::vm::Vm;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     pub vm_type: VmType,
-    pub pool: Option<String>,
+    pub pool: Option<XcpngPool>,
 }
 
 impl Fleet {
@@ -25,6 +26,7 @@ impl Fleet {
         if vm.order.vm_type == home.vm_type && vm.order.pool == home.pool {
             return Ok(None);
         }
+        self.may_be_on(home.pool.as_ref())?;
         if self.format < Format::WITH_HOMES {
             return Err(Rejection::OlderCoordinator);
         }
@@ -32,7 +34,13 @@ impl Fleet {
         Ok(Some(Entry::Rehomed { key: vm.key.clone(), vm_type, pool }))
     }
 
-    pub(super) fn rehomed(&mut self, index: u64, key: &VmKey, vm_type: VmType, pool: Option<&String>) {
+    /// Whether every coordinator reads an order with such a pool.
+    pub(super) fn may_be_on(&self, pool: Option<&XcpngPool>) -> Result<(), Rejection> {
+        let is_own = matches!(pool, Some(XcpngPool::Own(_)));
+        if is_own && self.format < Format::WITH_OWN_POOLS { Err(Rejection::OlderCoordinator) } else { Ok(()) }
+    }
+
+    pub(super) fn rehomed(&mut self, index: u64, key: &VmKey, vm_type: VmType, pool: Option<&XcpngPool>) {
         self.edit(index, key, |vm| {
             let order = Arc::make_mut(&mut vm.order);
             (order.vm_type, order.pool) = (vm_type, pool.cloned());

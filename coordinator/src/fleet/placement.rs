@@ -2,7 +2,8 @@
 
 use bioxen_protocol::config::Placement;
 use bioxen_protocol::id::{BootId, WorkerId};
-use bioxen_protocol::worker::CellOrder;
+use bioxen_protocol::pool::XcpngPool;
+use bioxen_protocol::worker::{Capacity, CellOrder};
 
 use super::Fleet;
 use super::movement::Cordon;
@@ -74,6 +75,13 @@ impl Fleet {
     }
 }
 
+fn reaches(capacity: &Capacity, pool: &XcpngPool) -> bool {
+    match pool {
+        XcpngPool::Named(name) => capacity.pools.contains(name),
+        XcpngPool::Own(own) => capacity.own_pools.as_deref() == Some(own.key()),
+    }
+}
+
 /// Units that are free on a worker.
 pub(super) fn free(worker: &Worker) -> u64 {
     worker.capacity.usable_ribosomes.saturating_sub(worker.used.ribosomes)
@@ -89,7 +97,7 @@ pub(super) fn no_room(worker: &Worker, order: &CellOrder, ribosomes: u64) -> Opt
         Some(NoRoom::Leaves)
     } else if !capacity.vm_types.contains(&order.vm_type) {
         Some(NoRoom::VmType)
-    } else if let Some(pool) = order.pool.as_ref().filter(|pool| !capacity.pools.contains(pool)) {
+    } else if let Some(pool) = order.pool.as_ref().filter(|pool| !reaches(capacity, pool)) {
         Some(NoRoom::Pool { pool: pool.clone() })
     } else if order.pack.is_some() && capacity.packs.get(&order.biological_type) != order.pack.as_ref() {
         Some(NoRoom::Pack)

@@ -3,6 +3,7 @@
 use bioxen_protocol::command::{CheckpointId, Verb};
 use bioxen_protocol::id::{RequestId, VmId, WorkerId};
 use bioxen_protocol::package::PackageId;
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::state::VmState;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +104,9 @@ pub enum NoRoom {
     /// The VM is there, and shall go elsewhere.
     ComesFrom,
     VmType,
-    /// Its file does not have the XCP-ng pool that the VM names.
+    /// Its file does not have the XCP-ng pool that the VM names, or the key that opens the password of the VM's own.
     Pool {
-        pool: String,
+        pool: XcpngPool,
     },
     /// It lacks the imported chassis' pack, or has another one of that name.
     Pack,

@@ -97,6 +97,7 @@ impl Bench {
             vm_types: vec![VmType::Basic],
             packs: BTreeMap::new(),
             pools: Vec::new(),
+            own_pools: None,
         };
         let command =
             Command::Register { worker: name.parse().unwrap(), boot: boot.parse().unwrap(), capacity };

@@ -1,20 +1,21 @@
 //! From a message to what is asked: subject, encoding, ids and body, each refusal as the error that clients see.
 
+mod reads;
+
 use std::time::{Duration, Instant};
 
 use async_nats::Message;
 use bioxen_protocol::codec::{self, DecodeLimits, Encoding, Value};
 use bioxen_protocol::command::{
-    Allocate, Create, Execute, History, Install, List, Monitor, OperatorVerb, Operons, Optimize, Plain,
-    Records, Restore, Results, Start, Transcription, Verb, VerbKind, Waiting,
+    Allocate, Create, Execute, Install, Monitor, OperatorVerb, Operons, Plain, Restore, Start, Transcription,
+    Verb, VerbKind, Waiting,
 };
-use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::digest::sha256_hex;
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::{OperatorId, RequestId, UserId, VmId};
 use bioxen_protocol::limits::{
-    HISTORY_DEFAULT, HISTORY_SAMPLES, MONITOR_SECONDS, MONITOR_SECONDS_DEFAULT, PROCESS_TIMEOUT_MS,
-    PROCESS_TIMEOUT_MS_DEFAULT, WAIT_MS, WAIT_MS_DEFAULT,
+    MONITOR_SECONDS, MONITOR_SECONDS_DEFAULT, PROCESS_TIMEOUT_MS, PROCESS_TIMEOUT_MS_DEFAULT, WAIT_MS,
+    WAIT_MS_DEFAULT,
 };
 use bioxen_protocol::subject::{Subject, verb_of};
 use serde::Serialize;
@@ -23,7 +24,8 @@ use super::ensemble::new_ensemble;
 use super::fields::{field, generated_vm_id, not_yet, request_id, subject_error, vm_id};
 use super::operator::{on_behalf, operator_asked};
 use super::order::new_vm;
-use super::{Asked, FALLBACK, Incoming, Read};
+use super::xcpng::{seal, take_password};
+use super::{Asked, FALLBACK, Incoming, Rules};
 use crate::answer::ReplyTo;
 use crate::fleet::command::Ask;
 use crate::fleet::entry::{Cause, Request};
@@ -49,11 +51,7 @@ struct Raw {
 }
 
 /// Decodes a command of either plain door. It never fails: what is wrong becomes `Asked::Refused`.
-pub(crate) fn command(
-    message: &Message,
-    reply: Option<async_nats::Subject>,
-    limits: &ChassisLimits,
-) -> Incoming {
+pub(crate) fn command(message: &Message, reply: Option<async_nats::Subject>, rules: &Rules) -> Incoming {
     let content_type = header(message, "Content-Type");
     let encoding = Encoding::detect(content_type, &message.payload);
     let answer_in = encoding.as_ref().copied().unwrap_or(FALLBACK);
@@ -65,7 +63,7 @@ pub(crate) fn command(
             .and_then(|encoding| codec::decode_value(encoding, &message.payload, &DecodeLimits::default()));
         let body = body.inspect_err(|_| incoming.reply_to.encoding = FALLBACK)?;
         let alias = header(message, "Nats-Msg-Id");
-        asked(&mut incoming, subject, body, alias, limits)
+        asked(&mut incoming, subject, body, alias, rules)
     });
     incoming.asked = asked.unwrap_or_else(Asked::Refused);
     incoming
@@ -77,7 +75,7 @@ pub(crate) fn submitted(
     headers: Option<&async_nats::HeaderMap>,
     payload: &[u8],
     sequence: u64,
-    limits: &ChassisLimits,
+    rules: &Rules,
 ) -> Incoming {
     let mut incoming = Incoming::new(ReplyTo { subject: None, encoding: FALLBACK });
     incoming.submit_sequence = Some(sequence);
@@ -105,7 +103,7 @@ pub(crate) fn submitted(
             error.with(|details| details.field = Some("verb".to_owned()))
         })?;
         let subject = Subject::Command { user, verb, vm: None };
-        asked(&mut incoming, subject, body, find("Nats-Msg-Id"), limits)
+        asked(&mut incoming, subject, body, find("Nats-Msg-Id"), rules)
     });
     incoming.asked = asked.unwrap_or_else(Asked::Refused);
     incoming
@@ -157,7 +155,7 @@ fn asked(
     subject: Subject,
     mut body: Value,
     alias: Option<&str>,
-    limits: &ChassisLimits,
+    rules: &Rules,
 ) -> Result<Asked, ErrorBody> {
     if !matches!(body, Value::Map(_)) {
         return Err(ErrorBody::new(
@@ -166,6 +164,9 @@ fn asked(
         ));
     }
     body.refuse_negative()?;
+    if incoming.submit_sequence.is_some() {
+        super::xcpng::refuse_stored(&body)?;
+    }
     let request_id = request_id(&mut body, alias)?;
     incoming.request_id.clone_from(&request_id);
     let (caller, verb, vm) = match subject {
@@ -191,7 +192,7 @@ fn asked(
     }
     let vm = vm_id(verb, vm, &mut body)?;
     incoming.vm = vm.clone().or_else(|| named(verb, &body));
-    by_verb(Raw { caller, verb, vm, body, request_id }, limits)
+    by_verb(Raw { caller, verb, vm, body, request_id }, rules)
 }
 
 /// The ensemble's name, for a refusal of it.
@@ -202,20 +203,22 @@ fn named(verb: Verb, body: &Value) -> Option<VmId> {
     }
 }
 
-fn by_verb(raw: Raw, limits: &ChassisLimits) -> Result<Asked, ErrorBody> {
+fn by_verb(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
     let Raw { verb, body, .. } = &raw;
     let verb = *verb;
     match verb {
         Verb::Create => {
-            let create: Create = codec::from_value(body)?;
+            let mut create: Create = codec::from_value(body)?;
+            let password = take_password(create.xcpng_config_mut());
             let digest = digest(verb, raw.vm.as_ref(), &create)?;
+            seal(create.xcpng_config_mut(), password, &raw.caller.user, rules)?;
             let vm = raw.vm.clone().map_or_else(generated_vm_id, Ok)?;
             let wait = wait(create.wait_ms)?;
-            let (new, warnings) = new_vm(create, limits)?;
+            let (new, warnings) = new_vm(create, &rules.limits)?;
             Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
         }
         Verb::Ensemble => {
-            let (asked, new, warnings) = new_ensemble(body.clone(), limits)?;
+            let (asked, new, warnings) = new_ensemble(body.clone(), &raw.caller.user, rules)?;
             let digest = digest(verb, None, &asked)?;
             let wait = wait(asked.create.wait_ms)?;
             Ok(change(raw, digest, asked.many.name, Ask::Ensemble(new), wait, warnings))
@@ -265,11 +268,14 @@ fn by_verb(raw: Raw, limits: &ChassisLimits) -> Result<Asked, ErrorBody> {
             waiting(raw, &plain, None, Ask::Checkpoint { live: None })
         }
         Verb::Restore => {
-            let restore: Restore = codec::from_value(body)?;
-            waiting(raw, &restore, None, super::xcpng::restore(&restore)?)
+            let mut restore: Restore = codec::from_value(body)?;
+            let password = take_password(restore.xcpng_config.as_mut());
+            let asked = restore.clone();
+            seal(restore.xcpng_config.as_mut(), password, &raw.caller.user, rules)?;
+            waiting(raw, &asked, None, super::xcpng::restore(&restore)?)
         }
         Verb::Install => install(raw),
-        _ => read(&raw).map(Asked::Read),
+        _ => reads::read(&raw).map(Asked::Read),
     }
 }
 
@@ -321,48 +327,6 @@ fn process<T: Serialize>(raw: Raw, body: &T, code: String, timeout_ms: u64) -> R
     let digest = crate::fleet::code_digest(&code);
     let request = request_id.map(|id| Request { id, digest: same });
     Ok(Asked::Execute { cause: Cause { user, operator, verb, request }, vm, digest, code, timeout_ms })
-}
-
-fn read(raw: &Raw) -> Result<Read, ErrorBody> {
-    let Raw { caller, verb, vm, body, .. } = raw;
-    let vm = || vm.clone().ok_or_else(|| field("vm_id", "the verb needs a VM: name it in the subject"));
-    Ok(match verb {
-        Verb::List => Read::List(codec::from_value::<List>(body)?),
-        Verb::Events => Read::Events(codec::from_value::<Records>(body)?),
-        Verb::Audit => Read::Audit(codec::from_value::<Records>(body)?),
-        Verb::Results => Read::Results(vm()?, codec::from_value::<Results>(body)?),
-        Verb::Status => {
-            let body: Waiting = codec::from_value(body)?;
-            Read::Status { vm: vm()?, wait: wait(body.wait_ms)? }
-        }
-        Verb::History => {
-            let body: History = codec::from_value(body)?;
-            let limit = body.limit.unwrap_or(HISTORY_DEFAULT);
-            if !(1..=HISTORY_SAMPLES as u64).contains(&limit) {
-                let message = format!("limit is {limit}: expected 1 to {HISTORY_SAMPLES}");
-                return Err(field("limit", &message));
-            }
-            Read::History { vm: vm()?, limit }
-        }
-        Verb::Optimize => {
-            let body: Optimize = codec::from_value(body)?;
-            Read::Optimize { vm: vm()?, apply: body.apply }
-        }
-        verb => {
-            let Plain { .. } = codec::from_value(body)?;
-            match verb {
-                Verb::Resources => Read::Resources(vm()?),
-                Verb::Metrics => Read::Metrics(vm()?),
-                Verb::Recommendations => Read::Recommendations(vm()?),
-                Verb::EssentialGenes => Read::EssentialGenes(vm()?),
-                Verb::Plasmids => Read::Plasmids(vm()?),
-                Verb::Quota => Read::Quota(caller.user.clone()),
-                Verb::Fleet => Read::Fleet,
-                Verb::Performance => Read::Performance,
-                verb => return Err(not_yet(&format!("the verb {verb}"))),
-            }
-        }
-    })
 }
 
 fn waiting<T: Serialize>(raw: Raw, body: &T, wait_ms: Option<u64>, ask: Ask) -> Result<Asked, ErrorBody> {

@@ -230,8 +230,7 @@ impl Porter {
         // It would be refused anyhow, and may be too large to be forwarded.
         if message.payload.len() > COMMAND_BYTES {
             let reply = message.reply.clone();
-            let refused =
-                decode::command(&message, reply, &bioxen_protocol::config::ChassisLimits::default());
+            let refused = decode::command(&message, reply, &super::Rules::default());
             if let super::Asked::Refused(error) = refused.asked {
                 refused.reply_to.send(&self.client, &Reply::Error(error)).await;
             }

@@ -9,10 +9,13 @@ use bioxen_protocol::codec::{self, Encoding, Value};
 use bioxen_protocol::command::{Axis, Create, Ensemble, Many, OnFull, Point, Scalar, member_seed};
 use bioxen_protocol::config::ChassisLimits;
 use bioxen_protocol::error::{Code, ErrorBody};
+use bioxen_protocol::id::UserId;
 use bioxen_protocol::limits::{AXES, ENSEMBLE_MEMBERS, ID_CHARS};
 
+use super::Rules;
 use super::fields::field;
 use super::order::{drawn_seed, new_vm};
+use super::xcpng::{seal, take_password};
 use crate::answer::errors;
 use crate::fleet;
 use crate::fleet::command::{NewEnsemble, NewVm};
@@ -43,7 +46,8 @@ const TRIED: u64 = 48;
 /// The ensemble that a body asks for; its name beside it.
 pub(super) fn new_ensemble(
     body: Value,
-    limits: &ChassisLimits,
+    user: &UserId,
+    rules: &Rules,
 ) -> Result<(Ensemble, NewEnsemble, Vec<String>), ErrorBody> {
     if let Value::Map(fields) = &body
         && let Some((name, why)) =
@@ -51,9 +55,11 @@ pub(super) fn new_ensemble(
     {
         return Err(field(name, &format!("{name} is not an ensemble's: {why}")));
     }
-    let asked = Ensemble::from_value(body)?;
+    let mut asked = Ensemble::from_value(body)?;
+    let password = take_password(asked.create.xcpng_config_mut());
     let members = checked(&asked.many)?;
     let mut filled = asked.clone();
+    seal(filled.create.xcpng_config_mut(), password, user, rules)?;
     let seed = filled.create.seed.map_or_else(drawn_seed, Ok)?;
     filled.create.seed = Some(seed);
     filled.create.request_id = None;
@@ -62,7 +68,8 @@ pub(super) fn new_ensemble(
     let apart = (members / TRIED).max(1);
     let tried = (1..=members).step_by(usize::try_from(apart).unwrap_or(1)).chain([members]);
     for number in tried {
-        let (new, more) = member_of(&filled, number, limits).map_err(|error| of_member(number, error))?;
+        let (new, more) =
+            member_of(&filled, number, &rules.limits).map_err(|error| of_member(number, error))?;
         fleet::within_most(new.order.allocation, new.most)
             .map_err(|rejection| of_member(number, errors::error(&rejection, "")))?;
         warnings = more;

@@ -36,6 +36,7 @@ use bioxen_protocol::limits::RETRY_AFTER_MS;
 use bioxen_protocol::package::PackageId;
 use bioxen_protocol::subject;
 use bioxen_protocol::worker::WorkerReport;
+use bioxen_sealing::SealingKey;
 use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -156,12 +157,20 @@ pub(crate) struct Lanes {
     _filling: JoinSet<()>,
 }
 
+/// What bodies are judged by, as operators have set it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    pub(crate) limits: ChassisLimits,
+    /// For the passwords of pools that VMs bring along; without one such VMs are refused.
+    pub(crate) sealing_key: Option<SealingKey>,
+}
+
 /// The users' queues, and the bell that says that one is not empty.
 #[derive(Debug)]
 pub(crate) struct Commands {
     queues: Mutex<FairQueues<Incoming>>,
     pub(crate) bell: Notify,
-    limits: ChassisLimits,
+    rules: Rules,
 }
 
 impl Commands {
@@ -173,11 +182,11 @@ impl Commands {
 /// Has everything that a leader hears come in: commands through the door and from others, workers' reports.
 pub(crate) async fn start(
     client: &Client,
-    limits: ChassisLimits,
+    rules: Rules,
     door: &Door,
     forwarded: Subscriber,
 ) -> Result<(Lanes, mpsc::Sender<Incoming>), async_nats::SubscribeError> {
-    let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new(), limits });
+    let commands = Arc::new(Commands { queues: Mutex::new(FairQueues::new()), bell: Notify::new(), rules });
     let (report_sender, reports) = mpsc::channel(WAITING_REPORTS);
     let mut messages = client.subscribe(subject::ALL_REPORTS).await?;
     let mut filling = JoinSet::new();
@@ -209,7 +218,7 @@ async fn take(commands: &Arc<Commands>, client: &Client, reading: &mut JoinSet<(
         Ok(reply) => reply,
         Err(ReservedReply) => return,
     };
-    let mut incoming = decode::command(&message, reply_to, &commands.limits);
+    let mut incoming = decode::command(&message, reply_to, &commands.rules);
     if packages::is_wanted(&incoming) {
         if reading.len() < packages::READ_AT_ONCE {
             let (commands, client) = (Arc::clone(commands), client.clone());

@@ -5,11 +5,10 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, consumer, stream};
-use bioxen_protocol::config::ChassisLimits;
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
-use super::{Incoming, decode, packages};
+use super::{Incoming, Rules, decode, packages};
 use crate::journal::streams::SUBMIT;
 
 /// Between two attempts to reach the stream.
@@ -58,11 +57,11 @@ pub(crate) async fn run(
     js: jetstream::Context,
     after: u64,
     sender: mpsc::Sender<Incoming>,
-    limits: ChassisLimits,
+    rules: Rules,
 ) {
     let mut last = after;
     while !sender.is_closed() {
-        if let Err(error) = read(&client, &js, &mut last, &sender, &limits).await {
+        if let Err(error) = read(&client, &js, &mut last, &sender, &rules).await {
             tracing::warn!(%error, "the submit stream cannot be read; trying again");
         }
         tokio::time::sleep(PAUSE).await;
@@ -74,7 +73,7 @@ async fn read(
     js: &jetstream::Context,
     last: &mut u64,
     sender: &mpsc::Sender<Incoming>,
-    limits: &ChassisLimits,
+    rules: &Rules,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let stream = js.get_stream(SUBMIT).await?;
     let config = consumer::pull::OrderedConfig {
@@ -86,7 +85,7 @@ async fn read(
         let message = message?;
         let sequence = message.info()?.stream_sequence;
         let (subject, headers) = (&message.subject, message.headers.as_ref());
-        let incoming = decode::submitted(subject, headers, &message.payload, sequence, limits);
+        let incoming = decode::submitted(subject, headers, &message.payload, sequence, rules);
         let incoming = packages::resolved(client, incoming).await;
         if sender.send(incoming).await.is_err() {
             return Ok(());

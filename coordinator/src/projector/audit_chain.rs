@@ -134,7 +134,7 @@ pub(super) fn records(step: &Step<'_>) -> Vec<AuditRecord> {
             vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
         }
         Entry::Rehomed { key, vm_type, pool } => {
-            let note = words::home(*vm_type, pool.as_deref());
+            let note = words::home(*vm_type, pool.as_ref());
             let bare = bare(step, &key.user, "restore", Outcome::Accepted, note);
             vec![AuditRecord { vm_id: Some(key.vm.clone()), ..bare }]
         }

@@ -95,6 +95,7 @@ impl Bench {
             warning_permille: 850,
             packs: Default::default(),
             pools: Vec::new(),
+            own_pools: None,
         };
         let (worker, boot) = (worker.parse().unwrap(), boot.parse().unwrap());
         self.run(&Command::Register { worker, boot, capacity });

@@ -3,6 +3,7 @@
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::limits::TICKS_PER_MINUTE;
 use bioxen_protocol::package::VmPackage;
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::worker::{CellAllocation, ProcessEnd, ProcessStatus};
 
 const MS_PER_DAY: u64 = 24 * 3600 * 1000;
@@ -98,7 +99,7 @@ pub(super) fn process(end: &ProcessEnd) -> String {
 }
 
 /// Where a VM runs from here on.
-pub(super) fn home(vm_type: VmType, pool: Option<&str>) -> String {
+pub(super) fn home(vm_type: VmType, pool: Option<&XcpngPool>) -> String {
     let on = pool.map(|pool| format!(" on pool {pool}")).unwrap_or_default();
     format!("runs as {}{on} from here on", vm_type.as_str())
 }

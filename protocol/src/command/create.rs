@@ -66,6 +66,13 @@ pub struct Create {
     pub wait_ms: Option<u64>,
 }
 
+impl Create {
+    /// Where the VM's guest comes from, as it was sent.
+    pub fn xcpng_config_mut(&mut self) -> Option<&mut XcpngConfig> {
+        self.config.as_mut()?.xcpng_config.as_mut()
+    }
+}
+
 fn priority_default() -> u8 {
     PRIORITY_DEFAULT
 }

@@ -8,8 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Where the guest of a VM comes from: the name of a pool. The older form, a whole pool for one VM, is read so that each
-/// of its fields can be judged.
+/// Where the guest of a VM comes from: the name of a pool, or a whole pool that the VM brings along.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct XcpngConfig(pub BTreeMap<String, Value>);
@@ -38,9 +37,30 @@ impl JsonSchema for XcpngConfig {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "object",
-            "properties": { "pool": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$" } },
-            "required": ["pool"],
-            "additionalProperties": false
+            "oneOf": [
+                {
+                    "properties": { "pool": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$" } },
+                    "required": ["pool"],
+                    "additionalProperties": false
+                },
+                {
+                    "properties": {
+                        "xapi_url": { "type": "string", "pattern": "^https://" },
+                        "username": { "type": "string", "minLength": 1 },
+                        "password": { "type": "string", "minLength": 1, "writeOnly": true },
+                        "ssh_user": { "type": "string", "minLength": 1 },
+                        "ssh_key_path": { "type": "string", "minLength": 1 },
+                        "template_name": { "type": "string", "minLength": 1 },
+                        "vm_memory": { "type": ["string", "integer"] },
+                        "vm_vcpus": { "type": "integer", "minimum": 1, "maximum": 64 },
+                        "tls_fingerprint": { "type": "string" },
+                        "network_uuid": { "type": "string", "format": "uuid" },
+                        "storage_repository": { "type": "string", "minLength": 1 }
+                    },
+                    "required": ["xapi_url", "username", "password", "ssh_user", "ssh_key_path", "template_name"],
+                    "additionalProperties": false
+                }
+            ]
         })
     }
 }

@@ -6,6 +6,7 @@ use bioxen_protocol::alert::AtpWatch;
 use bioxen_protocol::command::{Engine, VmType};
 use bioxen_protocol::id::VmKey;
 use bioxen_protocol::package::{ModulesOf, VmPackage, VmPlasmid};
+use bioxen_protocol::pool::{OwnPool, XcpngPool};
 use bioxen_protocol::quantity::{AtpPercent, Pace};
 use bioxen_protocol::reply::{EffectiveAllocation, GuestMeasured, GuestStatus, Sample};
 use bioxen_protocol::worker::{
@@ -22,6 +23,7 @@ const ALLOCATION: CellAllocation =
 
 pub(crate) fn check(golden: &mut Golden) {
     reports(golden);
+    own_pool(golden);
     commands(golden);
     let live = LiveVm {
         state: ObservedState::Running,
@@ -66,6 +68,23 @@ pub(crate) fn check(golden: &mut Golden) {
     golden.message("telemetry_frame", &frame);
 }
 
+fn own_pool(golden: &mut Golden) {
+    let own = OwnPool {
+        xapi_url: "https://10.0.0.5".to_owned(),
+        username: "root".to_owned(),
+        sealed_password: "0123456789abcdef.AAAA".to_owned(),
+        ssh_user: "bioxen".to_owned(),
+        ssh_key_path: "guest_key".to_owned(),
+        template_name: "bioxen-guest".to_owned(),
+        vm_memory_kb: Some(4 << 20),
+        vm_vcpus: Some(2),
+        tls_fingerprint: Some("ab".repeat(32)),
+        network_uuid: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
+        storage_repository: Some("ssd".to_owned()),
+    };
+    golden.internal("order_own_pool", &CellOrder { pool: Some(XcpngPool::Own(Arc::new(own))), ..order() });
+}
+
 pub(crate) fn guest() -> GuestStatus {
     let measured_at_ms = 1_700_000_000_123;
     GuestStatus {
@@ -84,6 +103,7 @@ fn reports(golden: &mut Golden) {
         vm_types: vec![VmType::Basic, VmType::Xcpng],
         packs: std::collections::BTreeMap::new(),
         pools: vec!["lab".to_owned()],
+        own_pools: Some("0123456789abcdef".to_owned()),
     };
     let register = Register { capacity, version: "0.1.0".to_owned(), number: 1 };
     golden.internal("report_register", &WorkerReport::Register(register));
@@ -222,7 +242,7 @@ fn order() -> CellOrder {
         biological_type: "syn3a".to_owned(),
         pack: None,
         vm_type: VmType::Basic,
-        pool: Some("lab".to_owned()),
+        pool: Some(XcpngPool::Named("lab".to_owned())),
         engine: Engine::Ode,
         seed: 7,
         replicate: 4,

@@ -53,6 +53,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
+    /// The id of the key that opens the passwords of pools that VMs bring along; none where it takes no such pool.
+    fn own_pools(&self) -> Option<String> {
+        None
+    }
+
     /// The fleet's id, told with every grant before [`Backend::lease`]; empty where the leader is of an older version.
     fn fleet(&self, _fleet: &str) {}
 

@@ -100,7 +100,9 @@ async fn template(guests: &Guests) -> Result<String, XcpngError> {
 
 async fn network(guests: &Guests) -> Result<String, XcpngError> {
     let deadline = Deadline::within(STEP);
-    let network = guests.network(deadline).await?;
+    let Some(network) = guests.network(deadline).await? else {
+        return Ok("that of the template's first interface".to_owned());
+    };
     let record = guests.pool().get("network.get_record", &network, deadline).await?;
     Ok(Fields::new(&record, "network.get_record").text("name_label")?.to_owned())
 }

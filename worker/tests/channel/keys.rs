@@ -18,7 +18,7 @@ pub(crate) fn seed_of(user_key: &Path, host_key: &HostKey) -> BTreeMap<String, S
         ssh_user: String::new(),
         ssh_key_path: user_key.to_owned(),
         ssh_port: 22,
-        network_uuid: String::new(),
+        network_uuid: None,
         storage_repository: None,
         vm_memory_bytes: 0,
         vm_vcpus: 1,

@@ -46,7 +46,7 @@ fn lab() -> Option<(xapi::Pool, PoolSettings, tempfile::TempDir)> {
         ssh_user: options.guest_user,
         ssh_key_path: at("key"),
         ssh_port: options.ssh_port,
-        network_uuid: network.get("uuid").unwrap().as_text().to_owned(),
+        network_uuid: Some(network.get("uuid").unwrap().as_text().to_owned()),
         storage_repository: None,
         vm_memory_bytes: 1 << 30,
         vm_vcpus: 1,

@@ -29,7 +29,7 @@ pub(crate) fn settings(host: &Host) -> (PoolSettings, tempfile::TempDir) {
         ssh_user: "bioxen".to_owned(),
         ssh_key_path: folder.path().join("key"),
         ssh_port: 22,
-        network_uuid: model::NETWORK_UUID.to_owned(),
+        network_uuid: Some(model::NETWORK_UUID.to_owned()),
         storage_repository: None,
         vm_memory_bytes: 1 << 30,
         vm_vcpus: 2,

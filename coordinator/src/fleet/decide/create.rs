@@ -15,6 +15,7 @@ use crate::fleet::rejection::{Rejection, Resource};
 impl Fleet {
     pub(super) fn decide_create(&self, cause: &Cause, key: VmKey, new: &NewVm) -> Result<Decided, Rejection> {
         self.check_name(&key)?;
+        self.may_be_on(new.order.pool.as_ref())?;
         within_most(new.order.allocation, new.most)?;
         let queues = new.on_full == OnFull::Queue;
         // Who is ready to wait does not overtake those who do.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bioxen_protocol::command::{CheckpointId, OnFull, Verb, VmType};
 use bioxen_protocol::id::Generation;
+use bioxen_protocol::pool::{OwnPool, XcpngPool};
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::{Capacity, ObservedState};
 
@@ -15,9 +16,18 @@ use crate::fleet::format::Format;
 use crate::fleet::home::Home;
 use crate::fleet::rejection::{NoRoom, Rejection};
 
+fn named(pool: &str) -> XcpngPool {
+    XcpngPool::Named(pool.to_owned())
+}
+
 impl Bench {
     /// A worker with these pools, for so many VMs.
     fn worker_on(&mut self, name: &str, pools: &[&str], max_vms: u64) {
+        self.worker_that_opens(name, pools, max_vms, None);
+    }
+
+    /// The same, which also opens passwords sealed for `key`.
+    fn worker_that_opens(&mut self, name: &str, pools: &[&str], max_vms: u64, key: Option<&str>) {
         let capacity = Capacity {
             max_vms,
             total_ribosomes: 80,
@@ -26,6 +36,7 @@ impl Bench {
             vm_types: vec![VmType::Xcpng],
             packs: Default::default(),
             pools: pools.iter().map(|pool| (*pool).to_owned()).collect(),
+            own_pools: key.map(str::to_owned),
         };
         let (worker, boot) = (name.parse().unwrap(), "b1".parse().unwrap());
         self.run(&Command::Register { worker, boot, capacity }).unwrap();
@@ -35,7 +46,7 @@ impl Bench {
     fn create_on(&mut self, user: &str, vm: &str, pool: &str) {
         let mut new = new_vm(OnFull::Queue);
         let order = Arc::make_mut(&mut new.order);
-        (order.vm_type, order.pool) = (VmType::Xcpng, Some(pool.to_owned()));
+        (order.vm_type, order.pool) = (VmType::Xcpng, Some(named(pool)));
         self.ask(user, vm, Verb::Create, Ask::Create(Box::new(new))).unwrap();
     }
 
@@ -88,11 +99,11 @@ fn a_vm_on_a_pool_goes_only_to_workers_that_have_it() {
     assert_eq!(bench.state("alice", "c1"), VmState::Queued);
     let mut new = new_vm(OnFull::Reject);
     let order = Arc::make_mut(&mut new.order);
-    (order.vm_type, order.pool, new.auto_start) = (VmType::Xcpng, Some("lab".to_owned()), true);
+    (order.vm_type, order.pool, new.auto_start) = (VmType::Xcpng, Some(named("lab")), true);
     let refused = bench.ask("bob", "c", Verb::Create, Ask::Create(Box::new(new))).unwrap_err();
     let reasons = vec![
         ("w0".parse().unwrap(), NoRoom::VmType),
-        ("w1".parse().unwrap(), NoRoom::Pool { pool: "lab".to_owned() }),
+        ("w1".parse().unwrap(), NoRoom::Pool { pool: named("lab") }),
     ];
     assert_eq!(refused, Rejection::NoWorker { reasons });
     bench.worker_on("w2", &["lab"], 4);
@@ -244,7 +255,7 @@ fn a_vm_is_restored_onto_a_pool_and_back() {
     bench.observe("alice", "c1", ObservedState::Running);
     let checkpoint = bench.kept_and_stopped();
     let onto = |home: Home| Ask::Restore { checkpoint, home: Some(home) };
-    let lab = || Home { vm_type: VmType::Xcpng, pool: Some("lab".to_owned()) };
+    let lab = || Home { vm_type: VmType::Xcpng, pool: Some(named("lab")) };
     let early = bench.ask("alice", "c1", Verb::Restore, onto(lab())).unwrap_err();
     assert_eq!(early, Rejection::OlderCoordinator, "a coordinator that cannot read the entry may be there");
     bench.fleet.evolve(bench.now_ms, &Entry::Activate { format: Format::NEWEST });
@@ -252,7 +263,7 @@ fn a_vm_is_restored_onto_a_pool_and_back() {
     bench.verb(Verb::Start, start());
     assert_eq!(bench.worker_of("c1"), "w1");
     let level = bench.vm("c1").desired_level(bench.generation());
-    assert_eq!(level.order.unwrap().pool.as_deref(), Some("lab"), "its worker is told the pool");
+    assert_eq!(level.order.unwrap().pool, Some(named("lab")), "its worker is told the pool");
     assert_eq!((level.checkpoint.map(|bytes| bytes.len()), bench.vm("c1").tick), (Some(100), 10));
     bench.observe("alice", "c1", ObservedState::Running);
     bench.kept_and_stopped();
@@ -262,4 +273,41 @@ fn a_vm_is_restored_onto_a_pool_and_back() {
     assert_eq!(bench.fleet.unowned(&guest), guest, "it runs in a worker's own hypervisor again");
     bench.verb(Verb::Start, start());
     assert_eq!(bench.worker_of("c1"), "w0");
+}
+
+#[test]
+fn a_vm_that_brings_its_pool_along_goes_to_who_opens_its_password() {
+    let own = OwnPool {
+        xapi_url: "https://10.0.0.5".to_owned(),
+        username: "root".to_owned(),
+        sealed_password: "00000000000000aa.AAAA".to_owned(),
+        ssh_user: "bioxen".to_owned(),
+        ssh_key_path: "k".to_owned(),
+        template_name: "t".to_owned(),
+        vm_memory_kb: None,
+        vm_vcpus: None,
+        tls_fingerprint: None,
+        network_uuid: None,
+        storage_repository: None,
+    };
+    let pool = XcpngPool::Own(Arc::new(own));
+    let mut bench = Bench::new();
+    let mut new = new_vm(OnFull::Queue);
+    let order = Arc::make_mut(&mut new.order);
+    (order.vm_type, order.pool) = (VmType::Xcpng, Some(pool.clone()));
+    let create = || Ask::Create(Box::new(new.clone()));
+    let early = bench.ask("alice", "c1", Verb::Create, create()).unwrap_err();
+    assert_eq!(early, Rejection::OlderCoordinator, "a coordinator that cannot read the order may be there");
+    bench.fleet.evolve(bench.now_ms, &Entry::Activate { format: Format::NEWEST });
+    bench.worker_on("w1", &["lab"], 4);
+    bench.worker_that_opens("w2", &["lab"], 4, Some("00000000000000bb"));
+    let mut at_once = new.clone();
+    (at_once.on_full, at_once.auto_start) = (OnFull::Reject, true);
+    let refused = bench.ask("bob", "c", Verb::Create, Ask::Create(Box::new(at_once))).unwrap_err();
+    let why = |worker: &str| (worker.parse().unwrap(), NoRoom::Pool { pool: pool.clone() });
+    assert_eq!(refused, Rejection::NoWorker { reasons: vec![why("w1"), why("w2")] });
+    bench.ask("alice", "c1", Verb::Create, create()).unwrap();
+    assert_eq!(bench.state("alice", "c1"), VmState::Queued);
+    bench.worker_that_opens("w3", &[], 4, Some("00000000000000aa"));
+    assert_eq!(bench.worker_of("c1"), "w3");
 }

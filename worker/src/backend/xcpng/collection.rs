@@ -1,12 +1,13 @@
 //! What is left on the pools, has this fleet's marks and belongs to no VM: found here, judged by the leader, destroyed here.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bioxen_protocol::id::{Generation, VmKey};
 
 use super::host::Host;
+use super::hosts::Hosts;
 use crate::xcpng::guests::{Collected, Collector};
 use crate::xcpng::{Deadline, XcpngError};
 
@@ -70,22 +71,31 @@ impl Collection {
 }
 
 /// Looks over the pools until it is ended.
-pub(super) async fn collect(hosts: Vec<Arc<Host>>, collection: Arc<Collection>) {
-    let mut collectors: Vec<_> = hosts
-        .iter()
-        .map(|host| (host, Collector::new(host.guests().pool().settings().orphan_grace)))
-        .collect();
-    let every = collectors.iter().map(|(host, _)| host.guests().pool().settings().orphan_grace).min();
-    let every = every.map_or(EVERY, |grace| grace.min(EVERY));
+pub(super) async fn collect(hosts: Arc<Hosts>, collection: Arc<Collection>) {
+    let mut collectors: Vec<(Weak<Host>, Collector)> = Vec::new();
     loop {
         let mut found = BTreeSet::new();
-        for (host, collector) in &mut collectors {
-            match collection.look(host, collector).await {
+        let mut clean = Vec::new();
+        let mut every = EVERY;
+        collectors.retain(|(host, _)| host.strong_count() > 0);
+        for host in hosts.all() {
+            let grace = host.guests().pool().settings().orphan_grace;
+            every = every.min(grace);
+            let here = Arc::downgrade(&host);
+            let known = collectors.iter().position(|(known, _)| known.ptr_eq(&here)).unwrap_or_else(|| {
+                collectors.push((here.clone(), Collector::new(grace)));
+                collectors.len() - 1
+            });
+            let Some((_, collector)) = collectors.get_mut(known) else { continue };
+            match collection.look(&host, collector).await {
+                Ok(more) if more.is_empty() => clean.push(here),
                 Ok(more) => found.extend(more),
                 Err(error) => tracing::warn!(pool = host.name(), %error, "the pool was not looked over"),
             }
         }
         collection.seen(found);
+        let is_clean = |host: &Arc<Host>| clean.iter().any(|clean| clean.ptr_eq(&Arc::downgrade(host)));
+        hosts.close_idle(Instant::now(), is_clean).await;
         tokio::time::sleep(every).await;
     }
 }

@@ -78,10 +78,16 @@ pub(super) struct Handle {
     wanted: watch::Sender<Wanted>,
     work: mpsc::UnboundedSender<Work>,
     reached: watch::Receiver<Reached>,
-    shown: Shown,
+    pub(super) shown: Shown,
+    resting: Wanted,
 }
 
 impl Handle {
+    /// What is wanted of the guest of a VM that was stopped.
+    pub(super) fn resting(&self) -> Wanted {
+        self.resting
+    }
+
     /// Says what is wanted; an end is not taken back.
     pub(super) fn want(&self, wanted: Wanted) {
         self.wanted.send_if_modified(|now| {
@@ -95,10 +101,6 @@ impl Handle {
 
     pub(super) fn reached(&self) -> Reached {
         *self.reached.borrow()
-    }
-
-    pub(super) fn shown(&self) -> Shown {
-        self.shown.clone()
     }
 
     /// At most one at a time: the VM is in work until it is committed.
@@ -132,11 +134,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the task of a VM's guest, once the one before it has ended; nothing is done before there is work.
+    /// Starts the task of a VM's guest, once the one before it has ended; nothing is done before there is work. Beside the
+    /// pool stands what becomes of the guest when the VM is stopped.
     pub(super) fn start(
         key: VmKey,
         generation: Generation,
-        host: Result<Arc<Host>, String>,
+        (host, resting): (Result<Arc<Host>, String>, Wanted),
         shared: &Arc<Shared>,
         before: Option<Handle>,
         runtime: &tokio::runtime::Handle,
@@ -166,7 +169,7 @@ impl Keeper {
             }
             keeper.run().await;
         });
-        Handle { wanted, work, reached: reached_seen, shown }
+        Handle { wanted, work, reached: reached_seen, resting, shown }
     }
 
     async fn run(mut self) {

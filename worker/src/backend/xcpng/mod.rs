@@ -15,6 +15,7 @@
 //! | `collection` | what is left on the pools and nobody has |
 //! | `shown` | who a guest is, and what its host measures of it |
 //! | `host` | a pool, and what runs in its guests |
+//! | `hosts` | all pools: those of the file, and those that VMs bring along |
 //!
 //! Cells, pacing and commits are those of `basic`; what a guest computes is the same code, on a cell that the worker sends
 //! along. So a guest keeps no state that matters, and nothing advances unless a worker with a lease asks and commits.
@@ -22,17 +23,19 @@
 mod collection;
 mod dispatch;
 mod host;
+mod hosts;
 mod keeper;
 mod shown;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bioxen_hypervisor::trace::Trace;
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::reply::Sample;
 use bioxen_protocol::worker::{Desired, DesiredState, LiveVm, Observation, ProcessOrder, QueryExtra};
 use tokio::sync::Notify;
@@ -41,12 +44,13 @@ use tokio::task::JoinHandle;
 use self::collection::Collection;
 use self::dispatch::Dispatch;
 pub use self::host::Common;
-use self::host::Host;
+use self::hosts::Hosts;
 use self::keeper::{Handle, Keeper, Wanted, Work};
 use self::telling::Telling;
 use super::cells::Cells;
 use super::{Backend, Figures, Recording, Standing};
 use crate::xcpng::Pool;
+use crate::xcpng::config::OwnPools;
 
 /// For how long an ending worker waits until its keepers have let go.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -56,9 +60,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 pub struct Xcpng {
     cells: Cells,
     keepers: Arc<Guarded>,
-    pools: BTreeMap<String, Pool>,
-    hosts: OnceLock<BTreeMap<String, Arc<Host>>>,
-    common: Common,
+    hosts: Arc<Hosts>,
     collection: Arc<Collection>,
     collecting: Mutex<Option<JoinHandle<()>>>,
     measuring: JoinHandle<()>,
@@ -91,11 +93,17 @@ impl Guarded {
 }
 
 impl Xcpng {
-    /// Begins to serve guests on `pools`, with quanta of `quantum`. Call in the runtime that keepers are to run in.
+    /// Begins to serve guests on `pools` and, with `own_pools`, on those that VMs bring along, with quanta of `quantum`. Call in
+    /// the runtime that keepers are to run in.
     ///
     /// # Errors
     /// The system gives no more threads.
-    pub fn start(pools: BTreeMap<String, Pool>, quantum: Duration, common: Common) -> std::io::Result<Self> {
+    pub fn start(
+        pools: BTreeMap<String, Pool>,
+        own_pools: Option<OwnPools>,
+        quantum: Duration,
+        common: Common,
+    ) -> std::io::Result<Self> {
         let cells = Cells::elsewhere(VmType::Xcpng, quantum);
         let keepers = Arc::new(Guarded::default());
         let dispatch = Dispatch::start(cells.shared(), &keepers)?;
@@ -103,9 +111,7 @@ impl Xcpng {
         Ok(Self {
             cells,
             keepers,
-            pools,
-            hosts: OnceLock::new(),
-            common,
+            hosts: Arc::new(Hosts::new(pools, own_pools, common)),
             collection: Arc::default(),
             collecting: Mutex::default(),
             measuring,
@@ -123,20 +129,9 @@ impl Xcpng {
         handles.iter().for_each(|handle| handle.want(Wanted::LetGo));
         let ended = futures::future::join_all(handles.iter().map(Handle::ended));
         let _ = tokio::time::timeout(CLOSING, ended).await;
-        futures::future::join_all(self.pools.values().map(Pool::close)).await;
+        self.hosts.close().await;
         // Not before: whoever is ended while it logs in leaves a session behind.
         self.measuring.abort();
-    }
-
-    fn host(&self, desired: &Desired) -> Result<Arc<Host>, String> {
-        let Some(hosts) = self.hosts.get() else {
-            return Err("the leader has not said which fleet this is; upgrade the coordinator".to_owned());
-        };
-        let name = desired.order.as_deref().and_then(|order| order.pool.as_deref()).unwrap_or_default();
-        hosts.get(name).cloned().ok_or_else(|| {
-            let known: Vec<&str> = hosts.keys().map(String::as_str).collect();
-            format!("this worker's file has no pool {name:?}; it has: {}", known.join(", "))
-        })
     }
 }
 
@@ -155,21 +150,20 @@ impl Backend for Xcpng {
     }
 
     fn fleet(&self, fleet: &str) {
-        let mut is_new = false;
-        let hosts = self.hosts.get_or_init(|| {
-            is_new = true;
-            let host = |pool: &Pool| Arc::new(Host::new(pool, fleet, &self.common));
-            self.pools.iter().map(|(name, pool)| (name.clone(), host(pool))).collect()
-        });
-        if is_new {
-            let collection = Arc::clone(&self.collection);
-            let task = self.runtime.spawn(collection::collect(hosts.values().cloned().collect(), collection));
+        if self.hosts.learn(fleet) {
+            let (hosts, collection) = (Arc::clone(&self.hosts), Arc::clone(&self.collection));
+            let task = self.runtime.spawn(collection::collect(hosts, collection));
             *self.collecting.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         }
     }
 
     fn place(&self, desired: Desired) {
-        let host = self.host(&desired);
+        let pool = desired.order.as_deref().and_then(|order| order.pool.as_ref());
+        let resting = match pool {
+            Some(XcpngPool::Own(_)) => Wanted::Gone,
+            _ => Wanted::Halted,
+        };
+        let host = self.hosts.of(&desired.key, pool);
         let mut keepers = self.keepers.lock();
         let before = keepers.by_key.remove(&desired.key);
         if let Some(before) = &before {
@@ -177,7 +171,7 @@ impl Backend for Xcpng {
         }
         keepers.telling.forget(&desired.key);
         let (key, generation, shared) = (desired.key.clone(), desired.generation, self.cells.shared());
-        let handle = Keeper::start(key, generation, host, shared, before, &self.runtime);
+        let handle = Keeper::start(key, generation, (host, resting), shared, before, &self.runtime);
         if let Some(wanted) = power_of(desired.state) {
             handle.want(wanted);
         }
@@ -226,7 +220,11 @@ impl Backend for Xcpng {
     }
 
     fn pools(&self) -> Vec<String> {
-        self.pools.keys().cloned().collect()
+        self.hosts.names()
+    }
+
+    fn own_pools(&self) -> Option<String> {
+        self.hosts.opens()
     }
 
     fn lease(&self, until: Duration) {
@@ -244,7 +242,7 @@ impl Backend for Xcpng {
 
     fn query(&self, key: &VmKey, with: QueryExtra) -> Option<LiveVm> {
         let live = self.cells.query(key, with)?;
-        let guest = self.keepers.lock().by_key.get(key).and_then(|keeper| keeper.shown().status());
+        let guest = self.keepers.lock().by_key.get(key).and_then(|keeper| keeper.shown.status());
         Some(LiveVm { guest, ..live })
     }
 

@@ -16,7 +16,6 @@ use futures::future::join_all;
 
 use super::Guarded;
 use super::host::Host;
-use super::keeper::Handle;
 use crate::xcpng::guests::Guest;
 use crate::xcpng::{Deadline, GuestFigures};
 
@@ -33,7 +32,8 @@ pub(super) struct Shown(Arc<Mutex<Option<Known>>>);
 
 #[derive(Debug)]
 struct Known {
-    host: Arc<Host>,
+    /// Whoever holds a pool keeps it open, and this needs none.
+    host: Weak<Host>,
     guest: Guest,
     address: IpAddr,
     measured: Option<Measured>,
@@ -56,7 +56,7 @@ impl Shown {
         let mut known = self.lock();
         let before = known.take().filter(|before| before.guest.uuid == guest.uuid);
         let measured = before.and_then(|before| before.measured);
-        *known = Some(Known { host: Arc::clone(host), guest: guest.clone(), address, measured });
+        *known = Some(Known { host: Arc::downgrade(host), guest: guest.clone(), address, measured });
     }
 
     pub(super) fn status(&self) -> Option<GuestStatus> {
@@ -67,7 +67,9 @@ impl Shown {
     }
 
     fn guest(&self) -> Option<(Arc<Host>, Guest)> {
-        self.lock().as_ref().map(|known| (Arc::clone(&known.host), known.guest.clone()))
+        let known = self.lock();
+        let Known { host, guest, .. } = known.as_ref()?;
+        Some((host.upgrade()?, guest.clone()))
     }
 
     /// Another guest may have taken its place meanwhile.
@@ -95,7 +97,7 @@ pub(super) async fn measure(keepers: Weak<Guarded>) {
     loop {
         tokio::time::sleep(EVERY).await;
         let Some(keepers) = keepers.upgrade() else { return };
-        let shown: Vec<Shown> = keepers.lock().by_key.values().map(Handle::shown).collect();
+        let shown: Vec<Shown> = keepers.lock().by_key.values().map(|keeper| keeper.shown.clone()).collect();
         drop(keepers);
         join_all(by_pool(shown).into_iter().map(Reading::read)).await;
     }

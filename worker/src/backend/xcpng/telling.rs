@@ -59,7 +59,7 @@ fn is_there(keeper: &Handle, state: ObservedState) -> bool {
         ObservedState::Running => matches!(reached, Reached::Running | Reached::Ended),
         ObservedState::Paused => matches!(reached, Reached::Paused | Reached::Ended),
         ObservedState::Stopped => {
-            keeper.want(Wanted::Halted);
+            keeper.want(keeper.resting());
             reached == Reached::Ended
         }
         ObservedState::Completed | ObservedState::Failed | ObservedState::Absent => {

@@ -17,7 +17,7 @@ const GOOD: &str = r#"
 
 fn read(text: &str) -> Result<PoolSettings, String> {
     let section: Section = toml::from_str(text).map_err(|error| error.to_string())?;
-    let mut pools = pools(section).map_err(|error| error.to_string())?;
+    let (mut pools, _) = checked(section).map_err(|error| error.to_string())?;
     Ok(pools.remove("lab").unwrap())
 }
 
@@ -35,7 +35,7 @@ fn a_pool_is_read_with_its_defaults() {
 #[test]
 fn everything_that_is_wrong_is_said_at_once_and_by_field() {
     let error =
-        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_port = 0\nssh_timeout = 9999\n")
+        read("[pools.lab]\nxapi_url = \"http://10.0.0.5\"\nvm_vcpus = 0\nssh_port = 0\nssh_timeout = 9999\nnetwork_uuid = \"eth0\"\n")
             .unwrap_err();
     for part in [
         "[xcpng.pools.lab]",
@@ -45,7 +45,7 @@ fn everything_that_is_wrong_is_said_at_once_and_by_field() {
         "tls_fingerprint: missing",
         "template_name: missing",
         "ssh_key_path: missing",
-        "network_uuid: \"\" is no UUID",
+        "network_uuid: \"eth0\" is no UUID",
         "vm_vcpus: 0 given; expected 1 to 64",
         "ssh_port: 0 given; expected 1 to 65535",
         "ssh_timeout: 9999 s given; expected 1 to 600",

@@ -80,19 +80,30 @@ impl Guests {
         Ok(())
     }
 
-    /// One interface, on the network of the settings; what the template brought beside it goes.
+    /// One interface, on the network of the settings, or else where the template's first one is; what the template brought
+    /// beside it goes.
     async fn fit_network(&self, guest: &Guest, deadline: Deadline) -> Result<(), XcpngError> {
-        let network = self.network(deadline).await?;
-        let mut has_ours = false;
+        let mut interfaces = Vec::new();
         for vif in &guest.vifs {
             let record = self.pool.get("VIF.get_record", vif, deadline).await?;
             let fields = Fields::new(&record, "VIF.get_record");
-            let fits =
-                fields.reference("network")?.as_ref() == Some(&network) && fields.text("device")? == DEVICE;
+            let device = fields.text("device")?.to_owned();
+            interfaces.push((device.parse().unwrap_or(u32::MAX), device, fields.reference("network")?, vif));
+        }
+        interfaces.sort_by_key(|(number, ..)| *number);
+        let first = || interfaces.first().and_then(|(_, _, network, _)| network.clone());
+        let network = self.network(deadline).await?.or_else(first).ok_or_else(|| XcpngError::Missing {
+            kind: "an interface of the template",
+            name: self.pool.settings().template_name.clone(),
+            field: "network_uuid",
+        })?;
+        let mut has_ours = false;
+        for (_, device, at, vif) in &interfaces {
+            let fits = at.as_ref() == Some(&network) && device == DEVICE;
             if fits && !has_ours {
                 has_ours = true;
             } else {
-                gone_is_fine(self.pool.call("VIF.destroy", &[vif.into()], deadline).await)?;
+                gone_is_fine(self.pool.call("VIF.destroy", &[(*vif).into()], deadline).await)?;
             }
         }
         if !has_ours {

@@ -141,15 +141,15 @@ impl Guests {
         }
     }
 
-    /// The network of the settings.
+    /// The network of the settings, where they have one.
     ///
     /// # Errors
-    /// There is none.
-    pub(crate) async fn network(&self, deadline: Deadline) -> Result<Ref, XcpngError> {
+    /// The pool does not have it.
+    pub(crate) async fn network(&self, deadline: Deadline) -> Result<Option<Ref>, XcpngError> {
         const FIELD: &str = "network_uuid";
-        let uuid = &self.pool.settings().network_uuid;
+        let Some(uuid) = &self.pool.settings().network_uuid else { return Ok(None) };
         let mut found = self.named("network", "the network", FIELD, uuid, deadline).await?;
-        found.pop().ok_or_else(|| XcpngError::Missing {
+        found.pop().map(Some).ok_or_else(|| XcpngError::Missing {
             kind: "the network",
             name: uuid.clone(),
             field: FIELD,
