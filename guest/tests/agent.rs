@@ -6,12 +6,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bioxen_guest::agent::{Answer, Request, Work};
+use bioxen_guest::agent::{Answer, QuantumOrder, Request, Work};
 use bioxen_guest::quantum::{Assignment, Failure, Origin, Outcome};
-use bioxen_guest::{Done, Failure as JobFailure, Job, Limits, Value};
+use bioxen_guest::{Done, Failure as JobFailure, Job, Limits, Value, encode};
 use bioxen_hypervisor::trace::recordable;
 use bioxen_hypervisor::{Cell, ChassisName};
 use bioxen_protocol::command::Engine;
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::worker::{
     CellAllocation, CellOrder, Desired, DesiredState, NumberedChange, OrderedChange, RecordOrder,
 };
@@ -102,6 +103,15 @@ fn wherever_its_time_cuts_a_trajectory_the_bytes_are_the_same() {
             return;
         }
     }
+}
+
+#[test]
+fn a_request_says_nothing_of_where_its_guest_is() {
+    const POOL: &str = "a-pool-by-its-name";
+    let on_pool = |order: &mut CellOrder| order.pool = Some(XcpngPool::Named(POOL.to_owned()));
+    let assignment = assignment(Origin::Order(desired("syn3a", Engine::Ode, on_pool)), 10);
+    let frame = encode(&QuantumOrder::of(&assignment)).expect("a frame");
+    assert!(!frame.windows(POOL.len()).any(|bytes| bytes == POOL.as_bytes()), "the guest is told its pool");
 }
 
 #[test]

@@ -81,9 +81,14 @@ fn a_guest_that_does_not_answer_is_told_with_what_is_wrong_and_nothing_of_it_sta
     let Some(mut pool) = pool_with_guests() else { return };
     let before = pool.census();
     let folder = tempfile::tempdir().expect("a folder");
-    let broken = folder.path().join("broken");
-    std::fs::write(&broken, "#!/bin/sh\necho it is broken >&2\nexit 3\n").expect("written");
-    std::fs::set_permissions(&broken, PermissionsExt::from_mode(0o700)).expect("executable");
+    let script = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).expect("executable");
+        path
+    };
+    let broken = script("broken", "echo it is broken >&2\nexit 3");
+    let other = script("other", r"printf '\000\000\000\017\201\247version\2459.9.9'; exec cat > /dev/null");
     let cases = [
         (Some(Fault::WrongHostKey), "", None, "shows the host key"),
         (
@@ -93,6 +98,7 @@ fn a_guest_that_does_not_answer_is_told_with_what_is_wrong_and_nothing_of_it_sta
             "within 10 s (no answer)",
         ),
         (None, "", Some(broken.as_path()), "ended with status 3 (its last words: \"it is broken\")"),
+        (None, "", Some(other.as_path()), "runs bioxen-guest 9.9.9, and this worker is"),
     ];
     for (fault, more, guest, words) in cases {
         if let Some(fault) = fault {

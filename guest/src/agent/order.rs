@@ -63,7 +63,7 @@ impl QuantumOrder {
         });
         Self {
             begin: match &assignment.origin {
-                Origin::Order(desired) => Begin::Order(Arc::clone(desired)),
+                Origin::Order(desired) => Begin::Order(without_pool(desired)),
                 Origin::Cell(cell) => Begin::Cell(Checkpoint(cell.checkpoint())),
             },
             changes: assignment.changes.iter().cloned().collect(),
@@ -115,4 +115,14 @@ impl QuantumOrder {
     pub fn run(self) -> Result<QuantumOutcome, Failure> {
         Ok(QuantumOutcome::of(&self.into_assignment()?.run()?))
     }
+}
+
+/// A guest has no use for where it is, and its pool's password, sealed or not, no place in it.
+fn without_pool(desired: &Arc<Desired>) -> Arc<Desired> {
+    let mut desired = Arc::clone(desired);
+    let is_on_pool = desired.order.as_ref().is_some_and(|order| order.pool.is_some());
+    if is_on_pool && let Some(order) = &mut Arc::make_mut(&mut desired).order {
+        Arc::make_mut(order).pool = None;
+    }
+    desired
 }

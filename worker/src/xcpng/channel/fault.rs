@@ -29,6 +29,10 @@ pub enum SshFault {
         "does not run bioxen-guest: {what}{said}; log in as ssh_user and look at ~/.bioxen, at free space, and that nothing is printed at login"
     )]
     Program { what: String, said: String },
+    #[error(
+        "runs bioxen-guest {found}, and this worker is {expected}; give the worker the program of its own version (BIOXEN_GUEST, or beside it)"
+    )]
+    Version { found: String, expected: &'static str },
     #[error("did not answer within {seconds} s{said}; look at the load of the guest and of its host")]
     Late { seconds: u64, said: String },
     #[error("no longer answers: {what}{said}; look at the guest's console and memory if it does so again")]

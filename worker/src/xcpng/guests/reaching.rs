@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 
 use bioxen_protocol::id::{Generation, VmKey};
 
-use super::super::channel::{self, Channel, HostKey, Program, Target, UserKey};
+use super::super::channel::{self, Channel, HostKey, Program, SshFault, Target, UserKey};
 use super::super::fault::XcpngError;
 use super::{Guests, Order, Up};
+
+/// Worker and guest say frames to each other that only their own version is sure to read.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Guests {
     /// What a VM's guest is made with, where there is none yet: a new host key, and who may log in.
@@ -26,7 +29,7 @@ impl Guests {
     /// Opens the channel to a guest that came up, within what is left of the time that it was given for that.
     ///
     /// # Errors
-    /// BX018, as [`Channel::open`]; the key of `ssh_key_path` cannot be used.
+    /// BX018, as [`Channel::open`]; a program of another version; the key of `ssh_key_path` cannot be used.
     pub async fn channel(&self, up: &Up, program: &Program) -> Result<Channel, XcpngError> {
         let settings = self.pool.settings();
         let key = UserKey::read(&settings.ssh_key_path)?;
@@ -40,6 +43,12 @@ impl Guests {
             ssh_timeout: settings.ssh_timeout,
             program,
         };
-        Channel::open(&target, up.deadline).await
+        let channel = Channel::open(&target, up.deadline).await?;
+        if channel.version() == VERSION {
+            return Ok(channel);
+        }
+        let fault = SshFault::Version { found: channel.version().to_owned(), expected: VERSION };
+        channel.close().await;
+        Err(XcpngError::Ssh { guest: shown, fault })
     }
 }
