@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bioxen_protocol::id::{Generation, VmKey};
+use tokio::sync::watch;
 
 use super::host::Host;
 use super::hosts::Hosts;
@@ -20,6 +21,7 @@ const LOOK: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct Collection {
     state: Mutex<State>,
+    ending: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,11 @@ impl Collection {
         state.found = found;
     }
 
+    /// Has [`collect`] end with the look that it is at: one that breaks off leaves its task on the pool.
+    pub(super) fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
     async fn look(
         &self,
         host: &Host,
@@ -73,12 +80,16 @@ impl Collection {
 /// Looks over the pools until it is ended.
 pub(super) async fn collect(hosts: Arc<Hosts>, collection: Arc<Collection>) {
     let mut collectors: Vec<(Weak<Host>, Collector)> = Vec::new();
+    let mut ending = collection.ending.subscribe();
     loop {
         let mut found = BTreeSet::new();
         let mut clean = Vec::new();
         let mut every = EVERY;
         collectors.retain(|(host, _)| host.strong_count() > 0);
         for host in hosts.all() {
+            if *ending.borrow() {
+                return;
+            }
             let grace = host.guests().pool().settings().orphan_grace;
             every = every.min(grace);
             let here = Arc::downgrade(&host);
@@ -96,6 +107,9 @@ pub(super) async fn collect(hosts: Arc<Hosts>, collection: Arc<Collection>) {
         collection.seen(found);
         let is_clean = |host: &Arc<Host>| clean.iter().any(|clean| clean.ptr_eq(&Arc::downgrade(host)));
         hosts.close_idle(Instant::now(), is_clean).await;
-        tokio::time::sleep(every).await;
+        tokio::select! {
+            _ = ending.wait_for(|ending| *ending) => return,
+            () = tokio::time::sleep(every) => {}
+        }
     }
 }

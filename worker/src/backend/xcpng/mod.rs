@@ -122,13 +122,19 @@ impl Xcpng {
 
     /// Lets all guests be as they are, and logs out of the pools.
     pub async fn close(&self) {
-        if let Some(collecting) = self.collecting.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            collecting.abort();
-        }
+        self.collection.end();
+        let collecting = self.collecting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let collected = async {
+            if let Some(mut collecting) = collecting
+                && tokio::time::timeout(CLOSING, &mut collecting).await.is_err()
+            {
+                collecting.abort();
+            }
+        };
         let handles: Vec<Handle> = self.keepers.lock().by_key.drain().map(|(_, handle)| handle).collect();
         handles.iter().for_each(|handle| handle.want(Wanted::LetGo));
         let ended = futures::future::join_all(handles.iter().map(Handle::ended));
-        let _ = tokio::time::timeout(CLOSING, ended).await;
+        let _ = tokio::join!(tokio::time::timeout(CLOSING, ended), collected);
         self.hosts.close().await;
         // Not before: whoever is ended while it logs in leaves a session behind.
         self.measuring.abort();
