@@ -207,16 +207,7 @@ fn by_verb(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
     let Raw { verb, body, .. } = &raw;
     let verb = *verb;
     match verb {
-        Verb::Create => {
-            let mut create: Create = codec::from_value(body)?;
-            let password = take_password(create.xcpng_config_mut());
-            let digest = digest(verb, raw.vm.as_ref(), &create)?;
-            seal(create.xcpng_config_mut(), password, &raw.caller.user, rules)?;
-            let vm = raw.vm.clone().map_or_else(generated_vm_id, Ok)?;
-            let wait = wait(create.wait_ms)?;
-            let (new, warnings) = new_vm(create, &rules.limits)?;
-            Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
-        }
+        Verb::Create => create(raw, rules),
         Verb::Ensemble => {
             let (asked, new, warnings) = new_ensemble(body.clone(), &raw.caller.user, rules)?;
             let digest = digest(verb, None, &asked)?;
@@ -267,16 +258,30 @@ fn by_verb(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
             let plain: Plain = codec::from_value(body)?;
             waiting(raw, &plain, None, Ask::Checkpoint { live: None })
         }
-        Verb::Restore => {
-            let mut restore: Restore = codec::from_value(body)?;
-            let password = take_password(restore.xcpng_config.as_mut());
-            let asked = restore.clone();
-            seal(restore.xcpng_config.as_mut(), password, &raw.caller.user, rules)?;
-            waiting(raw, &asked, None, super::xcpng::restore(&restore)?)
-        }
+        Verb::Restore => restore(raw, rules),
         Verb::Install => install(raw),
         _ => reads::read(&raw).map(Asked::Read),
     }
+}
+
+/// Passwords are sealed behind the digest, which is made without them.
+fn create(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
+    let mut create: Create = codec::from_value(&raw.body)?;
+    let password = take_password(create.xcpng_config_mut());
+    let digest = digest(raw.verb, raw.vm.as_ref(), &create)?;
+    seal(create.xcpng_config_mut(), password, &raw.caller.user, rules)?;
+    let vm = raw.vm.clone().map_or_else(generated_vm_id, Ok)?;
+    let wait = wait(create.wait_ms)?;
+    let (new, warnings) = new_vm(create, &rules.limits)?;
+    Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
+}
+
+fn restore(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
+    let mut restore: Restore = codec::from_value(&raw.body)?;
+    let password = take_password(restore.xcpng_config.as_mut());
+    let asked = restore.clone();
+    seal(restore.xcpng_config.as_mut(), password, &raw.caller.user, rules)?;
+    waiting(raw, &asked, None, super::xcpng::restore(&restore)?)
 }
 
 fn execute(raw: Raw) -> Result<Asked, ErrorBody> {
