@@ -66,7 +66,8 @@ pub(super) fn workers_text(list: &WorkerList) -> String {
 /// What it runs, and on which pools.
 fn kinds(worker: &WorkerInfo) -> String {
     let types = worker.vm_types.iter().map(|vm_type| vm_type.as_str());
-    let pools = worker.pools.join(", ");
+    let own = worker.own_pools.as_ref().map(|_| "VMs' own".to_owned());
+    let pools = worker.pools.iter().cloned().chain(own).collect::<Vec<_>>().join(", ");
     let types = types.collect::<Vec<_>>().join(", ");
     if pools.is_empty() { types } else { format!("{types} ({pools})") }
 }

@@ -111,6 +111,7 @@ pub(crate) fn workers(fleet: &Fleet) -> Vec<WorkerInfo> {
         state: if worker.live { "registered" } else { "expired" }.to_owned(),
         vm_types: worker.capacity.vm_types.clone(),
         pools: worker.capacity.pools.clone(),
+        own_pools: worker.capacity.own_pools.clone(),
         vms: worker.used.slots,
         max_vms: worker.capacity.max_vms,
         ribosomes_used: worker.used.ribosomes,

@@ -73,6 +73,9 @@ pub struct WorkerInfo {
     /// XCP-ng pools that it reaches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
+    /// The id of the key that opens the passwords of pools that VMs bring along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_pools: Option<String>,
     pub vms: u64,
     pub max_vms: u64,
     pub ribosomes_used: u64,

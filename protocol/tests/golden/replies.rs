@@ -253,6 +253,7 @@ fn operators(golden: &mut Golden) {
         state: "registered".to_owned(),
         vm_types: vec![VmType::Basic, VmType::Xcpng],
         pools: vec!["lab".to_owned()],
+        own_pools: Some("0123456789abcdef".to_owned()),
         vms: 3,
         max_vms: 4,
         ribosomes_used: 30,
