@@ -22,6 +22,7 @@
 //! | [`backend`] | the trait; `cells`: pool, pacing, scheduler; `basic`: threads; `xcpng`: guests |
 //! | [`guest`] | the pool of children that run process code |
 //! | [`xcpng`] | XCP-ng pools, as a client of XAPI; channels to guests |
+//! | `words` | what others say, within words of ours |
 //! | `results`, `packs` | recordings and packed checkpoints on their way into object stores |
 //! | [`wire`], [`metrics`] | messages as bytes; names of metrics |
 
@@ -37,6 +38,7 @@ mod results;
 pub mod settings;
 pub mod vms;
 pub mod wire;
+mod words;
 pub mod xcpng;
 
 use std::collections::BTreeMap;

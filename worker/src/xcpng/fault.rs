@@ -1,7 +1,7 @@
 //! What can go wrong with a pool, in words, and as the error that clients see (BX018).
 //!
-//! No secret may get in here: messages are journaled and shown. What XAPI said is carried over as it is, but for
-//! session references.
+//! No secret may get in here: messages are journaled and shown. What XAPI said is carried over, but for session references,
+//! and no longer than people read.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +10,12 @@ use bioxen_protocol::error::{Code, ErrorBody, XapiFault};
 use bioxen_protocol::id::{Generation, VmKey};
 
 use super::channel::SshFault;
+use crate::words;
+
+/// XAPI's longest code has 60; parameters are few and short, but for the last words of a storage driver.
+const CODE_BYTES_MOST: usize = 64;
+const PARAM_BYTES_MOST: usize = 500;
+const PARAMS_MOST: usize = 16;
 
 /// XAPI's codes that are more to us than words for people.
 pub mod code {
@@ -37,11 +43,23 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A session's reference opens the pool to whoever reads it, so it is not kept.
-    pub fn new(code: impl Into<String>, params: Vec<String>) -> Self {
-        let code = code.into();
-        let params = if code == code::SESSION_INVALID { Vec::new() } else { params };
+    /// A session's reference opens the pool to whoever reads it, so it is not kept; of the rest, a line of each.
+    pub fn new(code: impl Into<String>, mut params: Vec<String>) -> Self {
+        let code = words::line(&code.into(), CODE_BYTES_MOST);
+        params.truncate(if code == code::SESSION_INVALID { 0 } else { PARAMS_MOST });
+        let params = params.iter().map(|param| words::line(param, PARAM_BYTES_MOST)).collect();
         Self { code, params }
+    }
+
+    pub(crate) fn without(self, secret: &str) -> Self {
+        let params = self.params.into_iter().map(|param| words::without(param, secret));
+        Self { params: params.collect(), code: words::without(self.code, secret) }
+    }
+
+    /// Whether its code is written as XAPI's are.
+    pub(crate) fn has_code(&self) -> bool {
+        let is_of_one = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        !self.code.is_empty() && self.code.bytes().all(is_of_one)
     }
 
     pub fn is(&self, code: &str) -> bool {
@@ -180,6 +198,23 @@ impl XcpngError {
             Self::Fault { fault, .. } => fault.passes(),
             Self::Ssh { fault, .. } => fault.passes(),
             _ => false,
+        }
+    }
+
+    /// Without what the pool said, where that holds the secret.
+    pub(crate) fn without(self, secret: &str) -> Self {
+        let clean = |text| words::without(text, secret);
+        match self {
+            Self::Fault { method, fault } => Self::Fault { method, fault: fault.without(secret) },
+            Self::Unreachable { host, what, sent } => {
+                Self::Unreachable { host: clean(host), what: clean(what), sent }
+            }
+            Self::Certificate { host, what } => Self::Certificate { host: clean(host), what: clean(what) },
+            Self::Answer { host, method, what } => {
+                Self::Answer { host: clean(host), method, what: clean(what) }
+            }
+            Self::Deadline { what, seconds } => Self::Deadline { what: clean(what), seconds },
+            other => other,
         }
     }
 

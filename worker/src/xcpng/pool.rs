@@ -96,6 +96,11 @@ impl Pool {
         &self.inner.seen
     }
 
+    /// The error without the password of a pool that a VM brought along.
+    pub(crate) fn without_secret(&self, error: XcpngError) -> XcpngError {
+        self.inner.rpc.without_secret(error)
+    }
+
     pub(crate) fn ending(&self) -> watch::Receiver<bool> {
         self.inner.ending.subscribe()
     }

@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
-use super::config::PoolSettings;
+use super::config::{PoolSettings, Secret, SecretSource};
 use super::fault::XcpngError;
 use super::tls::{BadTrust, WrongPin, client_config};
 use super::{json, xml};
@@ -41,6 +41,8 @@ pub(crate) struct Rpc {
     /// Found out by the first login, and kept.
     speaks_xml: AtomicBool,
     number: AtomicU64,
+    /// Of a pool that a VM brought along: its hosts are its user's, and errors are journaled.
+    secret: Option<Secret>,
 }
 
 impl Rpc {
@@ -58,12 +60,35 @@ impl Rpc {
             .no_proxy()
             .user_agent(concat!("bioxen-worker/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, speaks_xml: AtomicBool::new(false), number: AtomicU64::new(1) })
+        let secret = match &settings.password {
+            SecretSource::Opened(secret) => Some(secret.clone()),
+            SecretSource::File(_) | SecretSource::Environment(_) => None,
+        };
+        Ok(Self { http, speaks_xml: AtomicBool::new(false), number: AtomicU64::new(1), secret })
+    }
+
+    /// The error without the password that came with a VM, which a host may repeat whenever it likes.
+    pub(crate) fn without_secret(&self, error: XcpngError) -> XcpngError {
+        match &self.secret {
+            Some(secret) => error.without(secret.reveal()),
+            None => error,
+        }
     }
 
     /// # Errors
     /// XAPI's refusal, or why there is no answer; whether the request may have arrived is part of it.
     pub(crate) async fn call(
+        &self,
+        host: &Url,
+        method: &str,
+        params: &[Value],
+        within: Duration,
+    ) -> Result<Value, XcpngError> {
+        let answer = self.in_either(host, method, params, within).await;
+        answer.map_err(|error| self.without_secret(error))
+    }
+
+    async fn in_either(
         &self,
         host: &Url,
         method: &str,

@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::config::PoolSettings;
-use super::fault::{XcpngError, code};
-use super::rpc::Rpc;
+use super::config::{PoolSettings, Secret};
+use super::fault::{Fault, XcpngError, code};
+use super::rpc::{Rpc, shown};
+use crate::words;
 
+const LOGIN: &str = "session.login_with_password";
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A login names its program, so that XAPI gives it a quota of sessions of its own.
 const ORIGINATOR: &str = "bioxen-worker";
@@ -122,6 +124,9 @@ impl Session {
 /// Logs in at the host that was the master last; where it does not answer, at the one of the settings.
 async fn login(rpc: &Rpc, settings: &PoolSettings, host: &mut Url) -> Result<Token, XcpngError> {
     let secret = settings.password.read()?;
+    if words::holds(&shown(host), secret.reveal()) {
+        *host = settings.xapi_url.clone();
+    }
     let params = [
         json!(settings.username),
         json!(secret.reveal()),
@@ -131,22 +136,17 @@ async fn login(rpc: &Rpc, settings: &PoolSettings, host: &mut Url) -> Result<Tok
     let mut at = host.clone();
     let mut redirects = 0;
     loop {
-        match rpc.call(&at, "session.login_with_password", &params, LOGIN_TIMEOUT).await {
+        match rpc.call(&at, LOGIN, &params, LOGIN_TIMEOUT).await {
             Ok(Value::String(reference)) if !reference.is_empty() => {
                 *host = at.clone();
                 return Ok(Token { host: at, reference });
             }
-            Ok(_) => {
-                let method = "session.login_with_password".to_owned();
-                let what = "no reference of a session".to_owned();
-                return Err(XcpngError::Answer { host: super::rpc::shown(&at), method, what });
-            }
-            Err(XcpngError::Fault { method, fault }) if fault.is(code::HOST_IS_SLAVE) => {
+            Ok(_) => return Err(no_answer(&at, "no reference of a session")),
+            Err(XcpngError::Fault { fault, .. }) => {
                 redirects += 1;
-                let master = fault.params.first().and_then(|master| beside(&at, master));
-                match master {
+                match master(&fault, &at, &secret) {
                     Some(master) if redirects <= REDIRECTS_MOST => at = master,
-                    _ => return Err(XcpngError::Fault { method, fault }),
+                    master => return Err(refused(fault, &at, master.as_ref(), &secret)),
                 }
             }
             Err(XcpngError::Unreachable { .. } | XcpngError::Deadline { .. })
@@ -155,9 +155,30 @@ async fn login(rpc: &Rpc, settings: &PoolSettings, host: &mut Url) -> Result<Tok
                 at = settings.xapi_url.clone();
                 *host = at.clone();
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.without(secret.reveal())),
         }
     }
+}
+
+fn no_answer(at: &Url, what: &str) -> XcpngError {
+    let method = LOGIN.to_owned();
+    XcpngError::Answer { host: shown(at), method, what: what.to_owned() }
+}
+
+/// The master that a supporter names. A name that holds the password is none: it would be shown, and looked up.
+fn master(fault: &Fault, at: &Url, secret: &Secret) -> Option<Url> {
+    let named = fault.params.first().filter(|_| fault.is(code::HOST_IS_SLAVE))?;
+    beside(at, named).filter(|master| !words::holds(&shown(master), secret.reveal()))
+}
+
+/// The request of a login holds the password, and who answers may repeat it in any form: of a refusal, its code alone is
+/// kept, and a master's address.
+fn refused(fault: Fault, at: &Url, master: Option<&Url>, secret: &Secret) -> XcpngError {
+    if !fault.has_code() || words::holds(&fault.code, secret.reveal()) {
+        return no_answer(at, "a refusal without a code of XAPI");
+    }
+    let fault = Fault::new(fault.code, master.map(shown).into_iter().collect());
+    XcpngError::Fault { method: LOGIN.to_owned(), fault }
 }
 
 /// The address that a supporter named, at our port where it names none. It is trusted no more than any other: what

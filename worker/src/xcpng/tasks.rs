@@ -91,7 +91,8 @@ impl Running {
         if let Some(task) = self.task.take() {
             destroy(&self.pool, &task).await;
         }
-        let refused = |fault| XcpngError::Fault { method: method.to_owned(), fault };
+        let refused =
+            |fault| self.pool.without_secret(XcpngError::Fault { method: method.to_owned(), fault });
         match state? {
             Some(TaskState::Success(result)) => {
                 let value = xml::value_in(&result).map_err(|what| XcpngError::Answer {

@@ -52,7 +52,7 @@ fn write(value: &Value, text: &mut String) {
 }
 
 /// # Errors
-/// What makes it no answer.
+/// What makes it no answer, in words of ours: the other side's could repeat the request, which may hold a password.
 pub(crate) fn answer(text: &str) -> Result<Result<Value, Fault>, String> {
     let value = value_in(text)?.ok_or("an answer without a value")?;
     let member = |name: &str| value.get(name).and_then(Value::as_str);
@@ -65,7 +65,7 @@ pub(crate) fn answer(text: &str) -> Result<Result<Value, Fault>, String> {
             Ok(Err(Fault::new(code, texts.collect())))
         }
         _ => match member("faultString") {
-            Some(fault) => Err(format!("the fault {fault:?}")),
+            Some(_) => Err("a fault of XML-RPC".to_owned()),
             None => Err("neither Success nor Failure".to_owned()),
         },
     }
@@ -105,7 +105,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn next(&mut self) -> Result<Part, String> {
         loop {
-            let event = self.reader.read_event().map_err(|error| format!("no XML: {error}"))?;
+            let event = self.reader.read_event().map_err(|_| "no XML".to_owned())?;
             return Ok(match event {
                 Event::Start(tag) => {
                     Part::Open(String::from_utf8_lossy(tag.local_name().as_ref()).into_owned())
@@ -204,7 +204,7 @@ impl Parser<'_> {
             match self.next()? {
                 Part::Text(part) => text.push_str(&part),
                 Part::Close => return Ok(text),
-                Part::Open(name) => return Err(format!("<{name}> within a text")),
+                Part::Open(_) => return Err("an element within a text".to_owned()),
                 Part::End => return Err("a text that does not end".to_owned()),
             }
         }
@@ -223,12 +223,12 @@ impl Parser<'_> {
 
 /// `&lt;` and its like; XML-RPC declares no others.
 fn character(reference: &quick_xml::events::BytesRef<'_>) -> Result<String, String> {
-    if let Some(character) = reference.resolve_char_ref().map_err(|error| error.to_string())? {
+    let unknown = || "an entity that XML-RPC does not have".to_owned();
+    if let Some(character) = reference.resolve_char_ref().map_err(|_| unknown())? {
         return Ok(character.to_string());
     }
-    let name = reference.decode().map_err(|error| error.to_string())?;
-    let known = quick_xml::escape::resolve_predefined_entity(&name);
-    known.map(str::to_owned).ok_or_else(|| format!("the unknown entity &{name};"))
+    let name = reference.decode().map_err(|_| unknown())?;
+    quick_xml::escape::resolve_predefined_entity(&name).map(str::to_owned).ok_or_else(unknown)
 }
 
 #[cfg(test)]
@@ -275,6 +275,16 @@ mod tests {
             "<member><name>Status</name><value>Success</value></member><member><name>Value</name><value></value></member>",
         );
         assert_eq!(answer(&nothing), Ok(Ok(json!(""))));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_said_without_its_words() {
+        let fault =
+            "<value><struct><member><name>faultString</name><value>hunter2</value></member></struct></value>";
+        for text in [fault, "<value>&hunter2;</value>", "<value></hunter2>", "<value><string><hunter2/>"] {
+            let told = answer(text).unwrap_err();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod guests;
 mod host;
+mod hostile;
 mod model;
 mod protocol;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::host::{Call, Host, Reply, otherwise};
 use crate::{PASSWORD, settings};
 
-fn soon() -> Deadline {
+pub(crate) fn soon() -> Deadline {
     Deadline::within(Duration::from_secs(30))
 }
 
