@@ -26,6 +26,7 @@ use super::scheduler::{Number, Scheduler};
 use super::storing::{Saving, Storing};
 use super::vm::{Need, Vm};
 use crate::backend::{Figures, Standing};
+use crate::words;
 
 /// Lines of every quantum, for whoever has to prove what was computed where: BIOXEN_LOG=info,bioxen_worker::commits=trace.
 const COMMITS: &str = "bioxen_worker::commits";
@@ -319,6 +320,8 @@ impl Pool {
         self.numbers.remove(&vm.key);
         self.changed.remove(&number);
         let End { checkpoint, reason, summary } = end;
+        // A guest has a say in it, and one that is longer than a report takes would hold up all of them.
+        let reason = reason.map(|reason| words::line(&reason, words::REASON_BYTES_MOST));
         let trace = vm.trace.take();
         let observation = Observation { checkpoint, reason, summary, ..vm.observation(state) };
         match trace {

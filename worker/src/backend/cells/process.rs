@@ -12,10 +12,15 @@ use bioxen_protocol::limits::PROCESS_RESULT_BYTES;
 use bioxen_protocol::worker::{ProcessEnd, ProcessOrder, ProcessStatus};
 
 use crate::guest::GuestPool;
+use crate::words;
 
 const NO_GUESTS: &str = "this worker runs no process code; an operator has to start it with bioxen-guest";
 const NOT_COMMITTED: &str =
     "the worker's lease ended before it could be committed: nothing was changed; run it again";
+
+/// Names that are near to one that is not known, as a guest may give them back.
+const NEAREST_MOST: usize = 10;
+const NAME_BYTES_MOST: usize = 128;
 
 /// One process, and the cell that it begins with.
 #[derive(Debug)]
@@ -151,7 +156,9 @@ impl ProcessWork {
     }
 }
 
+/// A guest has a say in the reason, and one that is longer than a report takes would hold up all of them.
 fn failed(end: ProcessEnd, reason: String) -> ProcessEnd {
+    let reason = words::cut(&reason, words::REASON_BYTES_MOST);
     ProcessEnd { status: ProcessStatus::Failed, output: String::new(), reason: Some(reason), ..end }
 }
 
@@ -160,7 +167,8 @@ fn told(end: ProcessEnd, failure: Failure) -> ProcessEnd {
     let end = failed(end, failure.to_string());
     match failure {
         Failure::UnknownFunction { nearest, .. } | Failure::UnknownGene { nearest, .. } => {
-            ProcessEnd { nearest, ..end }
+            let nearest = nearest.iter().take(NEAREST_MOST).map(|name| words::line(name, NAME_BYTES_MOST));
+            ProcessEnd { nearest: nearest.collect(), ..end }
         }
         Failure::Unsupported { .. } => ProcessEnd { status: ProcessStatus::Unsupported, ..end },
         _ => end,

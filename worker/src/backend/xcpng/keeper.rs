@@ -24,6 +24,7 @@ use super::super::cells::shared::{Shared, Watch};
 use super::host::Host;
 use super::shown::Shown;
 use crate::clock;
+use crate::words::{REASON_BYTES_MOST, line};
 use crate::xcpng::channel::Channel;
 use crate::xcpng::fault::code;
 use crate::xcpng::guests::{Guest, PowerState};
@@ -249,7 +250,7 @@ impl Keeper {
                 // A guest that is broken: its cell is not, for it is here.
                 Ok(Err(Failure::Guest { reason })) => {
                     self.close().await;
-                    reason
+                    line(&reason, REASON_BYTES_MOST)
                 }
                 Ok(outcome) => return outcome,
                 // A quantum that got no answer has changed nothing.
@@ -346,7 +347,8 @@ impl Keeper {
         self.close().await;
         if let Err(error) = self.power(PowerState::Paused).await {
             // Its cell stands still all the same.
-            tracing::warn!(vm.id = %self.key, %error, "the guest of a paused VM could not be paused");
+            let error = self.words(&error);
+            tracing::warn!(vm.id = %self.key, error, "the guest of a paused VM could not be paused");
         }
         self.tell(Reached::Paused);
     }
@@ -354,7 +356,8 @@ impl Keeper {
     /// The guest of a VM that runs again; where it does not come up, the next quantum says why.
     async fn resume(&mut self) {
         if let Err(error) = self.up().await {
-            tracing::warn!(vm.id = %self.key, %error, "the guest of a VM that goes on did not come up");
+            let error = self.words(&error);
+            tracing::warn!(vm.id = %self.key, error, "the guest of a VM that goes on did not come up");
             self.tell(Reached::Running);
         }
     }
@@ -381,15 +384,16 @@ impl Keeper {
             _ => Ok(()),
         };
         if let Err(error) = done {
-            let (vm, pool) = (&self.key, host.name());
-            tracing::warn!(vm.id = %vm, pool, %error, "what is left of a guest is for the collection");
+            let error = self.words(&error);
+            tracing::warn!(vm.id = %self.key, error, "what is left of a guest is for the collection");
         }
     }
 
     fn words(&self, error: &XcpngError) -> String {
-        match &self.host {
+        let words = match &self.host {
             Ok(host) => format!("BX018: pool {}: {error}", host.name()),
             Err(why) => format!("BX018: {why}"),
-        }
+        };
+        line(&words, REASON_BYTES_MOST)
     }
 }
