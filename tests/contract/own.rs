@@ -8,7 +8,7 @@ use bioxen_tests::cells::{USER, minutes_of, subject};
 use bioxen_tests::files::files_with;
 use bioxen_tests::vms::{WIDE, reach, status_until};
 use bioxen_tests::{Options, TestFleet, ask, ask_until, program};
-use bioxen_xapi_pool::Options as PoolOptions;
+use bioxen_xapi_pool::{Fault, Options as PoolOptions};
 use serde_json::{Value, json};
 
 use crate::guests::{are, nothing_is_left, one_is_left};
@@ -151,6 +151,20 @@ async fn what_is_wrong_with_a_pool_of_ones_own_is_told_and_leaves_nothing() {
         reach(client, "destroy", vm, "destroyed").await;
     }
     are(&own.place, &[]);
+
+    // A pool that repeats what it was asked has the password told to nobody.
+    let pool = own.place.pool.as_ref().expect("a pool");
+    let (method, code) = ("session.login_with_password".to_owned(), "INTERNAL_ERROR".to_owned());
+    pool.inject(Fault::Fail { method, code, params: vec![format!("[\"root\",\"{PASSWORD}\"]")] }, 1_000);
+    let mut body = Own::body(&with("template_name", json!("another")));
+    body["request_id"] = json!("echo");
+    ask_until(client, &subject("create", "echo"), &body, |told| told["status"] == "created").await;
+    let failed = status_until(client, "echo", |status| status["state"] == "failed").await;
+    assert!(failed["reason"].as_str().unwrap_or_default().contains("INTERNAL_ERROR"), "{failed}");
+    pool.clear_faults();
+    reach(client, "destroy", "echo", "destroyed").await;
+    let holds = files_with(own.place.fleet.folder(), PASSWORD.as_bytes());
+    assert!(holds.is_empty(), "the password stands in {holds:?}");
     own.place.ends().await;
 }
 

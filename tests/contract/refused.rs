@@ -13,7 +13,7 @@ use crate::place::Place;
 type Case = (&'static str, fn() -> Fault, &'static str);
 
 /// A VM, what goes wrong with it, and a part of how that is told.
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     ("host-key", || Fault::WrongHostKey, "host key"),
     (
         "full",
@@ -32,6 +32,15 @@ const CASES: [Case; 4] = [
             params: vec!["2".to_owned(), "1".to_owned()],
         },
         "HOST_NOT_ENOUGH_FREE_MEMORY",
+    ),
+    (
+        "long",
+        || Fault::Fail {
+            method: "VM.start".to_owned(),
+            code: "SR_BACKEND_FAILURE_47".to_owned(),
+            params: vec!["all of a driver's last words\n".repeat(3_000); 3],
+        },
+        "SR_BACKEND_FAILURE_47",
     ),
     ("no-address", || Fault::NoAddress, "showed no address"),
 ];

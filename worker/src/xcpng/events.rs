@@ -5,6 +5,8 @@
 //!       ^                            |
 //!       '-- a minute is over, events were lost, the token or the session is no longer known, no answer
 //! ```
+//!
+//! A host that tells without an end is still asked only so often.
 
 use std::time::Duration;
 
@@ -19,6 +21,10 @@ const CLASSES: [&str; 3] = ["task", "vm", "vm_guest_metrics"];
 const WAIT: Duration = Duration::from_secs(30);
 /// Everything is told anew so often, whatever was lost meanwhile.
 const RECONCILE: Duration = Duration::from_secs(60);
+/// Between two questions at least.
+const EVERY: Duration = Duration::from_millis(100);
+/// After an answer, for each event in it: more is never told than is quickly read.
+const PAUSE_PER_EVENT: Duration = Duration::from_micros(100);
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_MOST: Duration = Duration::from_secs(15);
 
@@ -29,13 +35,15 @@ pub(crate) async fn follow(pool: Pool) {
     let mut whole_at = Instant::now();
     let mut delay = AGAIN_FIRST;
     let mut reachable = true;
+    let mut has_room = true;
     loop {
         if whole_at.elapsed() >= RECONCILE {
             place.token.clear();
         }
+        let asked = Instant::now();
         let Some(answer) = pool.events(&CLASSES, &mut place, WAIT).await else { return };
-        match answer.and_then(|(batch, whole)| Ok((next(&batch, &pool, whole)?, whole))) {
-            Ok((token, whole)) => {
+        let pause = match answer.and_then(|(batch, whole)| Ok((next(&batch, &pool, whole)?, whole))) {
+            Ok(((token, count), whole)) => {
                 if whole {
                     whole_at = Instant::now();
                 }
@@ -44,7 +52,13 @@ pub(crate) async fn follow(pool: Pool) {
                 if !std::mem::replace(&mut reachable, true) {
                     tracing::info!(pool.name = pool.name(), "the pool answers again");
                 }
-                continue;
+                if pool.seen().is_full() && std::mem::replace(&mut has_room, false) {
+                    tracing::warn!(
+                        pool.name = pool.name(),
+                        "the pool has more guests than are remembered; what was left out is read when it is needed"
+                    );
+                }
+                EVERY.saturating_sub(asked.elapsed()).max(PAUSE_PER_EVENT * count)
             }
             Err(error) => {
                 place.token.clear();
@@ -54,17 +68,18 @@ pub(crate) async fn follow(pool: Pool) {
                     }
                     delay = AGAIN_MOST.min(delay * 2);
                 }
+                delay
             }
-        }
+        };
         tokio::select! {
             _ = ending.wait_for(|ending| *ending) => return,
-            () = tokio::time::sleep(delay) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-/// Takes a batch; the token that goes on behind it.
-fn next(batch: &Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
+/// Takes a batch; the token that goes on behind it, and how many events there were.
+fn next(batch: &Value, pool: &Pool, whole: bool) -> Result<(String, u32), XcpngError> {
     let token = batch.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
     let Some(token) = token else {
         let what = "a batch of events without a token".to_owned();
@@ -75,7 +90,8 @@ fn next(batch: &Value, pool: &Pool, whole: bool) -> Result<String, XcpngError> {
         });
     };
     pool.seen().take(batch, whole);
-    Ok(token.to_owned())
+    let count = batch.get("events").and_then(Value::as_array).map_or(0, Vec::len);
+    Ok((token.to_owned(), u32::try_from(count).unwrap_or(u32::MAX)))
 }
 
 /// The pool is well and only wants to be asked from the beginning.

@@ -76,7 +76,7 @@ impl Fault {
     fn advice(&self) -> &'static str {
         match self.code.as_str() {
             code::SESSION_AUTHENTICATION_FAILED => {
-                "check username and password of the pool in the worker's file"
+                "check username and password of the pool, in the worker's file or in the VM's xcpng_config"
             }
             "RBAC_PERMISSION_DENIED" => "give the pool's account the role vm-admin",
             "SR_FULL" | "SR_BACKEND_FAILURE_44" => {
@@ -85,7 +85,9 @@ impl Fault {
             "HOST_NOT_ENOUGH_FREE_MEMORY" | "NO_HOSTS_AVAILABLE" => {
                 "free memory on the pool's hosts, or lower vm_memory"
             }
-            code::UUID_INVALID => "check the UUIDs of network and storage repository in the worker's file",
+            code::UUID_INVALID => {
+                "check the UUIDs of network and storage repository, in the worker's file or in the VM's xcpng_config"
+            }
             code::HOST_STILL_BOOTING | code::OTHER_OPERATION_IN_PROGRESS | code::TOO_MANY_PENDING_TASKS => {
                 "try again when the pool has become quiet"
             }
@@ -134,7 +136,9 @@ pub enum XcpngError {
     Answer { host: String, method: String, what: String },
     #[error("{0}")]
     Secret(String),
-    #[error("{kind} {name:?} is not on the pool; make it there, or change {field} in the worker's file")]
+    #[error(
+        "{kind} {name:?} is not on the pool; make it there, or change {field} in the worker's file or in the VM's xcpng_config"
+    )]
     Missing { kind: &'static str, name: String, field: &'static str },
     #[error(
         "{count} objects on the pool are a {kind} {name:?}; make the name unique, or give a UUID as {field}"

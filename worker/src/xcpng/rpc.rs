@@ -12,15 +12,17 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::config::{PoolSettings, Secret, SecretSource};
-use super::fault::XcpngError;
+use super::fault::{Fault, XcpngError};
 use super::tls::{BadTrust, WrongPin, client_config};
 use super::{json, xml};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A host closes connections that are idle for longer, and would do so under a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// All records of a pool of thousands of VMs are some 20 MB.
-const ANSWER_BYTES_MOST: usize = 64 << 20;
+/// All records of a pool of 2,000 VMs, the most that any answer holds, are 10 to 20 MB.
+const ANSWER_BYTES_MOST: usize = 32 << 20;
+/// What is larger is not read on a thread that others wait for.
+const LARGE_BYTES: usize = 1 << 20;
 /// XAPI takes no more.
 const REQUEST_BYTES_MOST: usize = 300 << 10;
 const SHOWN_CHARS: usize = 120;
@@ -169,11 +171,21 @@ impl Rpc {
         if !status.is_success() {
             return Err(not_xapi(host, method, format!("HTTP status {status}")));
         }
-        let answer = if xml { xml::answer(&text) } else { json::answer(&text) };
+        let answer = parsed(text, xml).await;
         let answer =
             answer.map_err(|what| not_xapi(host, method, what.chars().take(SHOWN_CHARS).collect()))?;
         Ok(Asked::Answer(answer.map_err(|fault| XcpngError::Fault { method: method.to_owned(), fault })))
     }
+}
+
+async fn parsed(text: String, xml: bool) -> Result<Result<Value, Fault>, String> {
+    let large = text.len() > LARGE_BYTES;
+    let parse = move || if xml { xml::answer(&text) } else { json::answer(&text) };
+    if !large {
+        return parse();
+    }
+    let parsed = tokio::task::spawn_blocking(parse).await;
+    parsed.unwrap_or_else(|_| Err("an answer at which its reader broke off".to_owned()))
 }
 
 enum Asked {

@@ -1,6 +1,7 @@
 //! Hosts that mean ill: their users brought them along, and what they answer is journaled and kept in memory.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bioxen_worker::xcpng::Pool;
 use bioxen_worker::xcpng::config::SecretSource;
@@ -98,4 +99,43 @@ async fn a_long_refusal_is_cut_and_stays_on_its_line() {
     let error = pool.call("VM.get_all", &[], soon()).await.unwrap_err();
     let said = error.to_string();
     assert!(error.is("SR_FULL") && said.len() < 10_000 && !said.contains('\n'), "{} bytes", said.len());
+}
+
+#[tokio::test]
+async fn a_host_that_tells_events_without_an_end_is_asked_ten_times_a_second_at_most() {
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&begun);
+    let host = Host::start(move |call| match call.method.as_str() {
+        "event.from" => {
+            asked.lock().unwrap().push(Instant::now());
+            Reply::Value(json!({ "events": [], "token": "1" }))
+        }
+        _ => otherwise(call),
+    })
+    .await;
+    let (settings, _folder) = settings(&host);
+    let _pool = Pool::open("lab", settings).unwrap();
+    let enough = async {
+        while begun.lock().unwrap().len() < 6 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), enough).await.unwrap();
+    let asked = begun.lock().unwrap();
+    assert!(asked[5] - asked[0] >= Duration::from_millis(490), "{:?}", asked[5] - asked[0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_no_pool_gives_is_not_taken_and_the_next_one_is() {
+    let host = Host::start(|call| match call.method.as_str() {
+        "VM.get_all" => Reply::Value(json!("x".repeat(33 << 20))),
+        "VM.get_all_records" => Reply::Value(json!("x".repeat(31 << 20))),
+        _ => otherwise(call),
+    })
+    .await;
+    let (settings, _folder) = settings(&host);
+    let pool = Pool::open("lab", settings).unwrap();
+    let error = pool.call("VM.get_all", &[], soon()).await.unwrap_err();
+    assert!(error.to_string().contains("more than 33554432 bytes"), "{error}");
+    assert!(pool.call("VM.get_all_records", &[], soon()).await.is_ok());
 }
