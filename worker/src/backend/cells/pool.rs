@@ -320,7 +320,6 @@ impl Pool {
         self.numbers.remove(&vm.key);
         self.changed.remove(&number);
         let End { checkpoint, reason, summary } = end;
-        // A guest has a say in it, and one that is longer than a report takes would hold up all of them.
         let reason = reason.map(|reason| words::line(&reason, words::REASON_BYTES_MOST));
         let trace = vm.trace.take();
         let observation = Observation { checkpoint, reason, summary, ..vm.observation(state) };
