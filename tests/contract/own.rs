@@ -155,7 +155,7 @@ async fn what_is_wrong_with_a_pool_of_ones_own_is_told_and_leaves_nothing() {
     // A pool that repeats what it was asked has the password told to nobody.
     let pool = own.place.pool.as_ref().expect("a pool");
     let (method, code) = ("session.login_with_password".to_owned(), "INTERNAL_ERROR".to_owned());
-    pool.inject(Fault::Fail { method, code, params: vec![format!("[\"root\",\"{PASSWORD}\"]")] }, 1_000);
+    pool.inject(Fault::FailEarly { method, code, params: vec![format!("[\"root\",\"{PASSWORD}\"]")] }, 1_000);
     let mut body = Own::body(&with("template_name", json!("another")));
     body["request_id"] = json!("echo");
     ask_until(client, &subject("create", "echo"), &body, |told| told["status"] == "created").await;
