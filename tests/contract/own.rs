@@ -160,7 +160,7 @@ async fn what_is_wrong_with_a_pool_of_ones_own_is_told_and_leaves_nothing() {
     body["request_id"] = json!("echo");
     ask_until(client, &subject("create", "echo"), &body, |told| told["status"] == "created").await;
     let failed = status_until(client, "echo", |status| status["state"] == "failed").await;
-    assert!(failed["reason"].as_str().unwrap_or_default().contains("INTERNAL_ERROR"), "{failed}");
+    assert!(failed["reason"].as_str().unwrap_or_default().contains("login_with_password"), "{failed}");
     pool.clear_faults();
     reach(client, "destroy", "echo", "destroyed").await;
     let holds = files_with(own.place.fleet.folder(), PASSWORD.as_bytes());
