@@ -286,7 +286,7 @@ fn a_vm_that_brings_its_pool_along_goes_to_who_opens_its_password() {
         template_name: "t".to_owned(),
         vm_memory_kb: None,
         vm_vcpus: None,
-        tls_fingerprint: None,
+        tls_fingerprints: Vec::new(),
         network_uuid: None,
         storage_repository: None,
     };
