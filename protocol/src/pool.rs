@@ -32,9 +32,9 @@ pub struct OwnPool {
     pub vm_memory_kb: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_vcpus: Option<u32>,
-    /// Of the host's certificate; absent: the worker's file says who signs it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls_fingerprint: Option<String>,
+    /// Of the hosts' certificates; none: the worker's file says who signs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls_fingerprints: Vec<String>,
     /// Absent: that of the template's first interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_uuid: Option<String>,
@@ -43,11 +43,11 @@ pub struct OwnPool {
 }
 
 impl OwnPool {
-    /// What its password is sealed about: it opens for the user, the address and the account that it was sent with, and
-    /// for no others.
+    /// What its password is sealed about: it opens for the user, the address, the account and the certificates that it was
+    /// sent with, and for no others.
     #[must_use]
-    pub fn about(user: &UserId, xapi_url: &str, username: &str) -> String {
-        format!("{user}\n{xapi_url}\n{username}")
+    pub fn about(&self, user: &UserId) -> String {
+        about(user, &self.xapi_url, &self.username, &self.tls_fingerprints)
     }
 
     /// The id of the key that its password is sealed for.
@@ -55,6 +55,15 @@ impl OwnPool {
     pub fn key(&self) -> &str {
         self.sealed_password.split_once('.').map_or("", |(key, _)| key)
     }
+}
+
+/// See [`OwnPool::about`]. How an address ends and how fingerprints are written makes no difference.
+#[must_use]
+pub fn about(user: &UserId, xapi_url: &str, username: &str, tls_fingerprints: &[String]) -> String {
+    let plain = |text: &String| text.replace(':', "").to_ascii_lowercase();
+    let mut fingerprints: Vec<String> = tls_fingerprints.iter().map(plain).collect();
+    fingerprints.sort();
+    format!("{user}\n{}\n{username}\n{}", xapi_url.trim_end_matches('/'), fingerprints.join(","))
 }
 
 impl fmt::Display for XcpngPool {
@@ -83,7 +92,7 @@ mod tests {
             template_name: "t".to_owned(),
             vm_memory_kb: Some(4 << 20),
             vm_vcpus: None,
-            tls_fingerprint: None,
+            tls_fingerprints: Vec::new(),
             network_uuid: None,
             storage_repository: None,
         }));

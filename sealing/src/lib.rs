@@ -59,7 +59,9 @@ pub enum SealingError {
         "it was sealed for the key {sealed}, and the key here is {here}: seal it anew, or bring the key that it was sealed for"
     )]
     OtherKey { sealed: String, here: String },
-    #[error("it does not open: it was changed, or sealed for another user, address or account; seal it anew")]
+    #[error(
+        "it does not open: it was changed, or sealed for another user, address, account or certificate; seal it anew"
+    )]
     Changed,
     #[error("it cannot be sealed: {0}")]
     Hpke(String),

@@ -70,9 +70,10 @@ impl Own {
     fn sealed(&self) -> Value {
         let mut config = self.config();
         let url = config["xapi_url"].as_str().expect("an address").to_owned();
-        let arguments =
-            ["--sealing-key", &self.sealing_key, "--user", USER, "--xapi-url", &url, "--username", "root"];
-        let sealed = said_by(&[&["xcpng", "seal"][..], &arguments].concat(), &format!("{PASSWORD}\n"));
+        let pin = config["tls_fingerprint"].as_str().expect("a fingerprint").to_owned();
+        let about = ["--user", USER, "--xapi-url", &url, "--username", "root", "--tls-fingerprint", &pin];
+        let arguments = [&["xcpng", "seal", "--sealing-key", &self.sealing_key][..], &about].concat();
+        let sealed = said_by(&arguments, &format!("{PASSWORD}\n"));
         config.as_object_mut().expect("an object").remove("password");
         config["sealed_password"] = json!(sealed);
         config
@@ -139,7 +140,7 @@ async fn what_is_wrong_with_a_pool_of_ones_own_is_told_and_leaves_nothing() {
         ("key", with("ssh_key_path", json!("/etc/ssh/ssh_host_rsa_key")), "ssh_key_path"),
         ("pin", with("tls_fingerprint", json!("ab".repeat(32))), "certificate"),
         ("template", with("template_name", json!("nothing")), "template"),
-        ("sealed", elsewhere, "sealed for another user, address or account"),
+        ("sealed", elsewhere, "sealed for another user, address, account or certificate"),
     ];
     for (vm, config, words) in cases {
         let mut body = Own::body(&config);

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use bioxen_protocol::id::UserId;
-use bioxen_protocol::pool::OwnPool;
+use bioxen_protocol::pool::about;
 use bioxen_sealing::{OpeningKey, SealingKey};
 use clap::Args;
 
@@ -31,6 +31,9 @@ pub(crate) struct SealArgs {
     /// The account that it is for, as in xcpng_config
     #[arg(long)]
     username: String,
+    /// The fingerprints that it is for, as in xcpng_config; repeatable, none where the workers' ca_file signs the hosts
+    #[arg(long = "tls-fingerprint", value_name = "SHA256")]
+    tls_fingerprints: Vec<String>,
 }
 
 /// Makes a key's file unless it is there, and prints the half that is no secret.
@@ -65,7 +68,7 @@ pub(super) fn seal(args: &SealArgs) -> Result<(), Failure> {
             "expected the password on standard input, one line of 1 to {PASSWORD_BYTES} bytes"
         )));
     }
-    let about = OwnPool::about(&args.user, &args.xapi_url, &args.username);
+    let about = about(&args.user, &args.xapi_url, &args.username, &args.tls_fingerprints);
     let sealed =
         args.sealing_key.seal(password, &about).map_err(|error| Failure::other(error.to_string()))?;
     render::line(&sealed.to_string()).map_err(|error| Failure::other(error.to_string()))

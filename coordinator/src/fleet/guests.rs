@@ -10,6 +10,7 @@
 //!   placed, running or paused; destroying     lower                                   nobody's: the VM has another
 //!   created and never placed                  any                                     nobody's: an earlier VM's of that name
 //!   queued, stopped, unknown                  the same / lower                        its VM's / nobody's
+//!   stopped, on a pool that it brought along  any                                     nobody's
 //!   completed, failed                         the same or lower                       nobody's
 //! ```
 //!
@@ -18,6 +19,7 @@
 
 use bioxen_protocol::command::VmType;
 use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::pool::XcpngPool;
 use bioxen_protocol::state::VmState;
 use bioxen_protocol::worker::ObservedState;
 
@@ -57,8 +59,12 @@ impl Vm {
                 !has_its_own && self.state != VmState::Destroying
             }
             None => {
-                let rests = matches!(self.state, VmState::Queued | VmState::Stopped | VmState::Unknown);
-                is_present && rests && !self.is_completed()
+                let stays = match self.state {
+                    VmState::Queued | VmState::Unknown => true,
+                    VmState::Stopped => !matches!(self.order.pool, Some(XcpngPool::Own(_))),
+                    _ => false,
+                };
+                is_present && stays && !self.is_completed()
             }
         }
     }

@@ -24,7 +24,7 @@ use super::ensemble::new_ensemble;
 use super::fields::{field, generated_vm_id, not_yet, request_id, subject_error, vm_id};
 use super::operator::{on_behalf, operator_asked};
 use super::order::new_vm;
-use super::xcpng::{seal, take_password};
+use super::xcpng::{seal, stored_password, take_password};
 use super::{Asked, FALLBACK, Incoming, Rules};
 use crate::answer::ReplyTo;
 use crate::fleet::command::Ask;
@@ -48,6 +48,8 @@ struct Raw {
     vm: Option<VmId>,
     body: Value,
     request_id: Option<RequestId>,
+    /// It stood in the body, and went out of it before anything was done with that.
+    password: Option<String>,
 }
 
 /// Decodes a command of either plain door. It never fails: what is wrong becomes `Asked::Refused`.
@@ -163,10 +165,11 @@ fn asked(
             "the body is not an object: expected fields and values",
         ));
     }
-    body.refuse_negative()?;
-    if incoming.submit_sequence.is_some() {
-        super::xcpng::refuse_stored(&body)?;
+    let password = take_password(&mut body)?;
+    if password.is_some() && incoming.submit_sequence.is_some() {
+        return Err(stored_password());
     }
+    body.refuse_negative()?;
     let request_id = request_id(&mut body, alias)?;
     incoming.request_id.clone_from(&request_id);
     let (caller, verb, vm) = match subject {
@@ -192,7 +195,7 @@ fn asked(
     }
     let vm = vm_id(verb, vm, &mut body)?;
     incoming.vm = vm.clone().or_else(|| named(verb, &body));
-    by_verb(Raw { caller, verb, vm, body, request_id }, rules)
+    by_verb(Raw { caller, verb, vm, body, request_id, password }, rules)
 }
 
 /// The ensemble's name, for a refusal of it.
@@ -209,7 +212,8 @@ fn by_verb(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
     match verb {
         Verb::Create => create(raw, rules),
         Verb::Ensemble => {
-            let (asked, new, warnings) = new_ensemble(body.clone(), &raw.caller.user, rules)?;
+            let (body, password) = (body.clone(), raw.password.clone());
+            let (asked, new, warnings) = new_ensemble(body, password, &raw.caller.user, rules)?;
             let digest = digest(verb, None, &asked)?;
             let wait = wait(asked.create.wait_ms)?;
             Ok(change(raw, digest, asked.many.name, Ask::Ensemble(new), wait, warnings))
@@ -264,24 +268,22 @@ fn by_verb(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
     }
 }
 
-/// Passwords are sealed behind the digest, which is made without them.
-fn create(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
+/// A password is put back sealed, behind the digest: that of a guessable word can be guessed.
+fn create(mut raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
     let mut create: Create = codec::from_value(&raw.body)?;
-    let password = take_password(create.xcpng_config_mut());
     let digest = digest(raw.verb, raw.vm.as_ref(), &create)?;
-    seal(create.xcpng_config_mut(), password, &raw.caller.user, rules)?;
+    seal(create.xcpng_config_mut(), raw.password.take(), &raw.caller.user, rules)?;
     let vm = raw.vm.clone().map_or_else(generated_vm_id, Ok)?;
     let wait = wait(create.wait_ms)?;
     let (new, warnings) = new_vm(create, &rules.limits)?;
     Ok(change(raw, digest, vm, Ask::Create(Box::new(new)), wait, warnings))
 }
 
-fn restore(raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
-    let mut restore: Restore = codec::from_value(&raw.body)?;
-    let password = take_password(restore.xcpng_config.as_mut());
-    let asked = restore.clone();
-    seal(restore.xcpng_config.as_mut(), password, &raw.caller.user, rules)?;
-    waiting(raw, &asked, None, super::xcpng::restore(&restore)?)
+fn restore(mut raw: Raw, rules: &Rules) -> Result<Asked, ErrorBody> {
+    let asked: Restore = codec::from_value(&raw.body)?;
+    let mut sealed = asked.clone();
+    seal(sealed.xcpng_config.as_mut(), raw.password.take(), &raw.caller.user, rules)?;
+    waiting(raw, &asked, None, super::xcpng::restore(&sealed)?)
 }
 
 fn execute(raw: Raw) -> Result<Asked, ErrorBody> {

@@ -15,7 +15,7 @@ use bioxen_protocol::limits::{AXES, ENSEMBLE_MEMBERS, ID_CHARS};
 use super::Rules;
 use super::fields::field;
 use super::order::{drawn_seed, new_vm};
-use super::xcpng::{seal, take_password};
+use super::xcpng::seal;
 use crate::answer::errors;
 use crate::fleet;
 use crate::fleet::command::{NewEnsemble, NewVm};
@@ -46,6 +46,7 @@ const TRIED: u64 = 48;
 /// The ensemble that a body asks for; its name beside it.
 pub(super) fn new_ensemble(
     body: Value,
+    password: Option<String>,
     user: &UserId,
     rules: &Rules,
 ) -> Result<(Ensemble, NewEnsemble, Vec<String>), ErrorBody> {
@@ -55,8 +56,7 @@ pub(super) fn new_ensemble(
     {
         return Err(field(name, &format!("{name} is not an ensemble's: {why}")));
     }
-    let mut asked = Ensemble::from_value(body)?;
-    let password = take_password(asked.create.xcpng_config_mut());
+    let asked = Ensemble::from_value(body)?;
     let members = checked(&asked.many)?;
     let mut filled = asked.clone();
     seal(filled.create.xcpng_config_mut(), password, user, rules)?;

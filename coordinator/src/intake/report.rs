@@ -33,12 +33,21 @@ pub(super) fn decode(message: &Message) -> Result<Report, String> {
     }
     let mut reader = rmp_serde::Deserializer::new(std::io::Cursor::new(&message.payload));
     reader.set_max_depth(REPORT_DEPTH);
-    let report = WorkerReport::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    let mut report = WorkerReport::deserialize(&mut reader).map_err(|error| error.to_string())?;
     if usize::try_from(reader.position()) != Ok(message.payload.len()) {
         return Err("bytes follow the report".to_owned());
     }
+    cut_reasons(&mut report);
     within_bounds(&report)?;
     Ok(Report { worker, boot, report })
+}
+
+/// A reason is for people, and may quote whom a worker spoke to: the rest of the report is true all the same.
+fn cut_reasons(report: &mut WorkerReport) {
+    let (WorkerReport::Observed { vms, .. } | WorkerReport::Inventory { vms, .. }) = report else { return };
+    for reason in vms.iter_mut().filter_map(|vm| vm.reason.as_mut()) {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES));
+    }
 }
 
 /// Whoever may publish may lie: nothing is taken in that could not be true, or would not fit the journal.
@@ -50,7 +59,7 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
             let many = capacity.vm_types.len() > VM_TYPES
                 || capacity.packs.len() > PACKS
                 || capacity.pools.len() > POOLS
-                || capacity.pools.iter().any(|pool| pool.len() > ID_CHARS);
+                || capacity.pools.iter().chain(&capacity.own_pools).any(|name| name.len() > ID_CHARS);
             let far = amounts.iter().any(|amount| *amount > CAPACITY) || capacity.warning_permille > 1_000;
             if many || far {
                 return Err("a capacity that no worker has".to_owned());
@@ -71,7 +80,6 @@ fn within_bounds(report: &WorkerReport) -> Result<(), String> {
             for vm in vms {
                 let far = vm.tick > HORIZON_MINUTES * TICKS_PER_MINUTE || vm.atp.crossings > vm.tick;
                 let large = vm.checkpoint.as_ref().is_some_and(|bytes| bytes.len() > CHECKPOINT_BYTES)
-                    || vm.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES)
                     || vm.applied_at.len() > APPLIED_AT;
                 if far || large {
                     return Err(format!("an observation of {} that no worker makes", vm.key));

@@ -13,66 +13,123 @@ use bioxen_protocol::command::{MemoryLimit, Restore, VmType, XcpngConfig};
 use bioxen_protocol::error::{Code, ErrorBody};
 use bioxen_protocol::id::UserId;
 use bioxen_protocol::pool::{OwnPool, XcpngPool};
+use bioxen_sealing::{Sealed, SealingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::fields::{OWN, PASSWORD, POOL, SEALED, refuse_wrong};
+use self::fields::{OWN, PASSWORD, POOL, SEALED, is_text, refuse_wrong};
 use super::Rules;
 use crate::fleet::command::Ask;
 use crate::fleet::home::Home;
 
-/// Takes the password out, so that a digest of the rest tells nothing about it. What is no text is left to be judged.
-pub(super) fn take_password(config: Option<&mut XcpngConfig>) -> Option<String> {
-    let config = config?;
-    match config.0.remove(PASSWORD)? {
-        Value::String(password) => Some(password),
-        other => {
-            config.0.insert(PASSWORD.to_owned(), other);
-            None
+/// Where `create` and `restore` have it.
+const CONFIG: &str = "xcpng_config";
+
+/// Takes the password out of a body before anything is done with that: no error, no digest and no log can hold it. What
+/// stands in its place and is no text becomes null, to be judged with the rest.
+pub(super) fn take_password(body: &mut codec::Value) -> Result<Option<String>, ErrorBody> {
+    let mut taken = None;
+    for (at, config) in configs(body) {
+        match config {
+            codec::Value::Null => {}
+            codec::Value::Map(fields) => {
+                let Some(place) = fields.iter().position(|(name, _)| name == PASSWORD) else { continue };
+                match fields.remove(place).1 {
+                    codec::Value::Text(password) => taken = Some(password),
+                    _ => fields.push((PASSWORD.to_owned(), codec::Value::Null)),
+                }
+            }
+            _ => {
+                let message = format!("{at} must be an object: {{\"{POOL}\": NAME}}, or a pool's fields");
+                return Err(
+                    ErrorBody::new(Code::ApiValidation, message).with(|details| details.field = Some(at))
+                );
+            }
         }
     }
+    Ok(taken)
+}
+
+/// Every `xcpng_config` of a body, and its path.
+fn configs(body: &mut codec::Value) -> Vec<(String, &mut codec::Value)> {
+    let codec::Value::Map(fields) = body else { return Vec::new() };
+    let mut found = Vec::new();
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            (CONFIG, value) => found.push((CONFIG.to_owned(), value)),
+            ("config", codec::Value::Map(inner)) => {
+                let inner = inner.iter_mut().filter(|(name, _)| name == CONFIG);
+                found.extend(inner.map(|(_, value)| (format!("config.{CONFIG}"), value)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A command that was stored before anybody read it holds no password: the stream keeps what it is sent.
+pub(super) fn stored_password() -> ErrorBody {
+    invalid(
+        PASSWORD,
+        format!(
+            "a durable command is stored as it is sent, and with it the {PASSWORD} in {CONFIG}: change that password, and give {SEALED}, which `bioxen xcpng seal` makes, or name a pool of the workers' files"
+        ),
+    )
 }
 
 /// Puts a password back, sealed where there is a key for it. One that is not sealed is refused by [`pool`].
+///
+/// # Errors
+/// What was sealed before it was sent is for another key, or there is none here.
 pub(super) fn seal(
     config: Option<&mut XcpngConfig>,
     password: Option<String>,
     user: &UserId,
     rules: &Rules,
 ) -> Result<(), ErrorBody> {
-    let (Some(config), Some(password)) = (config, password) else { return Ok(()) };
-    let text = |name: &str| config.0.get(name).and_then(Value::as_str);
-    let about = text("xapi_url").zip(text("username"));
-    let (name, value) = match (&rules.sealing_key, about) {
-        (Some(key), Some((xapi_url, username)))
-            if !password.trim().is_empty() && !config.0.contains_key(SEALED) =>
-        {
-            let sealed = key.seal(&password, &OwnPool::about(user, xapi_url, username));
-            let sealed = sealed.map_err(|error| invalid(PASSWORD, error.to_string()))?;
-            (SEALED, sealed.to_string())
+    let Some(config) = config else { return Ok(()) };
+    let key = rules.sealing_key.as_ref();
+    if let Some(sealed) = config.0.get(SEALED).and_then(Value::as_str).and_then(|text| text.parse().ok()) {
+        refuse_other_key(&sealed, key)?;
+    }
+    let Some(password) = password else { return Ok(()) };
+    let pool = own_pool(config);
+    let plain = Value::String(password.clone());
+    let can_be =
+        is_text(&plain) && !config.0.contains_key(SEALED) && refuse_wrong(config, CONFIG, true).is_ok();
+    let (name, value) = match key.filter(|_| can_be) {
+        Some(key) => {
+            let sealed = key.seal(&password, &pool.about(user));
+            (SEALED, Value::String(sealed.map_err(|error| invalid(PASSWORD, error.to_string()))?.to_string()))
         }
-        _ => (PASSWORD, password),
+        None => (PASSWORD, plain),
     };
-    config.0.insert(name.to_owned(), Value::String(value));
+    config.0.insert(name.to_owned(), value);
     Ok(())
 }
 
-/// A command that was stored before anybody read it holds no password: the stream keeps what it is sent.
-pub(super) fn refuse_stored(body: &codec::Value) -> Result<(), ErrorBody> {
-    let configs = [("xcpng_config", Some(body)), ("config.xcpng_config", body.get("config"))];
-    let holding = configs.into_iter().find(|(_, within)| {
-        let config = within.and_then(|within| within.get("xcpng_config"));
-        config.is_some_and(|config| config.get(PASSWORD).is_some())
-    });
-    match holding {
-        None => Ok(()),
-        Some((at, _)) => Err(invalid(
-            &format!("{at}.{PASSWORD}"),
+fn refuse_other_key(sealed: &Sealed, key: Option<&SealingKey>) -> Result<(), ErrorBody> {
+    match key {
+        None => Err(no_key(SEALED)),
+        Some(key) if key.id() != sealed.key() => Err(invalid(
+            SEALED,
             format!(
-                "a durable command is stored as it is sent, and with it {at}.{PASSWORD}: change that password, and give {at}.{SEALED}, which `bioxen xcpng seal` makes, or name a pool of the workers' files"
+                "{SEALED} was sealed for the key {}, and this fleet's is {}: seal it anew with --sealing-key {key}",
+                sealed.key(),
+                key.id()
             ),
         )),
+        Some(_) => Ok(()),
     }
+}
+
+fn no_key(field: &str) -> ErrorBody {
+    invalid(
+        field,
+        format!(
+            "{CONFIG} describes a pool of its own, whose password would have to be kept, and this fleet has no key to seal it with: have an operator set [xcpng.own_pools], or put the pool into the workers' files, and name it: {{\"{POOL}\": NAME}}"
+        ),
+    )
 }
 
 /// The pool of a VM of this type; none where it needs none. `at` is where the config stands in the body.
@@ -106,7 +163,7 @@ pub(super) fn restore(asked: &Restore) -> Result<Ask, ErrorBody> {
 }
 
 fn read(config: &XcpngConfig, at: &str) -> Result<XcpngPool, ErrorBody> {
-    refuse_wrong(config, at)?;
+    refuse_wrong(config, at, false)?;
     let own = OWN.iter().map(|field| field.name).find(|name| config.0.contains_key(*name));
     match (config.0.get(POOL).and_then(Value::as_str), own) {
         (Some(pool), None) => Ok(XcpngPool::Named(pool.to_owned())),
@@ -114,12 +171,7 @@ fn read(config: &XcpngConfig, at: &str) -> Result<XcpngPool, ErrorBody> {
             &format!("{at}.{name}"),
             format!("{at} names a pool, and the workers' files say the rest: leave {name} out"),
         )),
-        (None, Some(_)) if config.0.contains_key(PASSWORD) => Err(invalid(
-            &format!("{at}.{PASSWORD}"),
-            format!(
-                "{at} describes a pool of its own, whose password would have to be kept, and this fleet has no key to seal it with: have an operator set [xcpng.own_pools], or put the pool into the workers' files, and name it: {{\"pool\": NAME}}"
-            ),
-        )),
+        (None, Some(_)) if config.0.contains_key(PASSWORD) => Err(no_key(&format!("{at}.{PASSWORD}"))),
         (None, Some(_)) => Ok(XcpngPool::Own(Arc::new(own_pool(config)))),
         (None, None) => Err(no_pool(at)),
     }
@@ -140,17 +192,23 @@ fn own_pool(config: &XcpngConfig) -> OwnPool {
         template_name: text("template_name"),
         vm_memory_kb: memory.map(|memory| memory.0),
         vm_vcpus: vcpus.and_then(|vcpus| u32::try_from(vcpus).ok()),
-        tls_fingerprint: given("tls_fingerprint"),
+        tls_fingerprints: config.0.get("tls_fingerprint").map(texts).unwrap_or_default(),
         network_uuid: given("network_uuid"),
         storage_repository: given("storage_repository"),
     }
+}
+
+/// One text, or a list of them.
+fn texts(value: &Value) -> Vec<String> {
+    let many = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+    many.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn no_pool(at: &str) -> ErrorBody {
     invalid(
         &format!("{at}.{POOL}"),
         format!(
-            "a VM of vm_type xcpng needs the pool that its guest is on: give {at}.{POOL}, the name of a pool in the workers' files; operators see them with `workers`"
+            "a VM of vm_type xcpng needs the pool that its guest is on: give {at}.{POOL}, the name of a pool in the workers' files, which operators see with `workers`; or all fields of a pool of its own"
         ),
     )
 }

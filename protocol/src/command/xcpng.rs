@@ -53,11 +53,13 @@ impl JsonSchema for XcpngConfig {
                         "template_name": { "type": "string", "minLength": 1 },
                         "vm_memory": { "type": ["string", "integer"] },
                         "vm_vcpus": { "type": "integer", "minimum": 1, "maximum": 64 },
-                        "tls_fingerprint": { "type": "string" },
+                        "sealed_password": { "type": "string", "minLength": 1 },
+                        "tls_fingerprint": { "type": ["string", "array"], "items": { "type": "string" } },
                         "network_uuid": { "type": "string", "format": "uuid" },
                         "storage_repository": { "type": "string", "minLength": 1 }
                     },
-                    "required": ["xapi_url", "username", "password", "ssh_user", "ssh_key_path", "template_name"],
+                    "required": ["xapi_url", "username", "ssh_user", "ssh_key_path", "template_name"],
+                    "oneOf": [{ "required": ["password"] }, { "required": ["sealed_password"] }],
                     "additionalProperties": false
                 }
             ]

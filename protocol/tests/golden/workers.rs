@@ -78,7 +78,7 @@ fn own_pool(golden: &mut Golden) {
         template_name: "bioxen-guest".to_owned(),
         vm_memory_kb: Some(4 << 20),
         vm_vcpus: Some(2),
-        tls_fingerprint: Some("ab".repeat(32)),
+        tls_fingerprints: vec!["ab".repeat(32)],
         network_uuid: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
         storage_repository: Some("ssd".to_owned()),
     };

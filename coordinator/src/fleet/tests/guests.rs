@@ -286,7 +286,7 @@ fn a_vm_that_brings_its_pool_along_goes_to_who_opens_its_password() {
         template_name: "t".to_owned(),
         vm_memory_kb: None,
         vm_vcpus: None,
-        tls_fingerprint: None,
+        tls_fingerprints: Vec::new(),
         network_uuid: None,
         storage_repository: None,
     };
@@ -310,4 +310,10 @@ fn a_vm_that_brings_its_pool_along_goes_to_who_opens_its_password() {
     assert_eq!(bench.state("alice", "c1"), VmState::Queued);
     bench.worker_that_opens("w3", &[], 4, Some("00000000000000aa"));
     assert_eq!(bench.worker_of("c1"), "w3");
+    bench.observe("alice", "c1", ObservedState::Running);
+    let guest = [(key("alice", "c1"), bench.generation())];
+    assert!(bench.fleet.unowned(&guest).is_empty());
+    bench.verb(Verb::Stop, Ask::Stop);
+    bench.observe("alice", "c1", ObservedState::Stopped);
+    assert_eq!(bench.fleet.unowned(&guest), guest, "a guest whose end failed stays where nobody looks");
 }

@@ -37,7 +37,11 @@ pub(super) const OWN: [Field; 12] = [
     needed("template_name", "text: the name of the guests' template", is_text),
     optional("vm_memory", "text such as \"4GB\", or KiB as a number, at least 128 MB", is_memory),
     optional("vm_vcpus", "a whole number from 1 to 64", is_count),
-    optional("tls_fingerprint", "64 hexadecimal digits, colons between them or not", is_fingerprint),
+    optional(
+        "tls_fingerprint",
+        "64 hexadecimal digits, colons between them or not; for several hosts a list of those",
+        is_trust,
+    ),
     optional("network_uuid", "a UUID; `xe network-list` shows them", is_uuid),
     optional("storage_repository", "text: a UUID or a name", is_text),
 ];
@@ -51,10 +55,11 @@ const fn optional(name: &'static str, expected: &'static str, is_right: fn(&Valu
 }
 
 /// Every field that is wrong, by its name.
-pub(super) fn refuse_wrong(config: &XcpngConfig, at: &str) -> Result<(), ErrorBody> {
+/// `but_password`: it stands elsewhere just now.
+pub(super) fn refuse_wrong(config: &XcpngConfig, at: &str, but_password: bool) -> Result<(), ErrorBody> {
     let given = config.0.iter().filter_map(|(name, value)| Some((name.as_str(), wrong_with(name, value)?)));
     let mut wrong: Vec<(&str, String)> = given.collect();
-    wrong.extend(missing(config));
+    wrong.extend(missing(config).filter(|(name, _)| !but_password || *name != PASSWORD));
     wrong.extend(twice(config));
     let Some((first, _)) = wrong.first() else { return Ok(()) };
     let near = if is_known(first) { None } else { nearest(&shown(first), known()) };
@@ -109,12 +114,15 @@ fn wrong_with(name: &str, value: &Value) -> Option<String> {
         return (!is_name).then(|| format!("{POOL} is not a pool's name: {expected}"));
     }
     let Some(field) = OWN.iter().find(|field| field.name == name) else {
-        return Some(format!("{:?} is unknown: a VM gives {POOL}, and nothing else", shown(name)));
+        return Some(format!(
+            "{:?} is unknown: a VM gives {POOL} alone, or the fields of a pool of its own",
+            shown(name)
+        ));
     };
     (!(field.is_right)(value)).then(|| format!("{name} cannot be used: expected {}", field.expected))
 }
 
-fn is_text(value: &Value) -> bool {
+pub(super) fn is_text(value: &Value) -> bool {
     let is_plain = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
     value.as_str().is_some_and(|text| text.len() <= TEXT_BYTES && is_plain(text))
 }
@@ -131,6 +139,15 @@ fn is_memory(value: &Value) -> bool {
 
 fn is_count(value: &Value) -> bool {
     value.as_u64().is_some_and(|count| VCPUS.contains(&count))
+}
+
+/// One for each host that may answer.
+fn is_trust(value: &Value) -> bool {
+    const HOSTS: usize = 64;
+    match value.as_array() {
+        Some(many) => (1..=HOSTS).contains(&many.len()) && many.iter().all(is_fingerprint),
+        None => is_fingerprint(value),
+    }
 }
 
 fn is_fingerprint(value: &Value) -> bool {

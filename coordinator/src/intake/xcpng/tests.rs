@@ -22,14 +22,25 @@ fn alice() -> UserId {
     "alice".parse().unwrap()
 }
 
-/// As intake does it: out, and in again.
-fn sealed(config: Value, key: Option<&OpeningKey>) -> XcpngConfig {
+fn decoded(body: &Value) -> codec::Value {
+    let bytes = serde_json::to_vec(body).unwrap();
+    codec::decode_value(Encoding::Json, &bytes, &DecodeLimits::default()).unwrap()
+}
+
+/// As intake does it: out of the body, and in again.
+fn try_sealed(config: Value, key: Option<&OpeningKey>) -> Result<XcpngConfig, ErrorBody> {
     let rules = Rules { sealing_key: key.map(OpeningKey::sealing_key), ..Rules::default() };
-    let mut config = serde_json::from_value(config).unwrap();
-    let password = take_password(Some(&mut config));
-    assert!(!serde_json::to_string(&config).unwrap().contains(SECRET), "a digest would be made of it");
-    seal(Some(&mut config), password, &alice(), &rules).unwrap();
-    config
+    let mut body = decoded(&json!({ "config": { "xcpng_config": config } }));
+    let password = take_password(&mut body)?;
+    assert!(!format!("{body:?}").contains(SECRET), "it is left in {body:?}");
+    let mut config: XcpngConfig =
+        codec::from_value(body.get("config").unwrap().get("xcpng_config").unwrap())?;
+    seal(Some(&mut config), password, &alice(), &rules)?;
+    Ok(config)
+}
+
+fn sealed(config: Value, key: Option<&OpeningKey>) -> XcpngConfig {
+    try_sealed(config, key).unwrap()
 }
 
 fn refused(config: Value) -> (Code, String, String) {
@@ -60,18 +71,23 @@ fn the_password_of_a_pool_of_its_own_opens_for_workers_alone() {
     let Ok(Some(XcpngPool::Own(pool))) = pool(VmType::Xcpng, Some(&config), AT) else { panic!("a pool") };
     assert!(!format!("{pool:?}").contains(SECRET) && !serde_json::to_string(&pool).unwrap().contains(SECRET));
     assert_eq!(pool.key(), key.sealing_key().id());
-    let opens = |user: &UserId, url: &str| {
-        key.open(&pool.sealed_password.parse().unwrap(), &OwnPool::about(user, url, &pool.username))
-    };
-    assert_eq!(opens(&alice(), &pool.xapi_url).unwrap(), SECRET);
-    assert!(opens(&alice(), "https://10.0.0.6").is_err(), "it would be sent to another host");
-    assert!(opens(&"bob".parse().unwrap(), &pool.xapi_url).is_err(), "another user may use it");
+    let opens =
+        |user: &UserId, pool: &OwnPool| key.open(&pool.sealed_password.parse().unwrap(), &pool.about(user));
+    assert_eq!(opens(&alice(), &pool).unwrap(), SECRET);
+    let elsewhere = OwnPool { xapi_url: "https://10.0.0.6".to_owned(), ..OwnPool::clone(&pool) };
+    assert!(opens(&alice(), &elsewhere).is_err(), "it would be sent to another host");
+    let another = OwnPool { tls_fingerprints: vec!["ab".repeat(32)], ..OwnPool::clone(&pool) };
+    assert!(opens(&alice(), &another).is_err(), "it would be sent to whoever answers there");
+    assert!(opens(&"bob".parse().unwrap(), &pool).is_err(), "another user may use it");
     assert_eq!((pool.vm_memory_kb, pool.vm_vcpus), (Some(4 << 20), Some(2)));
-    // Sealed before it was sent, it is taken as it is.
-    let Ok(Some(XcpngPool::Own(again))) = read(serde_json::to_value(&config).unwrap()) else {
-        panic!("a pool")
-    };
-    assert_eq!(again, pool);
+    // Sealed before it was sent, it is taken as it is, where it is for the fleet's key.
+    let again = sealed(serde_json::to_value(&config).unwrap(), Some(&key));
+    assert_eq!(again, config);
+    let other = OpeningKey::generate().unwrap();
+    for key in [None, Some(&other)] {
+        let error = try_sealed(serde_json::to_value(&config).unwrap(), key).unwrap_err();
+        assert_eq!((error.code, error.details.field.as_deref()), (Code::InvalidConfiguration, Some(SEALED)));
+    }
 }
 
 #[test]
@@ -83,17 +99,36 @@ fn without_a_key_it_is_refused_and_its_password_not_repeated() {
 }
 
 #[test]
-fn a_command_that_is_stored_holds_no_password() {
-    let stored = |body: Value| {
-        let bytes = serde_json::to_vec(&body).unwrap();
-        refuse_stored(&codec::decode_value(Encoding::Json, &bytes, &DecodeLimits::default()).unwrap())
-    };
-    let error = stored(json!({ "config": { "xcpng_config": own() } })).unwrap_err();
-    assert_eq!(error.details.field.as_deref(), Some("config.xcpng_config.password"));
-    let error = stored(json!({ "checkpoint_id": "c1", "xcpng_config": own() })).unwrap_err();
-    assert_eq!(error.details.field.as_deref(), Some("xcpng_config.password"));
-    stored(json!({ "config": { "xcpng_config": { "pool": "lab" } } })).unwrap();
-    stored(json!({ "config": 7 })).unwrap();
+fn a_password_leaves_the_body_wherever_it_stands_and_no_value_is_repeated() {
+    for body in [
+        json!({ "config": { "xcpng_config": own() } }),
+        json!({ "checkpoint_id": "c1", "xcpng_config": own() }),
+        json!({ "xcpng_config": own(), "config": { "xcpng_config": own() } }),
+    ] {
+        let mut body = decoded(&body);
+        assert_eq!(take_password(&mut body).unwrap().as_deref(), Some(SECRET));
+        assert!(!format!("{body:?}").contains(SECRET), "{body:?}");
+    }
+    let error = take_password(&mut decoded(&json!({ "xcpng_config": SECRET }))).unwrap_err();
+    assert_eq!(error.details.field.as_deref(), Some("xcpng_config"));
+    assert!(!error.message.contains(SECRET), "{}", error.message);
+    let mut odd = decoded(&json!({ "config": { "xcpng_config": { "password": -4242 } } }));
+    assert_eq!(take_password(&mut odd).unwrap(), None);
+    odd.refuse_negative().unwrap();
+    for body in [json!({ "config": { "xcpng_config": { "pool": "lab" } } }), json!({ "config": 7 })] {
+        assert_eq!(take_password(&mut decoded(&body)).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_password_that_cannot_be_is_told_as_one() {
+    let key = OpeningKey::generate().unwrap();
+    for password in ["", "a\nb", &"x".repeat(800)] {
+        let mut config = own();
+        config["password"] = json!(password);
+        let error = read(serde_json::to_value(sealed(config, Some(&key))).unwrap()).unwrap_err();
+        assert_eq!(error.details.field.as_deref(), Some("config.xcpng_config.password"));
+    }
 }
 
 #[test]
@@ -116,6 +151,8 @@ fn every_wrong_field_of_it_is_named() {
         ("vm_vcpus", json!("2")),
         ("vm_vcpus", json!(65)),
         ("tls_fingerprint", json!("AA:BB")),
+        ("tls_fingerprint", json!([])),
+        ("tls_fingerprint", json!(["ab".repeat(32), 7])),
         ("network_uuid", json!("eth0")),
         ("storage_repository", json!(["a"])),
         ("pool", json!("../lab")),

@@ -3,6 +3,7 @@
 //! Their users wrote them, so a key for guests is taken from one folder alone, and a host is believed by its fingerprint or
 //! by an authority that the file names.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use bioxen_protocol::command::MemoryLimit;
@@ -14,6 +15,9 @@ use serde::Deserialize;
 use super::written::{OneOrMore, Written};
 use super::{PoolSettings, Secret};
 use crate::xcpng::fault::XcpngError;
+
+/// Of a file's mode: who is not its owner.
+const OTHERS: u32 = 0o077;
 
 /// `[xcpng.own_pools]`. What is absent of times and ports is as for a pool of the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -49,8 +53,12 @@ impl OwnPools {
     pub fn open(settings: OwnPoolsSettings) -> Result<Self, XcpngError> {
         let at = format!("[xcpng.own_pools] key_file {}", settings.key_file.display());
         let wrong = |what: &dyn std::fmt::Display| XcpngError::Secret(format!("{at}: {what}"));
-        let text = std::fs::read_to_string(&settings.key_file)
-            .map_err(|error| wrong(&format!("{error}; `bioxen xcpng key` makes one")))?;
+        let unread = |error: std::io::Error| wrong(&format!("{error}; `bioxen xcpng key` makes one"));
+        let mode = std::fs::metadata(&settings.key_file).map_err(unread)?.permissions().mode();
+        if mode & OTHERS != 0 {
+            return Err(wrong(&format!("others can read it (mode {:o}); `chmod 600` it", mode & 0o777)));
+        }
+        let text = std::fs::read_to_string(&settings.key_file).map_err(unread)?;
         let key: OpeningKey = text.parse().map_err(|error| wrong(&error))?;
         let sealing = key.sealing_key();
         match &settings.sealing_key {
@@ -72,7 +80,7 @@ impl OwnPools {
     /// # Errors
     /// Its password does not open; what is wrong with the rest, field by field.
     pub fn settings(&self, user: &UserId, own: &OwnPool) -> Result<PoolSettings, XcpngError> {
-        let about = OwnPool::about(user, &own.xapi_url, &own.username);
+        let about = own.about(user);
         let opened = own.sealed_password.parse().and_then(|sealed: Sealed| self.key.open(&sealed, &about));
         let password = opened.map_err(|error| XcpngError::Secret(format!("sealed_password: {error}")))?;
         let ssh_key_path = self.within_folder(Path::new(&own.ssh_key_path))?;
@@ -81,8 +89,10 @@ impl OwnPools {
             xapi_url: Some(own.xapi_url.clone()),
             username: Some(own.username.clone()),
             opened: Some(Secret::new(password)),
-            tls_fingerprint: own.tls_fingerprint.clone().map(OneOrMore::One),
-            ca_file: set.ca_file.clone().filter(|_| own.tls_fingerprint.is_none()),
+            tls_fingerprint: Some(own.tls_fingerprints.clone())
+                .filter(|all| !all.is_empty())
+                .map(OneOrMore::More),
+            ca_file: set.ca_file.clone().filter(|_| own.tls_fingerprints.is_empty()),
             template_name: Some(own.template_name.clone()),
             ssh_user: Some(own.ssh_user.clone()),
             ssh_key_path: Some(ssh_key_path),
@@ -127,6 +137,11 @@ mod tests {
         folder: tempfile::TempDir,
     }
 
+    fn write_private(path: &Path, text: &str) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
     fn alice() -> UserId {
         "alice".parse().unwrap()
     }
@@ -134,7 +149,7 @@ mod tests {
     fn bench(ca_file: Option<PathBuf>) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let key_file = folder.path().join("key");
-        std::fs::write(&key_file, format!("{}\n", OpeningKey::generate().unwrap().reveal())).unwrap();
+        write_private(&key_file, &format!("{}\n", OpeningKey::generate().unwrap().reveal()));
         let settings = OwnPoolsSettings { ca_file, ..set(&key_file, folder.path()) };
         Bench { pools: OwnPools::open(settings).unwrap(), folder }
     }
@@ -144,11 +159,10 @@ mod tests {
         toml::from_str(&text).unwrap()
     }
 
-    fn own(pools: &OwnPools) -> OwnPool {
+    fn own(pools: &OwnPools, tls_fingerprints: Vec<String>) -> OwnPool {
         let (xapi_url, username) = ("https://10.0.0.5".to_owned(), "root".to_owned());
-        let about = OwnPool::about(&alice(), &xapi_url, &username);
-        OwnPool {
-            sealed_password: pools.key.sealing_key().seal("hunter2", &about).unwrap().to_string(),
+        let mut own = OwnPool {
+            sealed_password: String::new(),
             xapi_url,
             username,
             ssh_user: "bioxen".to_owned(),
@@ -156,23 +170,26 @@ mod tests {
             template_name: "bioxen-guest".to_owned(),
             vm_memory_kb: Some(4 << 20),
             vm_vcpus: None,
-            tls_fingerprint: None,
+            tls_fingerprints,
             network_uuid: None,
             storage_repository: None,
-        }
+        };
+        let sealed = pools.key.sealing_key().seal("hunter2", &own.about(&alice())).unwrap();
+        own.sealed_password = sealed.to_string();
+        own
     }
 
     #[test]
     fn a_pool_of_a_vm_is_one_like_those_of_the_file() {
         let Bench { pools, folder } = bench(Some("/ca.pem".into()));
-        let settings = pools.settings(&alice(), &own(&pools)).unwrap();
+        let settings = pools.settings(&alice(), &own(&pools, Vec::new())).unwrap();
         assert_eq!((settings.xapi_url.as_str(), settings.ssh_port), ("https://10.0.0.5/", 2222));
         assert_eq!((settings.vm_memory_bytes, settings.vm_vcpus), (4 << 30, 1));
         assert_eq!(settings.ssh_key_path, folder.path().join("guests"));
         assert_eq!(settings.trust, Trust::CaFile("/ca.pem".into()));
         assert_eq!(settings.password, SecretSource::Opened(Secret::new("hunter2")));
         assert!(!format!("{settings:?} {}", settings.password).contains("hunter2"));
-        let pinned = OwnPool { tls_fingerprint: Some("ab".repeat(32)), ..own(&pools) };
+        let pinned = own(&pools, vec!["ab".repeat(32)]);
         assert_eq!(pools.settings(&alice(), &pinned).unwrap().trust, Trust::Fingerprints(vec![[0xab; 32]]));
     }
 
@@ -180,9 +197,9 @@ mod tests {
     fn what_cannot_be_is_said_by_its_field() {
         let Bench { pools, folder } = bench(None);
         let refused = |own: OwnPool| pools.settings(&alice(), &own).unwrap_err().to_string();
-        let good = || OwnPool { tls_fingerprint: Some("ab".repeat(32)), ..own(&pools) };
+        let good = || own(&pools, vec!["ab".repeat(32)]);
         assert!(pools.settings(&alice(), &good()).is_ok());
-        assert!(refused(own(&pools)).contains("tls_fingerprint: missing"));
+        assert!(refused(own(&pools, Vec::new())).contains("tls_fingerprint: missing"));
         for path in ["/etc/passwd", "../key", "guests/../../key", "", "."] {
             let told = refused(OwnPool { ssh_key_path: path.to_owned(), ..good() });
             assert!(told.contains("ssh_key_path"), "{path:?}: {told}");
@@ -195,6 +212,8 @@ mod tests {
             "{elsewhere}"
         );
         assert!(pools.settings(&"bob".parse().unwrap(), &good()).is_err(), "another user may use it");
+        let another = OwnPool { tls_fingerprints: vec!["cd".repeat(32)], ..good() };
+        assert!(pools.settings(&alice(), &another).is_err(), "whoever answers there may have it");
     }
 
     #[test]
@@ -204,15 +223,17 @@ mod tests {
         let settings = set(&file, folder.path());
         let refused = |settings: OwnPoolsSettings| OwnPools::open(settings).unwrap_err().to_string();
         assert!(refused(settings.clone()).contains("bioxen xcpng key"));
-        std::fs::write(&file, "hunter2").unwrap();
+        write_private(&file, "hunter2");
         let told = refused(settings.clone());
         assert!(told.contains("bioxen-open:") && !told.contains("hunter2"), "{told}");
         let key = OpeningKey::generate().unwrap();
-        std::fs::write(&file, key.reveal()).unwrap();
+        write_private(&file, &key.reveal());
         let other = OpeningKey::generate().unwrap().sealing_key().to_string();
         let told = refused(OwnPoolsSettings { sealing_key: Some(other), ..settings.clone() });
         assert!(told.contains(&key.sealing_key().to_string()), "{told}");
         let own = OwnPoolsSettings { sealing_key: Some(key.sealing_key().to_string()), ..settings.clone() };
-        assert_eq!(OwnPools::open(own).unwrap().key(), key.sealing_key().id());
+        assert_eq!(OwnPools::open(own.clone()).unwrap().key(), key.sealing_key().id());
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(refused(own).contains("chmod 600"));
     }
 }
