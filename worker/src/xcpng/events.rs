@@ -21,8 +21,10 @@ const CLASSES: [&str; 3] = ["task", "vm", "vm_guest_metrics"];
 const WAIT: Duration = Duration::from_secs(30);
 /// Everything is told anew so often, whatever was lost meanwhile.
 const RECONCILE: Duration = Duration::from_secs(60);
-/// Between two questions at least.
+/// Between two questions in the long run.
 const EVERY: Duration = Duration::from_millis(100);
+/// What was not asked meanwhile may be asked at once, up to this: waiters of a pool that is quiet are told without delay.
+const SAVED_MOST: Duration = Duration::from_secs(1);
 /// After an answer, for each event in it: more is never told than is quickly read.
 const PAUSE_PER_EVENT: Duration = Duration::from_micros(100);
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
@@ -36,6 +38,7 @@ pub(crate) async fn follow(pool: Pool) {
     let mut delay = AGAIN_FIRST;
     let mut reachable = true;
     let mut has_room = true;
+    let mut saved = SAVED_MOST;
     loop {
         if whole_at.elapsed() >= RECONCILE {
             place.token.clear();
@@ -58,7 +61,10 @@ pub(crate) async fn follow(pool: Pool) {
                         "the pool has more guests than are remembered; what was left out is read when it is needed"
                     );
                 }
-                EVERY.saturating_sub(asked.elapsed()).max(PAUSE_PER_EVENT * count)
+                saved = SAVED_MOST.min(saved + asked.elapsed());
+                let pause = EVERY.saturating_sub(saved).max(PAUSE_PER_EVENT * count);
+                saved = (saved + pause).saturating_sub(EVERY);
+                pause
             }
             Err(error) => {
                 place.token.clear();

@@ -23,7 +23,11 @@ pub(crate) fn request(method: &str, params: &[Value], id: u64) -> String {
 /// # Errors
 /// What makes it no answer, in words of ours: the other side's could repeat the request, which may hold a password.
 pub(crate) fn answer(text: &str) -> Result<Result<Value, Fault>, String> {
-    let mut answer = value(text)?;
+    let mut answer = match value(text)? {
+        // What is refused before it is dispatched comes as a list of one.
+        Value::Array(mut list) if list.len() == 1 => list.remove(0),
+        answer => answer,
+    };
     match answer.get_mut("error").map(Value::take) {
         None | Some(Value::Null) => {}
         Some(error) => {
@@ -115,6 +119,14 @@ mod tests {
         assert!(answer("{\"id\":1}").unwrap_err().contains("neither result nor error"));
         let echo = answer("{\"error\":{\"code\":1,\"data\":\"hunter2\"}}").unwrap_err();
         assert!(echo.contains("without a code") && !echo.contains("hunter2"), "{echo}");
+    }
+
+    #[test]
+    fn a_refusal_before_dispatch_is_one_in_a_list() {
+        let text =
+            r#"[{"jsonrpc":"2.0","error":{"code":1,"message":"HOST_STILL_BOOTING","data":[]},"id":0}]"#;
+        assert_eq!(answer(text), Ok(Err(Fault::new("HOST_STILL_BOOTING", Vec::new()))));
+        assert!(answer("[]").is_err() && answer("[1]").is_err());
     }
 
     #[test]
