@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bioxen_tests::START_PATIENCE;
-use bioxen_xapi_pool::Census;
+use bioxen_xapi_pool::{Census, Pool};
 
 use crate::place::Place;
 
@@ -11,9 +11,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the pool holds what it held before: the template, its disk and its snapshot.
 pub(crate) async fn nothing_is_left(place: &Place) {
+    if let (Some(pool), Some(before)) = (&place.pool, &place.before) {
+        nothing_is_left_on(pool, before).await;
+    }
+}
+
+/// The same of any pool.
+pub(crate) async fn nothing_is_left_on(pool: &Pool, before: &Census) {
     let begun = Instant::now();
     loop {
-        let (Some(pool), Some(before)) = (&place.pool, &place.before) else { return };
         let census = pool.census();
         // The worker has a session and connections, and tasks come and go with its looks.
         let Census { sessions, tasks, connections, .. } = census;

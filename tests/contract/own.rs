@@ -6,13 +6,13 @@ use std::process::Stdio;
 
 use bioxen_tests::cells::{USER, minutes_of, subject};
 use bioxen_tests::files::files_with;
-use bioxen_tests::vms::{WIDE, reach, status_until};
+use bioxen_tests::vms::{WIDE, done, reach, status_until};
 use bioxen_tests::{Options, TestFleet, ask, ask_until, program};
-use bioxen_xapi_pool::{Fault, Options as PoolOptions};
+use bioxen_xapi_pool::{Fault, Options as PoolOptions, Pool};
 use serde_json::{Value, json};
 
-use crate::guests::{are, nothing_is_left, one_is_left};
-use crate::place::{Place, WORKER, guest_key, pool_of};
+use crate::guests::{are, nothing_is_left, nothing_is_left_on, one_is_left};
+use crate::place::{Place, WORKER, guest_key, pool_of, pool_with_guests, section};
 
 const PASSWORD: &str = "correct-horse-battery-staple";
 
@@ -37,6 +37,11 @@ fn said_by(arguments: &[&str], input: &str) -> String {
 
 impl Own {
     async fn start() -> Option<Self> {
+        Self::start_beside(None).await
+    }
+
+    /// The worker's file names the pool `lab`, where there is one.
+    async fn start_beside(lab: Option<&Pool>) -> Option<Self> {
         let password = PASSWORD.to_owned();
         let pool = pool_of(PoolOptions { guests: true, password, ..PoolOptions::default() })?;
         let keys = tempfile::tempdir().expect("a folder");
@@ -50,7 +55,8 @@ impl Own {
         guest_key(folder);
         let table = format!(
             "{WORKER}[xcpng.own_pools]\nkey_file = {file:?}\nssh_key_folder = {folder:?}\norphan_grace = 1\n\
-             vm_creation_timeout = 20\n"
+             vm_creation_timeout = 20\n{}",
+            lab.map(|lab| section("lab", lab, fleet.folder())).unwrap_or_default()
         );
         fleet.start_worker("x1", &table);
         let client = fleet.connect().await;
@@ -122,6 +128,31 @@ async fn a_vm_brings_its_pool_along_and_its_password_stands_nowhere() {
     let sealed = files_with(own.place.fleet.folder(), b"sealed_password");
     assert!(!sealed.is_empty(), "what was sealed is not found either");
     own.place.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_that_has_gone_to_another_pool_leaves_nothing_on_the_one_before() {
+    let Some(lab) = pool_with_guests() else { return };
+    let before = lab.census();
+    let Some(own) = Own::start_beside(Some(&lab)).await else { return };
+    let client = &own.place.client;
+    let body = json!({ "biological_type": "syn3a", "vm_type": "xcpng", "auto_start": true,
+        "config": { "xcpng_config": { "pool": "lab" } } });
+    done(client, "create", "c1", body).await;
+    status_until(client, "c1", |status| status["health_status"] == "healthy").await;
+    reach(client, "stop", "c1", "stopped").await;
+    let kept = done(client, "checkpoint", "c1", Value::Null).await;
+    assert_ne!(lab.census().vms, before.vms, "a VM that is stopped keeps its guest");
+    let restore = json!({ "vm_type": "xcpng", "xcpng_config": own.config(), "checkpoint_id": kept["checkpoint_id"],
+        "request_id": "r-1" });
+    ask_until(client, &subject("restore", "c1"), &restore, |told| told["error"].is_null()).await;
+    done(client, "start", "c1", json!({ "wait_ms": 30_000 })).await;
+    status_until(client, "c1", |status| status["health_status"] == "healthy").await;
+    are(&own.place, &["Running"]);
+    nothing_is_left_on(&lab, &before).await;
+    are(&own.place, &["Running"]);
+    own.place.ends().await;
+    assert_eq!(lab.census(), before, "sessions, tasks, guests, disks, connections");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bioxen_protocol::id::{Generation, VmKey, WorkerId};
+use bioxen_protocol::id::{Generation, UserId, VmKey, WorkerId};
 
 /// Every name that we give begins so.
 pub(crate) const NAME_PREFIX: &str = "bioxen/";
@@ -71,6 +71,11 @@ impl Claim {
     }
 }
 
+/// Whether a name is that of a guest or snapshot of this user's VMs.
+pub(crate) fn is_of(fleet: &str, user: &UserId, name: &str) -> bool {
+    name.starts_with(&format!("{NAME_PREFIX}{fleet}/{user}/"))
+}
+
 /// The keys by which a template that was made of a guest would pass for one.
 pub(crate) fn ours(other_config: &BTreeMap<String, String>) -> impl Iterator<Item = &String> {
     other_config.keys().filter(|key| key.starts_with("bioxen:"))
@@ -103,6 +108,16 @@ mod tests {
             assert_eq!(Owner::of(other), None, "{other}");
         }
         assert!(owner().name().starts_with(&Owner::prefix("f00d", &owner().key)));
+    }
+
+    #[test]
+    fn a_name_is_of_one_user_alone() {
+        let snapshot = format!("{}{SNAPSHOT}7", owner().name());
+        let is_of = |user: &str, name: &str| is_of("f00d", &user.parse().unwrap(), name);
+        assert!(is_of("ada", &owner().name()) && is_of("ada", &snapshot));
+        assert!(
+            !is_of("ad", &owner().name()) && !is_of("adal", &owner().name()) && !is_of("cell-1", &snapshot)
+        );
     }
 
     #[test]

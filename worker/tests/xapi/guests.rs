@@ -266,6 +266,19 @@ async fn only_what_nobody_has_is_collected_and_not_at_once() {
     assert!(is_as_before(&model));
 }
 
+#[tokio::test]
+async fn on_a_pool_of_one_user_nothing_of_another_one_is_told_or_taken() {
+    let (model, host) = Model::start().await;
+    let (guests, _folder) = guests(&host, "w1");
+    guests.bring_up(&order(7)).await.unwrap();
+    let of = |user: &str| Collector::new(Duration::ZERO).only(Some(user.parse().unwrap()));
+    let nothing = of("another").collect(&guests, |_, _| false, soon()).await.unwrap();
+    assert_eq!(nothing, Collected::default());
+    let taken = of(key().user.as_str()).collect(&guests, |_, _| false, soon()).await.unwrap();
+    assert_eq!(taken, Collected { guests: 1, ..Collected::default() });
+    assert!(is_as_before(&model));
+}
+
 /// As another worker does that takes the guest over.
 fn claimed_by_a_later_generation(state: &mut State) {
     let names = state.all("VM");

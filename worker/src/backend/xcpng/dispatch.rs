@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use super::super::cells::shared::{Shared, Watch, sleep};
 use super::Guarded;
-use super::keeper::Work;
+use super::handle::Work;
 use crate::clock;
 
 /// The running threads; dropping it ends them.

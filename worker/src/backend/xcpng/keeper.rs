@@ -19,8 +19,8 @@ use bioxen_protocol::id::{Generation, VmKey};
 use tokio::sync::{mpsc, watch};
 
 use super::super::cells::process::{ProcessEnded, ProcessWork};
-use super::super::cells::scheduler::Number;
 use super::super::cells::shared::{Shared, Watch};
+use super::handle::{Handle, Reached, Wanted, Work};
 use super::host::Host;
 use super::shown::Shown;
 use crate::clock;
@@ -36,87 +36,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 const ATTEMPTS_MOST: u32 = 3;
 /// Pausing, shutting down, and what they wait for.
 const POWER: Duration = Duration::from_secs(120);
-
-/// What is wanted of a guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    Running,
-    Paused,
-    /// Off, and kept on the pool for the next start.
-    Halted,
-    /// Nothing of it may stay on the pool.
-    Gone,
-    /// It stays as it is: somebody else's by now, or this worker ends.
-    LetGo,
-}
-
-impl Wanted {
-    fn is_end(self) -> bool {
-        matches!(self, Self::Halted | Self::Gone | Self::LetGo)
-    }
-}
-
-/// How far a guest has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reached {
-    /// Not yet answered.
-    Coming,
-    Running,
-    Paused,
-    /// Nothing more is done with it here.
-    Ended,
-}
-
-#[derive(Debug)]
-pub(super) enum Work {
-    Quantum(Number, Box<Assignment>),
-    Process(Number, Box<ProcessWork>),
-}
-
-/// The other end of a keeper.
-#[derive(Debug)]
-pub(super) struct Handle {
-    wanted: watch::Sender<Wanted>,
-    work: mpsc::UnboundedSender<Work>,
-    reached: watch::Receiver<Reached>,
-    pub(super) shown: Shown,
-    resting: Wanted,
-}
-
-impl Handle {
-    /// What is wanted of the guest of a VM that was stopped.
-    pub(super) fn resting(&self) -> Wanted {
-        self.resting
-    }
-
-    /// Says what is wanted; an end is not taken back.
-    pub(super) fn want(&self, wanted: Wanted) {
-        self.wanted.send_if_modified(|now| {
-            let is_new = *now != wanted && (!now.is_end() || (wanted.is_end() && wanted != Wanted::Halted));
-            if is_new {
-                *now = wanted;
-            }
-            is_new
-        });
-    }
-
-    pub(super) fn reached(&self) -> Reached {
-        *self.reached.borrow()
-    }
-
-    /// At most one at a time: the VM is in work until it is committed.
-    pub(super) fn give(&self, work: Work) {
-        // A keeper that has ended leaves a VM that nobody holds any more.
-        let _ = self.work.send(work);
-    }
-
-    /// Waits until nothing more is done with the guest.
-    pub(super) async fn ended(&self) {
-        let mut reached = self.reached.clone();
-        // A keeper that is gone has ended, too.
-        let _ = reached.wait_for(|reached| *reached == Reached::Ended).await;
-    }
-}
 
 /// One guest's task.
 pub(super) struct Keeper {
@@ -149,6 +68,7 @@ impl Keeper {
         let (work, work_taken) = mpsc::unbounded_channel();
         let (reached, reached_seen) = watch::channel(Reached::Coming);
         let shown = Shown::default();
+        let pool = host.as_ref().map(Arc::downgrade).unwrap_or_default();
         let keeper = Self {
             key,
             generation,
@@ -170,7 +90,7 @@ impl Keeper {
             }
             keeper.run().await;
         });
-        Handle { wanted, work, reached: reached_seen, resting, shown }
+        Handle { generation, host: pool, wanted, work, reached: reached_seen, shown, resting }
     }
 
     async fn run(mut self) {

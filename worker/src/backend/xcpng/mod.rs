@@ -10,6 +10,7 @@
 //! | file | job |
 //! |---|---|
 //! | `keeper` | one guest: brought up, asked, paused, ended |
+//! | `handle` | what is wanted of a keeper, and how far it is |
 //! | `dispatch` | work that is due, handed to keepers |
 //! | `telling` | an observation waits until the guest is where its VM is |
 //! | `collection` | what is left on the pools and nobody has |
@@ -22,13 +23,14 @@
 
 mod collection;
 mod dispatch;
+mod handle;
 mod host;
 mod hosts;
 mod keeper;
 mod shown;
 mod telling;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,18 +43,19 @@ use bioxen_protocol::worker::{Desired, DesiredState, LiveVm, Observation, Proces
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::collection::Collection;
 use self::dispatch::Dispatch;
+use self::handle::{Handle, Wanted, Work};
 pub use self::host::Common;
+use self::host::Host;
 use self::hosts::Hosts;
-use self::keeper::{Handle, Keeper, Wanted, Work};
+use self::keeper::Keeper;
 use self::telling::Telling;
 use super::cells::Cells;
 use super::{Backend, Figures, Recording, Standing};
 use crate::xcpng::Pool;
 use crate::xcpng::config::OwnPools;
 
-/// For how long an ending worker waits until its keepers have let go.
+/// For how long an ending worker waits until its keepers have let go, and looks at its pools have ended.
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// VMs in guests.
@@ -61,8 +64,6 @@ pub struct Xcpng {
     cells: Cells,
     keepers: Arc<Guarded>,
     hosts: Arc<Hosts>,
-    collection: Arc<Collection>,
-    collecting: Mutex<Option<JoinHandle<()>>>,
     measuring: JoinHandle<()>,
     runtime: tokio::runtime::Handle,
     _dispatch: Dispatch,
@@ -76,6 +77,14 @@ struct Guarded(Mutex<Keepers>);
 struct Keepers {
     by_key: HashMap<VmKey, Handle>,
     telling: Telling,
+}
+
+impl Keepers {
+    /// Whether a guest on that host, with the highest claim on it, is for one of these to keep or to end. That of a VM which
+    /// is elsewhere by now is for the leader to judge.
+    fn held_on(&self, host: &Arc<Host>) -> impl Fn(&VmKey, Generation) -> bool {
+        |key, claimed| self.by_key.get(key).is_some_and(|keeper| keeper.has(host, claimed))
+    }
 }
 
 impl Guarded {
@@ -111,9 +120,7 @@ impl Xcpng {
         Ok(Self {
             cells,
             keepers,
-            hosts: Arc::new(Hosts::new(pools, own_pools, common)),
-            collection: Arc::default(),
-            collecting: Mutex::default(),
+            hosts: Hosts::new(pools, own_pools, common),
             measuring,
             runtime: tokio::runtime::Handle::current(),
             _dispatch: dispatch,
@@ -122,19 +129,10 @@ impl Xcpng {
 
     /// Lets all guests be as they are, and logs out of the pools.
     pub async fn close(&self) {
-        self.collection.end();
-        let collecting = self.collecting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let collected = async {
-            if let Some(mut collecting) = collecting
-                && tokio::time::timeout(CLOSING, &mut collecting).await.is_err()
-            {
-                collecting.abort();
-            }
-        };
         let handles: Vec<Handle> = self.keepers.lock().by_key.drain().map(|(_, handle)| handle).collect();
         handles.iter().for_each(|handle| handle.want(Wanted::LetGo));
         let ended = futures::future::join_all(handles.iter().map(Handle::ended));
-        let _ = tokio::join!(tokio::time::timeout(CLOSING, ended), collected);
+        let _ = tokio::join!(tokio::time::timeout(CLOSING, ended), self.hosts.end_looks(CLOSING));
         self.hosts.close().await;
         // Not before: whoever is ended while it logs in leaves a session behind.
         self.measuring.abort();
@@ -156,11 +154,7 @@ impl Backend for Xcpng {
     }
 
     fn fleet(&self, fleet: &str) {
-        if self.hosts.learn(fleet) {
-            let (hosts, collection) = (Arc::clone(&self.hosts), Arc::clone(&self.collection));
-            let task = self.runtime.spawn(collection::collect(hosts, collection));
-            *self.collecting.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        }
+        self.hosts.learn(fleet);
     }
 
     fn place(&self, desired: Desired) {
@@ -182,6 +176,7 @@ impl Backend for Xcpng {
             handle.want(wanted);
         }
         keepers.by_key.insert(desired.key.clone(), handle);
+        self.hosts.each(|host| host.looked().forget(&desired.key));
         drop(keepers);
         self.cells.place(desired);
     }
@@ -286,11 +281,14 @@ impl Backend for Xcpng {
 
     fn guests(&self) -> Vec<(VmKey, Generation)> {
         let keepers = self.keepers.lock();
-        self.collection.found(|key| keepers.by_key.contains_key(key))
+        let mut found = BTreeSet::new();
+        self.hosts.each(|host| found.extend(host.looked().found(keepers.held_on(host))));
+        found.into_iter().collect()
     }
 
     fn unowned(&self, vms: &[(VmKey, Generation)]) {
-        self.collection.unowned(vms);
+        let keepers = self.keepers.lock();
+        self.hosts.each(|host| host.looked().judged(vms, keepers.held_on(host)));
     }
 
     fn figures(&self) -> Figures {

@@ -7,7 +7,7 @@ use bioxen_protocol::id::{Generation, VmKey};
 use bioxen_protocol::worker::{Observation, ObservedState};
 
 use super::Keepers;
-use super::keeper::{Handle, Reached, Wanted};
+use super::handle::{Handle, Reached, Wanted};
 
 /// Observations that wait, the newest of each VM.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ fn is_there(keeper: &Handle, state: ObservedState) -> bool {
         ObservedState::Running => matches!(reached, Reached::Running | Reached::Ended),
         ObservedState::Paused => matches!(reached, Reached::Paused | Reached::Ended),
         ObservedState::Stopped => {
-            keeper.want(keeper.resting());
+            keeper.want(keeper.resting);
             reached == Reached::Ended
         }
         ObservedState::Completed | ObservedState::Failed | ObservedState::Absent => {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bioxen_protocol::id::{Generation, VmKey};
+use bioxen_protocol::id::{Generation, UserId, VmKey};
 use tokio::time::Instant;
 
 use super::super::deadline::Deadline;
@@ -30,6 +30,7 @@ pub struct Collected {
 #[derive(Debug)]
 pub struct Collector {
     grace: Duration,
+    only: Option<UserId>,
     since: BTreeMap<Ref, Instant>,
 }
 
@@ -37,7 +38,17 @@ impl Collector {
     /// Takes what has been without an owner for `grace`, which must be longer than making a guest takes.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
-        Self { grace, since: BTreeMap::new() }
+        Self { grace, only: None, since: BTreeMap::new() }
+    }
+
+    /// Regards guests of this user's VMs alone; disks without a guest say nothing of whose they were.
+    #[must_use]
+    pub fn only(self, user: Option<UserId>) -> Self {
+        Self { only: user, ..self }
+    }
+
+    fn regards(&self, fleet: &str, guest: &str) -> bool {
+        self.only.as_ref().is_none_or(|user| owner::is_of(fleet, user, guest))
     }
 
     /// Looks over the pool once. `is_owned` is asked with the VM of each guest of this fleet and the generation that it
@@ -52,7 +63,8 @@ impl Collector {
         deadline: Deadline,
     ) -> Result<Collected, XcpngError> {
         let mut collected = Collected::default();
-        let all = guests.list(deadline).await?;
+        let mut all = guests.list(deadline).await?;
+        all.retain(|guest| self.regards(&guests.fleet, &guest.name));
         let (owned, nobodys): (Vec<&Guest>, Vec<&Guest>) =
             all.iter().partition(|guest| has_owner(guest, &all, &is_owned));
         collected.left.extend(owned.into_iter().filter_map(Guest::served));
@@ -60,6 +72,11 @@ impl Collector {
         let now: BTreeSet<&Ref> = nobodys.iter().map(|guest| &guest.reference).chain(&disks).collect();
         self.since.retain(|reference, _| now.contains(reference));
         for guest in nobodys {
+            // The end of those before it took a while.
+            if has_owner(guest, &all, &is_owned) {
+                collected.left.extend(guest.served());
+                continue;
+            }
             if !self.is_due(&guest.reference) {
                 collected.waiting += 1;
                 collected.left.extend(guest.served());
