@@ -102,7 +102,7 @@ async fn a_long_refusal_is_cut_and_stays_on_its_line() {
 }
 
 #[tokio::test]
-async fn a_host_that_tells_events_without_an_end_is_asked_ten_times_a_second_at_most() {
+async fn a_host_that_tells_events_without_an_end_is_asked_ten_times_a_second_in_the_long_run() {
     let begun = Arc::new(Mutex::new(Vec::new()));
     let asked = Arc::clone(&begun);
     let host = Host::start(move |call| match call.method.as_str() {
@@ -116,14 +116,14 @@ async fn a_host_that_tells_events_without_an_end_is_asked_ten_times_a_second_at_
     let (settings, _folder) = settings(&host);
     let _pool = Pool::open("lab", settings).unwrap();
     let enough = async {
-        while begun.lock().unwrap().len() < 12 {
+        while begun.lock().unwrap().len() < 32 {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), enough).await.unwrap();
     let asked = begun.lock().unwrap();
-    // A question may take long to arrive, so half of the time is asked for.
-    assert!(asked[11] - asked[1] >= Duration::from_millis(500), "{:?}", asked[11] - asked[1]);
+    // Ten may be asked at once. A question may take long to arrive, so half of the time is asked for.
+    assert!(asked[31] - asked[11] >= Duration::from_secs(1), "{:?}", asked[31] - asked[11]);
 }
 
 #[tokio::test]
