@@ -95,8 +95,7 @@ pub(super) fn seal(
     let Some(password) = password else { return Ok(()) };
     let pool = own_pool(config);
     let plain = Value::String(password.clone());
-    let can_be =
-        is_text(&plain) && !config.0.contains_key(SEALED) && refuse_wrong(config, CONFIG, true).is_ok();
+    let can_be = is_text(&plain) && !config.0.contains_key(SEALED);
     let (name, value) = match key.filter(|_| can_be) {
         Some(key) => {
             let sealed = key.seal(&password, &pool.about(user));
@@ -163,7 +162,7 @@ pub(super) fn restore(asked: &Restore) -> Result<Ask, ErrorBody> {
 }
 
 fn read(config: &XcpngConfig, at: &str) -> Result<XcpngPool, ErrorBody> {
-    refuse_wrong(config, at, false)?;
+    refuse_wrong(config, at)?;
     let own = OWN.iter().map(|field| field.name).find(|name| config.0.contains_key(*name));
     match (config.0.get(POOL).and_then(Value::as_str), own) {
         (Some(pool), None) => Ok(XcpngPool::Named(pool.to_owned())),

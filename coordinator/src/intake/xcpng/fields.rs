@@ -55,11 +55,10 @@ const fn optional(name: &'static str, expected: &'static str, is_right: fn(&Valu
 }
 
 /// Every field that is wrong, by its name.
-/// `but_password`: it stands elsewhere just now.
-pub(super) fn refuse_wrong(config: &XcpngConfig, at: &str, but_password: bool) -> Result<(), ErrorBody> {
+pub(super) fn refuse_wrong(config: &XcpngConfig, at: &str) -> Result<(), ErrorBody> {
     let given = config.0.iter().filter_map(|(name, value)| Some((name.as_str(), wrong_with(name, value)?)));
     let mut wrong: Vec<(&str, String)> = given.collect();
-    wrong.extend(missing(config).filter(|(name, _)| !but_password || *name != PASSWORD));
+    wrong.extend(missing(config));
     wrong.extend(twice(config));
     let Some((first, _)) = wrong.first() else { return Ok(()) };
     let near = if is_known(first) { None } else { nearest(&shown(first), known()) };
